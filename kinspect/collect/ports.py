@@ -1,0 +1,56 @@
+"""The two ports to the outside world."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from kinspect.snapshot.types import Files, NodeName
+
+Kind = Literal["services", "endpointslices", "endpoints", "nodes", "pods", "namespaces"]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A node as it can be reached: its name and the addresses that the API gives for it.
+
+    ``addresses`` maps the type (InternalIP, ExternalIP, Hostname) to the first of that type.
+    """
+
+    name: NodeName
+    addresses: Mapping[str, str]
+
+
+class ClusterApi(Protocol):
+    """Lists kinds, as the API's own JSON. Never asks for Secrets."""
+
+    def list(
+        self,
+        kind: Kind,
+        *,
+        namespace: str | None = None,
+        name: str | None = None,
+        label_selector: str | None = None,
+    ) -> bytes:
+        """The list of a kind as one JSON document ``{"kind": …List, "items": […]}``.
+
+        With ``name`` the list has that one object, or none where there is no such object.
+        Raises ApiError: unreachable, not authenticated, or not permitted (naming the permission).
+        """
+        ...
+
+    def version(self) -> bytes:
+        """What ``/version`` says, as JSON. Raises ApiError."""
+        ...
+
+
+class NodeShell(Protocol):
+    """Brings the files of one node, by whatever transport."""
+
+    def fetch(self, host: Host) -> Files:
+        """The node's files (see ``snapshot.types``) as its tools printed them.
+
+        Raises NodeError with the reason: not reachable, host key changed, not permitted, …
+        """
+        ...
