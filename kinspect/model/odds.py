@@ -1,0 +1,197 @@
+"""What a match answers, and what a branch of a trace weighs.
+
+A match answers ``Chance`` (an exact probability; 0 and 1 are chances) or ``Undecided`` (a question
+that no dump answers). A branch weighs a ``Weight``: a sum of exact shares, each under a set of
+answers to such questions. Where no question is open a weight is one exact number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TypeAlias
+
+ZERO = Fraction(0)
+ONE = Fraction(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """Holds for this share of the packets that ask: 0 is a certain no, 1 a certain yes."""
+
+    share: Fraction
+
+    def inverted(self) -> Chance:
+        """The odds of the opposite."""
+        return Chance(ONE - self.share)
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """Cannot be known from what was read: holds if ``question`` is answered with ``answer``.
+
+    The question is a sentence that a person can answer, such as ``the packet comes in by eth0``;
+    the same question met again on a path has the same answer.
+    """
+
+    question: str
+    answer: bool = True
+
+    def inverted(self) -> Undecided:
+        """The odds of the opposite: the same question, the other answer."""
+        return Undecided(self.question, not self.answer)
+
+
+Odds: TypeAlias = Chance | Undecided
+
+NEVER = Chance(ZERO)
+ALWAYS = Chance(ONE)
+
+
+def certain(holds: bool) -> Chance:
+    """A match that is decided, yes or no."""
+    return ALWAYS if holds else NEVER
+
+
+def unless(inverted: bool, odds: Odds) -> Odds:
+    """``odds``, or their opposite where the option was written with ``!``."""
+    return odds.inverted() if inverted else odds
+
+
+def both(first: Odds, second: Odds) -> tuple[Odds, ...]:
+    """A conjunction as the odds that it needs; a certain no settles it (Kleene's logic)."""
+    if first == NEVER or second == NEVER:
+        return (NEVER,)
+    return (first, second)
+
+
+Answers: TypeAlias = frozenset[tuple[str, bool]]
+_NO_ANSWERS: Answers = frozenset()
+
+# Beyond this many steps of splitting, bounds are widened to what is sure to hold (see Weight.bounds).
+_SPLITS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """An exact share of all packets, by the answers that it depends on.
+
+    ``terms`` maps a set of answers to the share that exists under all of them; shares of all
+    terms whose answers are given add up. ``{}: 1/2`` is one half whatever is answered.
+    """
+
+    terms: Mapping[Answers, Fraction] = field(default_factory=lambda: {_NO_ANSWERS: ONE})
+
+    def scaled(self, share: Fraction) -> Weight:
+        """This weight times a chance."""
+        if share == ONE:
+            return self
+        return Weight({answers: value * share for answers, value in self.terms.items() if value * share})
+
+    def given(self, question: str, answer: bool) -> Weight:
+        """The part of this weight under one more answer; what contradicts it is gone."""
+        kept: dict[Answers, Fraction] = {}
+        for answers, value in self.terms.items():
+            if (question, not answer) not in answers:
+                key = answers | {(question, answer)}
+                kept[key] = kept.get(key, ZERO) + value
+        return Weight(_combined(kept))
+
+    def split(self, odds: Iterable[Odds]) -> tuple[Weight, Weight]:
+        """(where all of the odds hold, where not all do)."""
+        held, missed = self, NOTHING
+        for odd in odds:
+            match odd:
+                case Chance(share):
+                    if share != ONE:
+                        missed = missed + held.scaled(ONE - share)
+                        held = held.scaled(share)
+                case Undecided(question, answer):
+                    missed = missed + held.given(question, not answer)
+                    held = held.given(question, answer)
+        return held, missed
+
+    def __add__(self, other: Weight) -> Weight:
+        if not self.terms:
+            return other
+        if not other.terms:
+            return self
+        merged = dict(self.terms)
+        for answers, value in other.terms.items():
+            merged[answers] = merged.get(answers, ZERO) + value
+        return Weight(_combined(merged))
+
+    def __bool__(self) -> bool:
+        return bool(self.terms)
+
+    @property
+    def exact(self) -> Fraction | None:
+        """The one share that this weight is, or None where it depends on an answer."""
+        if not self.terms:
+            return ZERO
+        if len(self.terms) == 1:
+            ((answers, value),) = self.terms.items()
+            return value if not answers else None
+        low, high = self.bounds()
+        return low if low == high else None
+
+    def bounds(self) -> tuple[Fraction, Fraction]:
+        """The least and the greatest share over all ways to answer; never too narrow.
+
+        Splits by one question after another; with very many questions it stops and takes what is
+        sure: the terms without a question as the least, the sum of all as the greatest.
+        """
+        budget = iter(range(_SPLITS))
+        low, high = _bounds(dict(self.terms), budget)
+        return low, min(high, ONE)
+
+    def questions(self) -> tuple[str, ...]:
+        """The questions that it depends on, sorted."""
+        return tuple(sorted({question for answers in self.terms for question, _ in answers}))
+
+
+NOTHING = Weight({})
+EVERYTHING = Weight()
+
+
+def _combined(terms: dict[Answers, Fraction]) -> dict[Answers, Fraction]:
+    """Terms with equal shares that differ in one answer only are one term without the question."""
+    terms = {answers: value for answers, value in terms.items() if value}
+    again = any(answers for answers in terms)
+    while again:
+        again = False
+        for answers in sorted(terms, key=len, reverse=True):
+            for question, answer in answers:
+                rest = answers - {(question, answer)}
+                other = rest | {(question, not answer)}
+                if answers in terms and terms.get(other) == terms[answers]:
+                    value = terms.pop(answers)
+                    del terms[other]
+                    terms[rest] = terms.get(rest, ZERO) + value
+                    again = True
+                    break
+    return terms
+
+
+def _bounds(terms: dict[Answers, Fraction], budget: Iterator[int]) -> tuple[Fraction, Fraction]:
+    sure = terms.get(_NO_ANSWERS, ZERO)
+    open_terms = {answers: value for answers, value in terms.items() if answers}
+    if not open_terms:
+        return sure, sure
+    if next(budget, None) is None:
+        return sure, sure + sum(open_terms.values(), ZERO)
+    counted: dict[str, int] = {}
+    for answers in open_terms:
+        for question, _ in answers:
+            counted[question] = counted.get(question, 0) + 1
+    question = max(sorted(counted), key=lambda name: counted[name])
+    results = []
+    for answer in (True, False):
+        chosen: dict[Answers, Fraction] = {}
+        for answers, value in open_terms.items():
+            if (question, not answer) not in answers:
+                key = answers - {(question, answer)}
+                chosen[key] = chosen.get(key, ZERO) + value
+        results.append(_bounds(chosen, budget))
+    return sure + min(low for low, _ in results), sure + max(high for _, high in results)

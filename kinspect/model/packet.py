@@ -1,0 +1,130 @@
+"""A packet as netfilter sees it: headers, and what the kernel keeps beside them.
+
+Immutable: a target that changes a packet makes another. ``None`` in a field means that the packet
+has no such field, or that nobody said what it holds; what is asked about it is then undecided, or
+certainly not so, as the match says.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final, Literal, TypeAlias
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Family: TypeAlias = Literal[4, 6]
+
+# Names as iptables prints them and /etc/protocols has them; numbers by IANA.
+PROTOCOLS: Final[dict[str, int]] = {
+    "icmp": 1, "igmp": 2, "ipencap": 4, "tcp": 6, "udp": 17, "ipv6": 41, "ipv6-route": 43, "ipv6-frag": 44,
+    "gre": 47, "esp": 50, "ah": 51, "icmpv6": 58, "ipv6-icmp": 58, "mobility-header": 135, "mh": 135,
+    "ipv6-mh": 135, "sctp": 132, "dccp": 33, "udplite": 136, "vrrp": 112, "ospf": 89, "pim": 103, "ipip": 94,
+    "l2tp": 115, "ipcomp": 108, "egp": 8, "igp": 9, "rdp": 27, "etherip": 97, "encap": 98, "ipv6-nonxt": 59,
+    "ipv6-opts": 60, "hopopt": 0, "eigrp": 88, "isis": 124, "st": 5, "ggp": 3, "pup": 12, "hmp": 20,
+    "xns-idp": 22, "iso-tp4": 29, "xtp": 36, "ddp": 37, "idpr-cmtp": 38, "idrp": 45, "rsvp": 46, "skip": 57,
+    "rspf": 73, "vmtp": 81, "ax.25": 93, "fc": 133, "hip": 139, "shim6": 140, "wesp": 141, "rohc": 142,
+    "mpls-in-ip": 137, "manet": 138, "ethernet": 143,
+}  # fmt: skip
+
+NAMES: Final[dict[int, str]] = {
+    **{number: name for name, number in reversed(PROTOCOLS.items())},
+    58: "icmpv6",
+    135: "mobility-header",
+}
+
+TCP, UDP, SCTP, DCCP, UDPLITE, ICMP, ICMPV6 = 6, 17, 132, 33, 136, 1, 58
+WITH_PORTS: Final = frozenset({TCP, UDP, SCTP, DCCP, UDPLITE})
+
+
+class TcpFlag(enum.IntFlag):
+    """The flags of a TCP header, by their bits (RFC 9293)."""
+
+    FIN = 0x01
+    SYN = 0x02
+    RST = 0x04
+    PSH = 0x08
+    ACK = 0x10
+    URG = 0x20
+
+
+class CtState(enum.Enum):
+    """How conntrack sees the packet's connection (``--ctstate``)."""
+
+    NEW = "NEW"
+    ESTABLISHED = "ESTABLISHED"
+    RELATED = "RELATED"
+    INVALID = "INVALID"
+    UNTRACKED = "UNTRACKED"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that made a packet, where ``--from`` tells: numeric user and group."""
+
+    uid: int | None = None
+    gid: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packet:
+    """One packet, at one point of its way."""
+
+    src: Address
+    dst: Address
+    protocol: int  # IANA number
+    sport: int | None = None
+    dport: int | None = None
+    tcp_flags: TcpFlag | None = None
+    icmp_type: int | None = None
+    icmp_code: int | None = None
+    fragment: bool = False  # a fragment other than the first: it has no ports
+    length: int | None = None  # bytes of the whole IP packet
+    ttl: int | None = None  # IPv6: hop limit
+    tos: int | None = None  # the whole octet; IPv6: traffic class
+    mac_src: str | None = None  # lower case, with colons
+
+    iif: str | None = None  # interface it came in by; None: made here, or not known (see ``local``)
+    oif: str | None = None  # interface it will leave by, once routed; None: not yet, or not known
+    physdev_in: str | None = None  # bridge port, for a bridged packet
+    physdev_out: str | None = None
+    local: bool = False  # made by this host: it came in by no interface
+    looped: bool = False  # on its second pass, coming in by lo
+    owner: Owner | None = None
+
+    mark: int = 0
+    ct_mark: int = 0
+    state: CtState = CtState.NEW
+    dnat: bool = False  # conntrack holds a rewritten destination (virtual state DNAT)
+    snat: bool = False
+    dst_bound: bool = False  # nat has settled the destination of this connection, changed or not
+    src_bound: bool = False
+    original: Packet | None = None  # the connection's first direction, before any rewriting
+    recent: frozenset[str] = frozenset()  # lists of -m recent that this packet was put on
+    tracked: bool = False  # conntrack has seen it
+
+    @property
+    def family(self) -> Family:
+        """4 or 6."""
+        return 4 if self.dst.version == 4 else 6
+
+    @property
+    def first(self) -> Packet:
+        """The packet as it was before any rewriting."""
+        return self.original or self
+
+    def to(self, **changes: object) -> Packet:
+        """A copy with some fields changed."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+def protocol_name(number: int) -> str:
+    """The name of a protocol as users type it, or its number where it has none."""
+    return NAMES.get(number, str(number))
+
+
+def endpoint_text(address: Address, port: int | None) -> str:
+    """``10.42.19.2:80``, ``[fd00::1]:80``, or the address alone."""
+    if port is None:
+        return str(address)
+    return f"{address}:{port}" if address.version == 4 else f"[{address}]:{port}"
