@@ -59,13 +59,6 @@ def unless(inverted: bool, odds: Odds) -> Odds:
     return odds.inverted() if inverted else odds
 
 
-def both(first: Odds, second: Odds) -> tuple[Odds, ...]:
-    """A conjunction as the odds that it needs; a certain no settles it (Kleene's logic)."""
-    if first == NEVER or second == NEVER:
-        return (NEVER,)
-    return (first, second)
-
-
 Answers: TypeAlias = frozenset[tuple[str, bool]]
 _NO_ANSWERS: Answers = frozenset()
 
@@ -84,7 +77,7 @@ class Weight:
     terms: Mapping[Answers, Fraction] = field(default_factory=lambda: {_NO_ANSWERS: ONE})
 
     def scaled(self, share: Fraction) -> Weight:
-        """This weight times a chance."""
+        """The weight times a chance."""
         if share == ONE:
             return self
         return Weight({answers: value * share for answers, value in self.terms.items() if value * share})
@@ -124,6 +117,11 @@ class Weight:
 
     def __bool__(self) -> bool:
         return bool(self.terms)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it depends on no question at all."""
+        return all(not answers for answers in self.terms)
 
     @property
     def exact(self) -> Fraction | None:

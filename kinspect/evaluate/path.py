@@ -1,0 +1,268 @@
+"""A packet through hooks and tables in the kernel's order, with the routing between them.
+
+Facts: netfilter's hooks and priorities (``netfilter.hooks``), ip_rcv_finish, ip_forward and
+ip_local_out of the kernel. A nat table is asked by the first packet of a connection only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from kinspect.errors import NotFound
+from kinspect.evaluate.walk import Branch, Ended, Record, Walk, merged
+from kinspect.model.host import Host
+from kinspect.model.odds import EVERYTHING, Weight
+from kinspect.model.packet import CtState, Packet
+from kinspect.model.rules import ChainName, Ruleset, TableName, Verdict
+from kinspect.model.trace import Evaluation, Place, Routed, Step, Way
+from kinspect.netfilter import hooks
+from kinspect.netfilter.hooks import Stage, Track
+from kinspect.netfilter.matches.addrtype import own_address
+from kinspect.netfilter.routing import Hop, route
+
+_GONE = ("blackhole", "unreachable", "prohibit")
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """A branch that the host does not send on: no rule ended it, routing did."""
+
+    branch: Branch
+    verdict: Verdict
+    why: str
+
+
+@dataclass(slots=True)
+class _Journey:
+    """One packet's way through one host."""
+
+    host: Host
+    rulesets: Sequence[Ruleset]
+    record: Record
+    ways: list[Way] = field(default_factory=list)
+
+    def incoming(self, branches: Sequence[Branch]) -> None:
+        """From the wire, or for the second time by lo."""
+        for branch in self._through(hooks.PREROUTING, branches):
+            for routed, hop in self._routed(branch):
+                if hop.type in ("local", "broadcast", "multicast", "anycast"):
+                    self._deliver([routed])
+                elif (gone := self._refused(routed, hop)) is not None:
+                    self._end(gone)
+                else:
+                    self._forward(_leaving(routed, hop))
+
+    def outgoing(self, branches: Sequence[Branch]) -> None:
+        """From a process on the host."""
+        for stages in (hooks.OUTPUT_MANGLE, hooks.OUTPUT_NAT, hooks.OUTPUT_FILTER):
+            # Routed before the first table, and again behind mangle and nat, as ip_route_me_harder
+            # does where mark or destination changed; where neither did, the route is the same.
+            branches = self._through(stages, [b for branch in branches for b in self._sent(branch)])
+        for branch in self._through(hooks.POSTROUTING, branches):
+            if branch.packet.oif == "lo":
+                again = branch.packet.to(iif="lo", oif=None, local=False, looped=True)
+                self.incoming([_step(branch, again, Routed("back to this host, by lo"))])
+            else:
+                self._leave(branch)
+
+    def _sent(self, branch: Branch) -> Iterable[Branch]:
+        for routed, hop in self._routed(branch):
+            if hop.type in ("local", "broadcast", "anycast"):
+                yield _with(routed, routed.packet.to(oif="lo"))
+            elif hop.type in _GONE:
+                self._end(_Gone(routed, Verdict.REJECT, f"no way to {routed.packet.dst}: {hop.type}"))
+            else:
+                yield _with(routed, routed.packet.to(oif=hop.dev))
+
+    def _routed(self, branch: Branch) -> Iterable[tuple[Branch, Hop]]:
+        """The routing decision; two where it depends on what is not known."""
+        hop = route(branch.packet.dst, self.host, branch.packet)
+        if hop is None:
+            question = own_address(branch.packet.dst)
+            local, onward = branch.weight.split((question,))
+            if local:
+                yield _weighing(branch, local), Hop("local", dev="lo")
+            if onward:
+                yield _weighing(branch, onward), Hop("unicast")
+        elif hop.doubt is not None:
+            usual, other = branch.weight.given(hop.doubt, False), branch.weight.given(hop.doubt, True)
+            if usual:
+                yield _weighing(branch, usual), hop
+            if other:
+                yield _weighing(branch, other), Hop("unicast")
+        else:
+            yield branch, hop
+
+    def _refused(self, branch: Branch, hop: Hop) -> _Gone | None:
+        """Why the host does not forward it, where it does not."""
+        packet = branch.packet
+        if hop.type in _GONE:
+            verdict = Verdict.DROP if hop.type == "blackhole" else Verdict.REJECT
+            return _Gone(branch, verdict, f"the route to {packet.dst} is {hop.type}")
+        switch = "net.ipv4.ip_forward" if packet.family == 4 else "net.ipv6.conf.all.forwarding"
+        if self.host.sysctl(switch) == "0":
+            return _Gone(branch, Verdict.DROP, f"this host does not forward: {switch} is 0")
+        return None
+
+    def _deliver(self, branches: Sequence[Branch]) -> None:
+        for branch in self._through(hooks.INPUT, branches):
+            self.ways.append(
+                Way(Verdict.ACCEPT, branch.packet, branch.weight, branch.last, branch.snat, delivered=True)
+            )
+
+    def _forward(self, branch: Branch) -> None:
+        for forwarded in self._through(hooks.FORWARD, [branch]):
+            for sent in self._through(hooks.POSTROUTING, [forwarded]):
+                self._leave(sent)
+
+    def _leave(self, branch: Branch) -> None:
+        self.ways.append(Way(Verdict.ACCEPT, branch.packet, branch.weight, branch.last, branch.snat))
+
+    def _end(self, gone: _Gone) -> None:
+        last = Step(Routed(gone.why, dropped=True), gone.branch.last)
+        self.ways.append(Way(gone.verdict, gone.branch.packet, gone.branch.weight, last, gone.branch.snat))
+
+    def _through(self, stages: Sequence[Stage | Track], branches: Sequence[Branch]) -> list[Branch]:
+        """Through the tables of one hook; who dies there is added to the ways."""
+        live = list(branches)
+        for stage in stages:
+            if not live:
+                return []
+            if isinstance(stage, Track):
+                live = [_with(branch, _tracked(branch.packet)) for branch in live]
+                continue
+            live = self._nat(stage, live) if stage.binds else self._table(stage, live, self.rulesets)
+        return live
+
+    def _table(self, stage: Stage, branches: Sequence[Branch], rulesets: Sequence[Ruleset]) -> list[Branch]:
+        """All back ends' rules of a table, one after the other: each must accept."""
+        live = list(branches)
+        for rules in rulesets:
+            live = merged([ended.branch for ended in self._accepted(stage, live, rules)])
+        return live
+
+    def _accepted(self, stage: Stage, branches: Sequence[Branch], rules: Ruleset) -> list[Ended]:
+        chain = rules.chain(stage.table, ChainName(stage.hook))
+        if chain is None or not branches:
+            return [Ended(branch, Verdict.ACCEPT) for branch in branches]
+        walk = Walk(
+            Place(stage.hook, stage.table, rules.source, rules.backend), rules, self.host, self.record
+        )
+        accepted = []
+        for ended in walk.hook(chain, branches):
+            if ended.verdict is Verdict.ACCEPT:
+                accepted.append(ended)
+            else:
+                branch = ended.branch
+                self.ways.append(Way(ended.verdict, branch.packet, branch.weight, branch.last, branch.snat))
+        return accepted
+
+    def _nat(self, stage: Stage, branches: Sequence[Branch]) -> list[Branch]:
+        """A nat table: asked once a connection and side; afterwards that side is settled."""
+        live: list[Branch] = []
+        for branch in branches:
+            packet = branch.packet
+            settled = packet.src_bound if stage.binds == "src" else packet.dst_bound
+            if packet.state is not CtState.NEW or settled:
+                live.append(branch)
+                continue
+            for part, order in self._orders(stage, branch):
+                live.extend(self._first_binding(stage, part, order))
+        return merged(live)
+
+    def _orders(self, stage: Stage, branch: Branch) -> list[tuple[Branch, Sequence[Ruleset]]]:
+        """In which order two back ends' nat tables are asked: no dump tells, so both ways."""
+        asked = [
+            rules for rules in self.rulesets if rules.chain(stage.table, ChainName(stage.hook)) is not None
+        ]
+        if len(asked) < 2:
+            return [(branch, asked)]
+        first, second = asked[:2]
+        question = f"the nat rules of {first.source} are asked before those of {second.source}"
+        orders: list[tuple[Branch, Sequence[Ruleset]]] = []
+        for answer, order in ((True, [first, second]), (False, [second, first])):
+            weight = branch.weight.given(question, answer)
+            if weight:
+                orders.append((_weighing(branch, weight), order))
+        return orders
+
+    def _first_binding(self, stage: Stage, branch: Branch, order: Sequence[Ruleset]) -> list[Branch]:
+        """The first rules that set a binding end the asking; without one the address stays."""
+        live, bound = [branch], []
+        for rules in order:
+            accepted = self._accepted(stage, live, rules)
+            bound += [ended.branch for ended in accepted if ended.bound]
+            live = [ended.branch for ended in accepted if not ended.bound]
+        side = "src_bound" if stage.binds == "src" else "dst_bound"
+        return [*bound, *(_with(rest, rest.packet.to(**{side: True})) for rest in live)]
+
+
+def _with(branch: Branch, packet: Packet) -> Branch:
+    return Branch(packet, branch.weight, branch.last, branch.snat)
+
+
+def _weighing(branch: Branch, weight: Weight) -> Branch:
+    return Branch(branch.packet, weight, branch.last, branch.snat)
+
+
+def _step(branch: Branch, packet: Packet, event: Routed) -> Branch:
+    return Branch(packet, branch.weight, Step(event, branch.last), branch.snat)
+
+
+def _leaving(branch: Branch, hop: Hop) -> Branch:
+    return _with(branch, branch.packet.to(oif=hop.dev))
+
+
+def _tracked(packet: Packet) -> Packet:
+    return packet if packet.state is CtState.UNTRACKED else packet.to(tracked=True)
+
+
+def evaluate(packet: Packet, host: Host, rulesets: Sequence[Ruleset], *, explain: bool = False) -> Evaluation:
+    """Every way that the packet can go through the host, with exact weights.
+
+    ``rulesets`` are those of the packet's family, one a back end. Raises RulesError where a
+    visited rule cannot be read.
+    """
+    record = Record(explain)
+    journey = _Journey(host, [rules for rules in rulesets if rules.family == packet.family], record)
+    start = Branch(packet, EVERYTHING)
+    if packet.local:
+        journey.outgoing([start])
+    else:
+        journey.incoming([start])
+    return Evaluation(
+        packet=packet,
+        ways=tuple(journey.ways),
+        hits=record.hits,
+        considered=tuple(record.considered),
+        notes=tuple(record.notes),
+    )
+
+
+def evaluate_chain(
+    packet: Packet, host: Host, rules: Ruleset, table: TableName, name: ChainName, *, explain: bool = False
+) -> Evaluation:
+    """The ways of a packet that begins at one chain, for a fragment of a dump.
+
+    What comes back from the chain is said to be accepted as it is. Raises NotFound, RulesError.
+    """
+    chain = rules.chain(table, name)
+    if chain is None:
+        raise NotFound(f"{rules.source}: there is no chain {name} in table {table}")
+    record = Record(explain)
+    walk = Walk(Place("", table, rules.source, rules.backend), rules, host, record)
+    tracked = Branch(_tracked(packet), EVERYTHING)
+    ended, returned = walk.chain(chain, [tracked], 0)
+    ways = [
+        Way(end.verdict, end.branch.packet, end.branch.weight, end.branch.last, end.branch.snat)
+        for end in ended
+    ]
+    ways += [Way(Verdict.ACCEPT, rest.packet, rest.weight, rest.last, rest.snat) for rest in returned]
+    return Evaluation(
+        packet=packet,
+        ways=tuple(ways),
+        hits=record.hits,
+        considered=tuple(record.considered),
+        notes=tuple(record.notes),
+    )

@@ -1,0 +1,271 @@
+"""One chain after another: the walk of one hook of one table.
+
+Packets that can differ (by a random draw, or by a question that no dump answers) go on side by
+side as branches with weights. Branches that have become the same packet again are one again, so a
+question that made no difference leaves no trace in the answer.
+Order of rules, jump, goto and RETURN: iptables(8); ipt_do_table in the kernel's ip_tables.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from typing_extensions import assert_never
+
+from kinspect.errors import RulesError
+from kinspect.model.host import Host
+from kinspect.model.odds import NEVER, NOTHING, Chance, Odds, Undecided, Weight
+from kinspect.model.packet import Packet
+from kinspect.model.rules import (
+    Back,
+    Bind,
+    Chain,
+    Effect,
+    End,
+    Enter,
+    OneOf,
+    Proceed,
+    Rule,
+    Ruleset,
+    Verdict,
+)  # fmt: skip
+from kinspect.model.trace import Considered, Matched, Place, Policy, RuleKey, Step
+from kinspect.netfilter.targets.unsupported import Unsupported
+
+_DEEPEST: Final = 256  # chains in chains; the kernel refuses loops, a damaged dump may have one
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A packet at a point of the walk, with its share and the way it came."""
+
+    packet: Packet
+    weight: Weight
+    last: Step | None = None
+    snat: str | None = None
+
+    def after(self, event: Matched | Policy, **changes: object) -> Branch:
+        """The branch with one more event on its way."""
+        step = Step(event, self.last)
+        fields = {"packet": self.packet, "weight": self.weight, "snat": self.snat, **changes}
+        return Branch(last=step, **fields)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A branch whose walk of this hook is over."""
+
+    branch: Branch
+    verdict: Verdict
+    bound: bool = False  # by a nat binding
+
+
+@dataclass(slots=True)
+class Record:
+    """What a walk leaves besides its branches: how often rules were met, and why."""
+
+    explain: bool = False
+    hits: dict[RuleKey, Weight] = field(default_factory=dict)
+    considered: list[Considered] = field(default_factory=list)
+    notes: dict[str, None] = field(default_factory=dict)
+
+    def hit(self, place: Place, rule: Rule, weight: Weight) -> None:
+        """Count a share of the packet at a rule."""
+        key = (place.source, place.table, rule.line)
+        self.hits[key] = self.hits.get(key, NOTHING) + weight
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The walk of one hook: its place, its rules, and the host that they ask about."""
+
+    place: Place
+    rules: Ruleset
+    host: Host
+    record: Record
+
+    def hook(self, chain: Chain, branches: Sequence[Branch]) -> list[Ended]:
+        """Walk a built-in chain to its verdicts; its policy decides what comes to its end."""
+        ended, returned = self.chain(chain, branches, 0)
+        verdict = chain.policy or Verdict.ACCEPT
+        for branch in returned:
+            event = Policy(self.place, chain.name, verdict)
+            # A policy of ACCEPT decides nothing that anyone would ask about.
+            ended.append(Ended(branch if verdict is Verdict.ACCEPT else branch.after(event), verdict))
+        return ended
+
+    def chain(self, chain: Chain, branches: Sequence[Branch], depth: int) -> tuple[list[Ended], list[Branch]]:
+        """Walk one chain: (branches that ended, branches that go back to the caller)."""
+        if depth > _DEEPEST:
+            raise RulesError(
+                f"table {self.place.table}: chain {chain.name} leads into itself", source=self.rules.source
+            )
+        ended: list[Ended] = []
+        returned: list[Branch] = []
+        live = list(branches)
+        for rule in self._rules(chain, live):
+            if not live:
+                break
+            following: list[Branch] = []
+            for branch in live:
+                odds = self._odds(rule, branch.packet, depth)
+                if odds == (NEVER,):
+                    following.append(branch)
+                    continue
+                held, missed = branch.weight.split(odds)
+                if missed:
+                    following.append(Branch(branch.packet, missed, branch.last, branch.snat))
+                if held:
+                    self.record.hit(self.place, rule, held)
+                    taken = branch.after(Matched(self.place, rule, depth, branch.packet), weight=held)
+                    target = rule.target
+                    if target is not None:
+                        effect = target.act(branch.packet, self.host)
+                        self._apply(effect, rule, taken, depth, ended, returned, following)
+            live = merged(following)
+        return ended, merged([*returned, *live])
+
+    def _rules(self, chain: Chain, live: Sequence[Branch]) -> Sequence[Rule]:
+        """The rules to look at; all of them where each is to be explained."""
+        if self.record.explain or not live:
+            return chain.rules()
+        if len(live) == 1:
+            return list(chain.relevant(live[0].packet))
+        found = {rule.number: rule for branch in live for rule in chain.relevant(branch.packet)}
+        return [found[number] for number in sorted(found)]
+
+    def _odds(self, rule: Rule, packet: Packet, depth: int) -> tuple[Odds, ...]:
+        """What all matches of a rule need; a certain no settles it, whatever else is open."""
+        needed: list[Odds] = []
+        refused: str | None = None
+        for clause in rule.clauses:
+            odds = clause.match.odds(packet, self.host)
+            if odds == NEVER:
+                if not self.record.explain:
+                    return (NEVER,)
+                refused = refused or f"not {clause.text}: {clause.match.seen(packet)}"
+            elif not (isinstance(odds, Chance) and odds.share == 1):
+                needed.append(odds)
+        if self.record.explain:
+            self._explain(rule, depth, needed, refused)
+        return (NEVER,) if refused else tuple(needed)
+
+    def _explain(self, rule: Rule, depth: int, needed: Sequence[Odds], refused: str | None) -> None:
+        if refused is not None:
+            held, why = False, refused
+        elif needed:
+            reasons = []
+            for odds in needed:
+                match odds:
+                    case Chance(share):
+                        reasons.append(f"a draw: holds for {share} of the packets")
+                    case Undecided(question, answer):
+                        reasons.append(f"not known: {question}{'' if answer else ' (or not)'}")
+            held, why = None, "; ".join(reasons)
+        else:
+            held, why = True, "all of its matches hold" if rule.clauses else "it has no match"
+        self.record.considered.append(Considered(self.place, rule, depth, held, why))
+
+    def _apply(
+        self,
+        effect: Effect,
+        rule: Rule,
+        branch: Branch,
+        depth: int,
+        ended: list[Ended],
+        returned: list[Branch],
+        following: list[Branch],
+    ) -> None:
+        """Put a branch that a rule took where the effect of its target sends it."""
+        match effect:
+            case Proceed(packet):
+                following.append(_with(branch, packet))
+            case End(verdict, packet):
+                ended.append(Ended(_with(branch, packet), verdict))
+            case Bind(packet, snat):
+                bound = Branch(packet, branch.weight, branch.last, snat or branch.snat)
+                ended.append(Ended(bound, Verdict.ACCEPT, bound=True))
+            case Back():
+                returned.append(branch)
+            case Enter(name, goto):
+                chain = self.rules.chain(self.place.table, name)
+                if chain is None:
+                    self._lost(rule, name, branch, depth, ended, returned, following)
+                    return
+                inner_ended, inner_returned = self.chain(chain, [branch], depth + 1)
+                ended.extend(inner_ended)
+                (returned if goto else following).extend(inner_returned)
+            case OneOf(effects):
+                rest = branch.weight
+                for odds, alternative in effects:
+                    held, rest = rest.split((odds,))
+                    if held:
+                        part = Branch(branch.packet, held, branch.last, branch.snat)
+                        self._apply(alternative, rule, part, depth, ended, returned, following)
+            case _:
+                assert_never(effect)
+
+    def _lost(
+        self,
+        rule: Rule,
+        name: str,
+        branch: Branch,
+        depth: int,
+        ended: list[Ended],
+        returned: list[Branch],
+        following: list[Branch],
+    ) -> None:
+        """A jump to a chain that the dump does not have."""
+        if self.rules.complete:
+            column = rule.text.rfind(f" {name}") + 1
+            raise RulesError(
+                f"{name} is neither a chain of table {self.place.table} nor a target that kinspect knows",
+                source=self.rules.source,
+                line=rule.line,
+                text=rule.text,
+                column=column,
+                width=len(name),
+                hint="the dump is damaged, or a part of one",
+            )
+        target = Unsupported(f"-j {name}, a chain that this fragment lacks,")
+        self._apply(target.act(branch.packet, self.host), rule, branch, depth, ended, returned, following)
+
+
+def _with(branch: Branch, packet: Packet) -> Branch:
+    return branch if packet is branch.packet else Branch(packet, branch.weight, branch.last, branch.snat)
+
+
+def merged(branches: list[Branch]) -> list[Branch]:
+    """Branches of the same packet become one, where the weights of both depend on something.
+
+    Branches that part by a draw alone stay apart: each way is worth showing.
+    """
+    if len(branches) < 2:
+        return branches
+    found: dict[tuple[Packet, str | None], Branch] = {}
+    apart: list[Branch] = []
+    crowded = len(branches) > _CROWD
+    for branch in branches:
+        if branch.weight.plain and not crowded:
+            apart.append(branch)
+            continue
+        key = (branch.packet, branch.snat)
+        other = found.get(key)
+        if other is None:
+            found[key] = branch
+        else:
+            found[key] = Branch(
+                branch.packet, other.weight + branch.weight, _shorter(other.last, branch.last), branch.snat
+            )
+    return [*apart, *found.values()]
+
+
+_CROWD: Final = 64  # branches side by side, beyond which those alike are joined in any case
+
+
+def _shorter(one: Step | None, other: Step | None) -> Step | None:
+    """The way that fewer rules took part in: the one to show where both end alike."""
+    length_one, length_other = (len(way.events()) if way else 0 for way in (one, other))
+    return one if length_one <= length_other else other

@@ -1,0 +1,115 @@
+"""Services, endpoints, pods and nodes, as far as the way of a packet depends on them.
+
+Names and meanings are those of the Kubernetes API (v1 Service, discovery.k8s.io/v1 EndpointSlice).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from typing import Literal
+
+from kinspect.model.packet import Address
+
+Policy = Literal["Cluster", "Local"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePort:
+    """A port of a Service; ``protocol`` is upper case, as the API writes it."""
+
+    name: str
+    protocol: str
+    port: int
+    node_port: int | None = None
+    target_port: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A Service and its frontends."""
+
+    namespace: str
+    name: str
+    type: str
+    cluster_ips: tuple[Address, ...] = ()
+    headless: bool = False
+    external_ips: tuple[Address, ...] = ()
+    load_balancer_ips: tuple[Address, ...] = ()
+    source_ranges: tuple[str, ...] = ()
+    ports: tuple[ServicePort, ...] = ()
+    external_policy: Policy = "Cluster"
+    internal_policy: Policy = "Cluster"
+    affinity_seconds: int | None = None  # ClientIP affinity; None: none
+    external_name: str | None = None
+    selector: Mapping[str, str] = field(default_factory=dict)
+    families: tuple[int, ...] = ()
+    health_check_node_port: int | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name."""
+        return self.namespace, self.name
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One address and port that stands behind a Service's port."""
+
+    service: tuple[str, str]
+    port_name: str
+    protocol: str
+    address: Address
+    port: int
+    ready: bool = True
+    serving: bool = True
+    terminating: bool = False
+    node: str | None = None
+    pod: tuple[str, str] | None = None  # namespace, name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """A pod, its addresses and its node."""
+
+    namespace: str
+    name: str
+    addresses: tuple[Address, ...] = ()
+    node: str | None = None
+    host_network: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    daemon_set: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node; ``addresses`` maps the type to all of that type, as the API gives them."""
+
+    name: str
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pod_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    unschedulable: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def internal(self, version: int) -> Sequence[str]:
+        """The internal addresses of a family."""
+        return [a for a in self.addresses.get("InternalIP", ()) if (":" in a) == (version == 6)]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What stands at an address a packet ended at.
+
+    ``listed``: the API lists it as an endpoint of the service asked for, and not as one that
+    should get nothing. Pod and node are known for other addresses too, where a pod has them.
+    """
+
+    namespace: str | None = None
+    pod: str | None = None
+    node: str | None = None
+    listed: bool = False
+    terminating: bool = False

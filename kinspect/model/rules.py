@@ -1,0 +1,192 @@
+"""Rules as the kernel holds them: tables, chains, rules, and what a match and a target are.
+
+A ``Match`` answers with odds for a packet; a ``Target`` answers with an effect. Each extension is
+one module in ``netfilter``; this module only says what they have in common.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NewType, Protocol, TypeAlias
+
+from kinspect.model.host import Host
+from kinspect.model.odds import Odds
+from kinspect.model.packet import Family, Packet
+
+ChainName = NewType("ChainName", str)
+TableName = NewType("TableName", str)
+Backend = Literal["legacy", "nft"]
+
+
+class Verdict(enum.Enum):
+    """How a packet's way through the rules ends."""
+
+    ACCEPT = "ACCEPT"
+    DROP = "DROP"
+    REJECT = "REJECT"
+    QUEUE = "QUEUE"
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """The walk goes on at the next rule, with this packet (changed or not)."""
+
+    packet: Packet
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The walk of this table's hook is over; DROP, REJECT and QUEUE end the packet."""
+
+    verdict: Verdict
+    packet: Packet
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A nat binding: the connection has its new address, and the walk of the nat table is over.
+
+    ``snat`` is the new source as text where it is an address that cannot be known ("masquerade").
+    """
+
+    packet: Packet
+    snat: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Go to a chain; with ``goto`` its end is the end of the present chain too."""
+
+    chain: ChainName
+    goto: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """Back to the calling chain, or to the policy of a built-in one."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The first effect whose odds hold; the last has none left to hold."""
+
+    effects: tuple[tuple[Odds, Effect], ...]
+
+
+Effect: TypeAlias = Proceed | End | Bind | Enter | Back | OneOf
+
+
+class Match(Protocol):
+    """A condition of a rule."""
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Whether it holds for the packet on this host."""
+        ...
+
+    def seen(self, packet: Packet) -> str:
+        """What it looked at in the packet, in a few words, for an explanation."""
+        ...
+
+
+class Target(Protocol):
+    """What a rule does with a packet that all its matches hold for."""
+
+    def act(self, packet: Packet, host: Host) -> Effect:
+        """The effect on the packet."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A match with the words that it was read from."""
+
+    match: Match
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Packets and bytes that met a rule, or a policy, since it was loaded."""
+
+    packets: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: its place, its words, its meaning.
+
+    ``number`` counts from 1 in the chain, as ``iptables -L --line-numbers`` does; ``line`` from 1
+    in the file. ``text`` is the rule as the dump has it, without counters.
+    """
+
+    chain: ChainName
+    number: int
+    line: int
+    text: str
+    clauses: tuple[Clause, ...]
+    target: Target | None
+    target_text: str
+    counters: Counters | None = None
+
+    def printed(self) -> str:
+        """The rule as iptables-save would print it, from its parts."""
+        return " ".join(
+            [f"-A {self.chain}", *(c.text for c in self.clauses), *filter(None, [self.target_text])]
+        )
+
+
+class Chain(Protocol):
+    """Rules in the order the kernel tries them."""
+
+    @property
+    def name(self) -> ChainName:
+        """Its name."""
+        ...
+
+    @property
+    def policy(self) -> Verdict | None:
+        """The verdict at its end; None: user-defined, so falling off the end returns."""
+        ...
+
+    def rules(self) -> Sequence[Rule]:
+        """All rules."""
+        ...
+
+    def relevant(self, packet: Packet) -> Iterable[Rule]:
+        """The rules in order, but for some that certainly do not match this packet's addresses."""
+        ...
+
+
+class Ruleset(Protocol):
+    """One back end's tables of one family, as one dump told them."""
+
+    @property
+    def family(self) -> Family:
+        """4 or 6."""
+        ...
+
+    @property
+    def backend(self) -> Backend | None:
+        """Which iptables wrote it, where that is known."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """The file, for messages."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """False for a fragment: a jump to a chain that it lacks is then undecided, not damage."""
+        ...
+
+    def tables(self) -> Sequence[TableName]:
+        """The tables that the dump has, in its order."""
+        ...
+
+    def chain(self, table: TableName, name: ChainName) -> Chain | None:
+        """A chain, or None where the dump has no such chain."""
+        ...

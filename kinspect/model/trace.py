@@ -1,0 +1,112 @@
+"""What became of a packet: its ways through the rules, as data that every view is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from kinspect.model.odds import Weight
+from kinspect.model.packet import Packet
+from kinspect.model.rules import Backend, ChainName, Rule, TableName, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a walk is: a hook of a table, in one back end's rules."""
+
+    hook: str
+    table: TableName
+    source: str  # the dump's file, for messages
+    backend: Backend | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A rule that took the packet; ``depth`` counts the chains above it in this hook."""
+
+    place: Place
+    rule: Rule
+    depth: int
+    packet: Packet  # as it came to the rule
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The end of a built-in chain, where its policy decided."""
+
+    place: Place
+    chain: ChainName
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """The routing decision: where the packet goes from here, in words, and if it could go on."""
+
+    where: str
+    dropped: bool = False
+
+
+Event = Matched | Policy | Routed
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event of a way, and the way up to it."""
+
+    event: Event
+    before: Step | None = None
+
+    def events(self) -> list[Event]:
+        """All events of the way, the first first."""
+        found: list[Event] = []
+        step: Step | None = self
+        while step is not None:
+            found.append(step.event)
+            step = step.before
+        return found[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way that a packet can go, to its end, and how much of the traffic goes it."""
+
+    verdict: Verdict
+    packet: Packet  # as it left, or as it was when it died
+    weight: Weight
+    last: Step | None
+    snat: str | None = None  # the source that it leaves with, where that was rewritten
+    delivered: bool = False  # to this host itself
+
+    def events(self) -> list[Event]:
+        """All events, the first first."""
+        return self.last.events() if self.last else []
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A rule that was looked at, and why it did or did not match (for ``--explain``)."""
+
+    place: Place
+    rule: Rule
+    depth: int
+    held: bool | None  # None: it depends
+    why: str
+
+
+RuleKey = tuple[str, str, int]
+"""Source (file), table and line of a rule: what names it in one dump."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """All ways of one packet through one host; their weights sum to exactly 1."""
+
+    packet: Packet
+    ways: tuple[Way, ...]
+    hits: Mapping[RuleKey, Weight] = field(default_factory=dict)  # expected count for one packet
+    considered: tuple[Considered, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Way]:
+        return iter(self.ways)

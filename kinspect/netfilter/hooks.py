@@ -1,0 +1,53 @@
+"""The order in which the kernel asks tables at its hooks (netfilter priorities, as a table).
+
+Source: NF_IP_PRI_* in the kernel's netfilter_ipv4.h: raw -300, conntrack -200, mangle -150,
+destination nat -100, filter 0, security 50, source nat 100.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from kinspect.model.rules import TableName
+
+Hook = Literal["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]
+Manipulation = Literal["dst", "src"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A table at a hook; ``binds`` says which side of a connection a nat table settles there."""
+
+    table: TableName
+    hook: Hook
+    binds: Manipulation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """Connection tracking: from here on a packet belongs to a connection, unless it is untracked."""
+
+
+def _stage(table: str, hook: Hook, binds: Manipulation | None = None) -> Stage:
+    return Stage(TableName(table), hook, binds)
+
+
+PREROUTING: Final = (
+    _stage("raw", "PREROUTING"),
+    Track(),
+    _stage("mangle", "PREROUTING"),
+    _stage("nat", "PREROUTING", "dst"),
+)
+INPUT: Final = (
+    _stage("mangle", "INPUT"),
+    _stage("filter", "INPUT"),
+    _stage("security", "INPUT"),
+    _stage("nat", "INPUT", "src"),
+)
+FORWARD: Final = (_stage("mangle", "FORWARD"), _stage("filter", "FORWARD"), _stage("security", "FORWARD"))
+# After mangle and after nat the packet is routed again where its mark or destination changed.
+OUTPUT_MANGLE: Final = (_stage("raw", "OUTPUT"), Track(), _stage("mangle", "OUTPUT"))
+OUTPUT_NAT: Final = (_stage("nat", "OUTPUT", "dst"),)
+OUTPUT_FILTER: Final = (_stage("filter", "OUTPUT"), _stage("security", "OUTPUT"))
+POSTROUTING: Final = (_stage("mangle", "POSTROUTING"), _stage("nat", "POSTROUTING", "src"))

@@ -1,0 +1,1 @@
+"""The matches of netfilter, one module an extension."""

@@ -1,0 +1,19 @@
+"""Matches that hold for every packet and are there for people or for counting.
+
+``comment`` is text; ``nfacct`` adds the packet to a named counter (iptables-extensions(8)).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kinspect.netfilter.matches.ip import Anything
+from kinspect.netfilter.options import Options
+
+OPTIONS: Final = {"--comment": 1, "--nfacct-name": 1}
+
+
+def read(options: Options) -> Anything:
+    """Any of them; a comment may be empty, but not missing."""
+    options.need("--comment", "--nfacct-name")
+    return Anything()

@@ -1,0 +1,37 @@
+"""``-m mark``: the packet's mark (kernel: xt_mark.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.odds import Odds, certain
+from kinspect.model.packet import Packet
+from kinspect.netfilter.options import Options, masked
+
+OPTIONS: Final = {"--mark": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """``(mark & mask) == value``."""
+
+    value: int
+    mask: int
+    inverted: bool = False
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Certain: a packet begins with mark 0 and only rules change it."""
+        return certain((packet.mark & self.mask == self.value) != self.inverted)
+
+    def seen(self, packet: Packet) -> str:
+        """The mark."""
+        return f"its mark is {packet.mark:#x}"
+
+
+def read(options: Options) -> Mark:
+    """``--mark value[/mask]``."""
+    option = options.need("--mark")
+    value, mask = option.read(masked, "a mark, as value or value/mask,")
+    return Mark(value, mask, option.inverted)

@@ -1,0 +1,130 @@
+"""``-m tcp``, ``-m udp``, ``-m sctp``: ports, TCP flags (kernel: xt_tcpudp.c, xt_sctp.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, unless
+from kinspect.model.packet import SCTP, TCP, UDP, Packet, TcpFlag
+from kinspect.netfilter.options import Option, OptionError, Options, integer, port_range
+
+_PORTS: Final = {"--sport": 1, "--dport": 1, "--source-port": "--sport", "--destination-port": "--dport"}
+OPTIONS_tcp: Final = {**_PORTS, "--tcp-flags": 2, "--syn": 0, "--tcp-option": 1}
+OPTIONS_udp: Final = _PORTS
+OPTIONS_sctp: Final = {**_PORTS, "--chunk-types": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """A transport header whose ports are in the ranges, and whose TCP flags are as asked.
+
+    The kernel drops a packet that is too short for its header; a later fragment has none, and
+    does not match whatever is asked, inverted or not.
+    """
+
+    protocol: int
+    sport: tuple[int, int] | None = None
+    sport_inverted: bool = False
+    dport: tuple[int, int] | None = None
+    dport_inverted: bool = False
+    flags: tuple[TcpFlag, TcpFlag] | None = None  # mask, those that are set
+    flags_inverted: bool = False
+    unread: str | None = None  # an option that asks what a packet here does not tell
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Undecided where a port is not known."""
+        if packet.protocol != self.protocol or packet.fragment:
+            return NEVER
+        undecided: Odds | None = None
+        for which, found, wanted, inverted in (
+            ("source", packet.sport, self.sport, self.sport_inverted),
+            ("destination", packet.dport, self.dport, self.dport_inverted),
+        ):
+            if wanted is None:
+                continue
+            if found is None:
+                asked = Undecided(f"the {which} port is in {wanted[0]}:{wanted[1]}")
+                undecided = unless(inverted, asked)
+            elif (wanted[0] <= found <= wanted[1]) == inverted:
+                return NEVER
+        if self.flags is not None:
+            mask, wanted_flags = self.flags
+            if packet.tcp_flags is None:
+                undecided = Undecided(f"of the TCP flags {mask!r} exactly {wanted_flags!r} are set")
+                undecided = undecided.inverted() if self.flags_inverted else undecided
+            elif (packet.tcp_flags & mask == wanted_flags) == self.flags_inverted:
+                return NEVER
+        if self.unread is not None:
+            return Undecided(f"the packet meets {self.unread}")
+        return undecided or ALWAYS
+
+    def seen(self, packet: Packet) -> str:
+        """Its ports."""
+        if packet.protocol != self.protocol:
+            return "it is of another protocol"
+        return f"its ports are {packet.sport} to {packet.dport}"
+
+
+def _flags(text: str) -> TcpFlag:
+    if text == "NONE":
+        return TcpFlag(0)
+    if text == "ALL":
+        return reduce(or_, TcpFlag)
+    try:
+        return reduce(or_, (TcpFlag[name] for name in text.split(",")))
+    except KeyError:
+        raise ValueError(text) from None
+
+
+def _tcp_flags(option: Option) -> tuple[TcpFlag, TcpFlag]:
+    if len(option.values) == 1 and option.values[0].lower().startswith("0x"):
+        # A listing prints flags as numbers: 0x17/0x02.
+        mask, _, wanted = option.value.partition("/")
+        return TcpFlag(integer(mask) & 0x3F), TcpFlag(integer(wanted) & 0x3F)
+    if len(option.values) != 2:
+        raise OptionError(f"expected two lists of flags after {option.name}", option.word)
+    try:
+        return _flags(option.values[0]), _flags(option.values[1])
+    except ValueError:
+        raise option.error("lists of SYN,ACK,FIN,RST,URG,PSH,ALL,NONE") from None
+
+
+def _read(protocol: int, options: Options) -> Ports:
+    sport, dport = options.get("--sport"), options.get("--dport")
+    flags, syn = options.get("--tcp-flags"), options.get("--syn")
+    other = options.get("--tcp-option", "--chunk-types")
+    asked = None
+    if flags:
+        asked = _tcp_flags(flags)
+    elif syn:
+        # --syn is --tcp-flags SYN,RST,ACK,FIN SYN (iptables-extensions).
+        asked = (TcpFlag.SYN | TcpFlag.RST | TcpFlag.ACK | TcpFlag.FIN, TcpFlag.SYN)
+    return Ports(
+        protocol,
+        sport.read(port_range, "a port or range") if sport else None,
+        bool(sport and sport.inverted),
+        dport.read(port_range, "a port or range") if dport else None,
+        bool(dport and dport.inverted),
+        asked,
+        bool((flags and flags.inverted) or (syn and syn.inverted)),
+        f"{'! ' if other.inverted else ''}{other.name} {' '.join(other.values)}" if other else None,
+    )
+
+
+def read_tcp(options: Options) -> Ports:
+    """``-m tcp``."""
+    return _read(TCP, options)
+
+
+def read_udp(options: Options) -> Ports:
+    """``-m udp``."""
+    return _read(UDP, options)
+
+
+def read_sctp(options: Options) -> Ports:
+    """``-m sctp``."""
+    return _read(SCTP, options)

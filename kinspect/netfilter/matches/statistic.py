@@ -1,0 +1,80 @@
+"""``-m statistic``: one packet in so many, at random or by count (kernel: xt_statistic.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.odds import Chance, Odds
+from kinspect.model.packet import Packet
+from kinspect.netfilter.options import OptionError, Options, integer
+
+OPTIONS: Final = {"--mode": 1, "--probability": 1, "--every": 1, "--packet": 1}
+
+DRAWS: Final = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class Random:
+    """Holds for ``threshold`` of every 2**31 draws.
+
+    iptables keeps ``lround(P * 2**31)`` and the kernel compares 31 random bits with it, so the
+    printed decimals name one exact fraction.
+    """
+
+    threshold: int
+    inverted: bool = False
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """The exact share of draws."""
+        return Chance(Fraction(DRAWS - self.threshold if self.inverted else self.threshold, DRAWS))
+
+    def seen(self, packet: Packet) -> str:
+        """A draw."""
+        return "a random draw decides"
+
+
+@dataclass(frozen=True, slots=True)
+class Nth:
+    """Holds for one of every ``every`` packets that reach the rule."""
+
+    every: int
+    packet: int = 0
+    inverted: bool = False
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """The share in the long run; which packet it is depends on how many came before."""
+        share = Fraction(1, self.every)
+        return Chance(1 - share if self.inverted else share)
+
+    def seen(self, packet: Packet) -> str:
+        """A count."""
+        return "the count of packets before decides"
+
+
+def read(options: Options) -> Random | Nth:
+    """Either mode."""
+    mode = options.need("--mode")
+    if mode.value == "random":
+        option = options.need("--probability")
+        try:
+            share = (
+                Fraction(option.value) if len(option.value) < 40 and "/" not in option.value else Fraction(-1)
+            )
+        except (ValueError, ZeroDivisionError):
+            share = Fraction(-1)
+        if not 0 <= share <= 1:
+            raise option.error("a number between 0 and 1")
+        # lround: halves go away from zero.
+        return Random(int(share * DRAWS + Fraction(1, 2)), option.inverted)
+    if mode.value == "nth":
+        every = options.need("--every")
+        count = every.read(lambda text: integer(text, 1, 0x7FFFFFFF), "a count of at least 1")
+        start = options.get("--packet")
+        first = (
+            start.read(lambda text: integer(text, 0, count - 1), f"a number below {count}") if start else 0
+        )
+        return Nth(count, first, every.inverted)
+    raise OptionError("expected random or nth after --mode", mode.word + 1)

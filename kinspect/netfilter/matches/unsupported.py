@@ -1,0 +1,24 @@
+"""A match that kinspect does not model: its odds are always undecided, never guessed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kinspect.model.host import Host
+from kinspect.model.odds import Odds, Undecided
+from kinspect.model.packet import Packet
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """An extension, or an option of one, that is not known or not modelled; ``text`` as written."""
+
+    text: str
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Undecided, whatever the packet."""
+        return Undecided(f"the packet meets {self.text}")
+
+    def seen(self, packet: Packet) -> str:
+        """That it was not looked at."""
+        return "kinspect does not model this match"

@@ -1,0 +1,90 @@
+"""Which module reads which extension: a table, so that only those met are imported.
+
+A module of ``matches`` or ``targets`` has ``OPTIONS`` (option name to the number of its values, or
+an alias' canonical name) and ``read(options)``, which makes the frozen match or target. One module
+may serve several names that share their options, as ``tcp`` and ``udp`` do; ``read_NAME`` then
+stands for each that differs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from kinspect.model.rules import Match, Target
+from kinspect.netfilter.options import Options
+
+MATCHES: Final[Mapping[str, str]] = {
+    "addrtype": "addrtype",
+    "comment": "inert",
+    "conntrack": "conntrack",
+    "mark": "mark",
+    "nfacct": "inert",
+    "recent": "recent",
+    "sctp": "ports",
+    "statistic": "statistic",
+    "tcp": "ports",
+    "udp": "ports",
+}
+
+TARGETS: Final[Mapping[str, str]] = {
+    "ACCEPT": "verdict",
+    "DNAT": "nat",
+    "DROP": "verdict",
+    "MARK": "mark",
+    "MASQUERADE": "nat",
+    "REJECT": "reject",
+    "RETURN": "verdict",
+    "SNAT": "nat",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """A match or a target by name: its options, and how they are read."""
+
+    name: str
+    options: Mapping[str, int]
+    aliases: Mapping[str, str]
+    read: Callable[[Options], Any]
+
+    def canonical(self, option: str) -> str | None:
+        """The option's own name where this extension has it (by alias or a unique beginning)."""
+        if option in self.options:
+            return option
+        if option in self.aliases:
+            return self.aliases[option]
+        if option.startswith("--") and len(option) > 3:
+            # getopt takes any beginning that is not shared by two options.
+            found = {name for name in self.options if name.startswith(option)}
+            if len(found) == 1:
+                return found.pop()
+        return None
+
+
+def match(name: str) -> Extension | None:
+    """The match extension of that name (``-m``), or None where none is known."""
+    return _load("matches", MATCHES.get(name), name)
+
+
+def target(name: str) -> Extension | None:
+    """The target extension of that name (``-j``), or None: a chain, or not known."""
+    return _load("targets", TARGETS.get(name), name)
+
+
+@cache
+def _load(kind: str, module_name: str | None, name: str) -> Extension | None:
+    if module_name is None:
+        return None
+    module = importlib.import_module(f"kinspect.netfilter.{kind}.{module_name}")
+    written: Mapping[str, int | str] = getattr(module, f"OPTIONS_{name}", None) or module.OPTIONS
+    reader: Callable[[Options], Match | Target] = getattr(module, f"read_{name}", None) or module.read
+    return Extension(
+        name=name,
+        options={option: arity for option, arity in written.items() if isinstance(arity, int)},
+        aliases={option: other for option, other in written.items() if isinstance(other, str)},
+        read=reader,
+    )

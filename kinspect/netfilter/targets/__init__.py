@@ -1,0 +1,1 @@
+"""The targets of netfilter, one module an extension."""

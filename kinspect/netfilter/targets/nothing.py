@@ -1,0 +1,18 @@
+"""A rule without a target: it only counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kinspect.model.host import Host
+from kinspect.model.packet import Packet
+from kinspect.model.rules import Effect, Proceed
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Does nothing that a trace can see: no target, or one that only logs or counts."""
+
+    def act(self, packet: Packet, host: Host) -> Effect:
+        """The walk goes on."""
+        return Proceed(packet)

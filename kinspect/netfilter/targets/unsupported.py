@@ -1,0 +1,22 @@
+"""A target that kinspect does not model: what becomes of the packet is undecided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kinspect.model.host import Host
+from kinspect.model.odds import ALWAYS, Undecided
+from kinspect.model.packet import Packet
+from kinspect.model.rules import Effect, End, OneOf, Proceed, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A target that is not known; ``text`` as written."""
+
+    text: str
+
+    def act(self, packet: Packet, host: Host) -> Effect:
+        """Both ways: the packet goes on as it is, or ends here."""
+        goes_on = Undecided(f"{self.text} lets the packet go on unchanged")
+        return OneOf(((goes_on, Proceed(packet)), (ALWAYS, End(Verdict.DROP, packet))))

@@ -1,0 +1,67 @@
+"""ACCEPT, DROP and RETURN, and the way into a chain (iptables(8), TARGETS)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.packet import Packet
+from kinspect.model.rules import Back, ChainName, Effect, End, Enter, Verdict
+from kinspect.netfilter.options import Options
+
+OPTIONS: Final[dict[str, int]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The walk of this table's hook ends; the packet goes on."""
+
+    def act(self, packet: Packet, host: Host) -> Effect:
+        """ACCEPT."""
+        return End(Verdict.ACCEPT, packet)
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The packet ends, silently."""
+
+    def act(self, packet: Packet, host: Host) -> Effect:
+        """DROP."""
+        return End(Verdict.DROP, packet)
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Back to the calling chain; in a built-in chain its policy applies."""
+
+    def act(self, packet: Packet, host: Host) -> Effect:
+        """Back."""
+        return Back()
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """Into another chain, and back at its end; with ``goto`` (``-g``) back to this chain's caller."""
+
+    chain: ChainName
+    goto: bool = False
+
+    def act(self, packet: Packet, host: Host) -> Effect:
+        """Enter the chain."""
+        return Enter(self.chain, self.goto)
+
+
+def read_ACCEPT(options: Options) -> Accept:  # noqa: N802 - named after the target
+    """``-j ACCEPT``."""
+    return Accept()
+
+
+def read_DROP(options: Options) -> Drop:  # noqa: N802
+    """``-j DROP``."""
+    return Drop()
+
+
+def read_RETURN(options: Options) -> Return:  # noqa: N802
+    """``-j RETURN``."""
+    return Return()

@@ -1,0 +1,280 @@
+"""iptables-save and ip6tables-save text, indexed by chain; a rule is parsed when its chain is visited.
+
+A dump of a large cluster has hundreds of thousands of lines, of which a trace visits a few: so the
+text is cut into the runs of lines that belong to one chain, and nothing more until asked.
+Format: iptables-save(8); the two back ends print the same, in different orders of tables.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from kinspect.errors import RulesError
+from kinspect.model.packet import Family, Packet
+from kinspect.model.rules import Backend, ChainName, Counters, Rule, TableName, Verdict
+from kinspect.parse.rule import parse_rule
+
+# Lines of one chain that stand together.
+_RUN: Final = re.compile(
+    r"^(?:\[\d+:\d+\] )?-A ([^ \n]+)(?: [^\n]*)?\n(?:(?:\[\d+:\d+\] )?-A \1(?: [^\n]*)?\n)*", re.M
+)
+_RULE: Final = re.compile(r"(?:\[(\d+):(\d+)\] )?(-A [^\n]*)\n")
+_DECLARATION: Final = re.compile(r"^:([^ \n]+) ([^ \n]+)(?: \[(\d+):(\d+)\])?[ \t]*$", re.M)
+# These begin with a plain line end, which the regex engine finds fast; see _decode for the first.
+_SECTION: Final = re.compile(r"\n\*([^\n]*)(?=\n)")
+_ODD: Final = re.compile(r"\n(?!\[\d+:\d+\] -A |-A |:|\*|COMMIT\n|#|\n|\Z)([^\n]*)")
+
+# What a rule's text surely asks of the destination: -d with one address, and a port behind the
+# options that may stand between. Anchored at the chain's name, so that a comment cannot forge it.
+_KEY: Final = re.compile(
+    r"(?:\[\d+:\d+\] )?-A [^ \n]+ (?:(?:! )?-s [^ \n]+ )?(?:-d ([^ \n/]+)(?:/(?:32|128))? )?"
+    r"(?:(?:! )?-[io] [^ \n]+ )*"
+    r'(?:-p (tcp|udp|sctp) (?:-m comment --comment (?:"(?:[^"\\\n]|\\.)*"|[^ "\\\n]+) )?'
+    r"(?:-m addrtype --dst-type LOCAL )?-m \2 --dport (\d+) )?[^\n]*\n"
+)
+_INDEX_FROM: Final = 32  # rules in a chain, below which looking at all of them is cheaper
+
+BUILTIN: Final = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
+
+
+@dataclass(slots=True)
+class _Run:
+    start: int  # offset in the text
+    end: int
+    line: int  # number of its first line
+
+
+class DumpChain:
+    """One chain of a dump; its rules are parsed when asked for."""
+
+    def __init__(self, name: ChainName, policy: Verdict | None, table: _Table, runs: Sequence[_Run]) -> None:
+        self.name = name
+        self.policy = policy
+        self._table = table
+        self._runs = runs
+        self._parsed: dict[int, Rule] = {}
+
+    @cached_property
+    def _lines(self) -> list[tuple[int, str | None, str | None, str]]:
+        """Line number, packets, bytes and text of each rule."""
+        found = []
+        for run in self._runs:
+            for offset, rule in enumerate(_RULE.finditer(self._table.text, run.start, run.end)):
+                packets, size, text = rule.groups()
+                found.append((run.line + offset, packets, size, text))
+        return found
+
+    def _rule(self, index: int) -> Rule:
+        rule = self._parsed.get(index)
+        if rule is None:
+            line, packets, size, text = self._lines[index]
+            counters = Counters(int(packets), int(size)) if packets is not None and size is not None else None
+            rule = parse_rule(
+                text,
+                source=self._table.source,
+                line=line,
+                number=index + 1,
+                counters=counters,
+                family=self._table.family,
+            )
+            self._parsed[index] = rule
+        return rule
+
+    def rules(self) -> Sequence[Rule]:
+        """All rules, parsed. Raises RulesError."""
+        return [self._rule(index) for index in range(len(self._lines))]
+
+    def relevant(self, packet: Packet) -> Iterator[Rule]:
+        """The rules in order, but for those that name another destination or port."""
+        if len(self._lines) < _INDEX_FROM:
+            wanted: Iterable[int] = range(len(self._lines))
+        else:
+            index, dst = self._index, str(packet.dst)
+            wanted = sorted(
+                {
+                    *index.get((None, None), ()),
+                    *index.get((dst, None), ()),
+                    *index.get((dst, packet.dport), ()),
+                    *index.get((None, packet.dport), ()),
+                }
+            )
+            if packet.dport is None:  # a port may be unknown, not absent: then all of the address
+                wanted = sorted(i for key, found in index.items() if key[0] in (None, dst) for i in found)
+        for number in wanted:
+            yield self._rule(number)
+
+    @cached_property
+    def _index(self) -> dict[tuple[str | None, int | None], list[int]]:
+        index: dict[tuple[str | None, int | None], list[int]] = {}
+        number = 0
+        for run in self._runs:
+            for dst, _, port in _KEY.findall(self._table.text, run.start, run.end):
+                index.setdefault((dst or None, int(port) if port else None), []).append(number)
+                number += 1
+        return index
+
+
+@dataclass
+class _Table:
+    name: TableName
+    text: str
+    start: int
+    end: int
+    line: int
+    source: str
+    family: Family
+    chains: dict[str, DumpChain] = field(default_factory=dict)
+
+    @cached_property
+    def declared(self) -> dict[str, str]:
+        """Chains by name, with the policy (``-`` for user-defined)."""
+        return {name: policy for name, policy, _, _ in _DECLARATION.findall(self.text, self.start, self.end)}
+
+    @cached_property
+    def runs(self) -> dict[str, list[_Run]]:
+        """Where each chain's rules stand."""
+        runs: dict[str, list[_Run]] = {}
+        text, at, line = self.text, self.start, self.line
+        for found in _RUN.finditer(text, self.start, self.end):
+            start = found.start()
+            line += text.count("\n", at, start)
+            at = start
+            runs.setdefault(found[1], []).append(_Run(start, found.end(), line))
+        return runs
+
+    def chain(self, name: ChainName) -> DumpChain | None:
+        chain = self.chains.get(name)
+        if chain is None:
+            if name not in self.declared and name not in self.runs and name not in BUILTIN:
+                return None
+            policy = self.declared.get(name, "ACCEPT" if name in BUILTIN else "-")
+            verdict = Verdict(policy) if policy in ("ACCEPT", "DROP") else None
+            chain = DumpChain(name, verdict, self, self.runs.get(name, ()))
+            self.chains[name] = chain
+        return chain
+
+
+class Dump:
+    """The rules of one family and one back end, as one dump told them."""
+
+    def __init__(
+        self,
+        tables: Sequence[_Table],
+        *,
+        source: str,
+        family: Family,
+        backend: Backend | None,
+        complete: bool,
+    ) -> None:
+        self._tables = {table.name: table for table in tables}
+        self.source = source
+        self.family: Family = family
+        self.backend: Backend | None = backend
+        self.complete = complete
+
+    def tables(self) -> list[TableName]:
+        """The tables that the dump has, in its order."""
+        return list(self._tables)
+
+    def chain(self, table: TableName, name: ChainName) -> DumpChain | None:
+        """A chain, or None where there is none."""
+        found = self._tables.get(table)
+        return found.chain(name) if found else None
+
+    def chains(self, table: TableName) -> list[ChainName]:
+        """The names of a table's chains: those declared, then those that only have rules."""
+        found = self._tables.get(table)
+        if found is None:
+            return []
+        return [ChainName(name) for name in dict.fromkeys([*found.declared, *found.runs])]
+
+
+def read_dump(
+    data: bytes, *, source: str, family: Family | None = None, backend: Backend | None = None
+) -> Dump:
+    """The dump in ``data``; nothing of it is parsed beyond its outline.
+
+    An empty dump is true: a node without tables prints nothing. ``family`` None: told by the text.
+    Raises RulesError naming file and line: not text, not a dump, or cut short.
+    """
+    text = _decode(data, source)
+    if family is None:
+        family = 6 if text.startswith("\n# Generated by ip6tables") else 4
+    if backend is None:
+        backend = _backend(text)
+    tables = _tables(text, source, family)
+    return Dump(tables, source=source, family=family, backend=backend, complete=True)
+
+
+def _decode(data: bytes, source: str) -> str:
+    nul = data.find(b"\0")
+    if nul >= 0:
+        raise RulesError(
+            "this is binary, not text",
+            source=source,
+            line=data.count(b"\n", 0, nul) + 1,
+            hint="give iptables-save output",
+        )
+    text = data.decode("utf-8", "surrogateescape")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    # Every line stands between two line ends, the first too: an empty line 0 is put before it.
+    return f"\n{text}" if text.endswith("\n") else f"\n{text}\n"
+
+
+def _backend(text: str) -> Backend | None:
+    found = re.match(r"\n# Generated by (ip6?tables)(-nft|-legacy)?-save v(\S+)(?: \((\S+)\))?", text)
+    if found is None:
+        return None
+    if found[2] == "-nft" or found[4] == "nf_tables":
+        return "nft"
+    return "legacy"
+
+
+def _tables(text: str, source: str, family: Family) -> list[_Table]:
+    odd = _ODD.search(text)
+    if odd is not None:
+        raise RulesError(
+            "this line is none of iptables-save's",
+            source=source,
+            line=text.count("\n", 0, odd.start()) + 1,
+            text=_shortened(odd[1]),
+            hint="give the whole output of iptables-save",
+        )
+    sections = list(_SECTION.finditer(text))
+    if not sections and text.strip():
+        first = re.search(r"\n(?!#|\n|\Z)", text)
+        if first is not None:
+            raise RulesError(
+                "rules without a table: a line such as *nat is missing",
+                source=source,
+                line=text.count("\n", 0, first.start()) + 1,
+                hint="give the whole output of iptables-save, or name the table with --table",
+            )
+    tables = []
+    line, at = 1, 0  # of the line after ``at``
+    for number, section in enumerate(sections):
+        end = sections[number + 1].start() if number + 1 < len(sections) else len(text)
+        line += text.count("\n", at, section.start())
+        at = section.start()
+        commit = text.find("\nCOMMIT\n", section.end() - 1, end)
+        if commit < 0:
+            last = text.count("\n", 0, end - 1)
+            raise RulesError(
+                f"table {_shortened(section[1].strip())} has no COMMIT: the dump is cut short",
+                source=source,
+                line=last,
+                hint="take the dump again",
+            )
+        tables.append(
+            _Table(TableName(section[1].strip()), text, section.end(), commit + 1, line, source, family)
+        )
+    return tables
+
+
+def _shortened(text: str, most: int = 160) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
