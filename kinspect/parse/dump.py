@@ -185,6 +185,10 @@ class Dump:
         found = self._tables.get(table)
         return found.chain(name) if found else None
 
+    def mentions(self, text: str) -> bool:
+        """Whether the text stands anywhere in the dump."""
+        return any(table.text.find(text, table.start, table.end) >= 0 for table in self._tables.values())
+
     def chains(self, table: TableName) -> list[ChainName]:
         """The names of a table's chains: those declared, then those that only have rules."""
         found = self._tables.get(table)

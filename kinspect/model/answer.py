@@ -1,0 +1,178 @@
+"""The answer to a trace: for each entry, the outcomes; and what is worth saying about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal, TypeAlias
+
+from kinspect.model.cluster import Backend, Endpoint, Service, ServicePort
+from kinspect.model.odds import Weight
+from kinspect.model.packet import Address, Family, Packet, endpoint_text
+from kinspect.model.rules import Verdict
+from kinspect.model.trace import Evaluation, Way
+
+Via = Literal["nodeport", "clusterip", "loadbalancer", "externalip", "packet"]
+OUTSIDE: tuple[Via, ...] = ("nodeport", "loadbalancer", "externalip")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One end that a packet can come to; distinct in verdict, destination and source."""
+
+    verdict: Verdict
+    address: Address | None = None  # where it ends up; None where it dies
+    port: int | None = None
+    dnat: bool = False
+    snat: str | None = None  # the source it leaves with; "masquerade" where that is not known
+    weight: Weight
+    ways: tuple[Way, ...]
+    backend: Backend | None = None
+
+    @property
+    def to(self) -> str | None:
+        """Address and port as text."""
+        return None if self.address is None else endpoint_text(self.address, self.port)
+
+    @property
+    def bounds(self) -> tuple[Fraction, Fraction]:
+        """The least and the greatest share; equal where nothing is unknown."""
+        return self.weight.bounds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeTrace:
+    """One packet at one node, and what becomes of it."""
+
+    node: str
+    via: Via
+    packet: Packet
+    evaluation: Evaluation
+    outcomes: tuple[Outcome, ...]
+    port: ServicePort | None = None
+    origin: str = "client"  # who sends: "client", "pod NS/NAME", "a pod", "a process"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def family(self) -> Family:
+        """4 or 6."""
+        return self.packet.family
+
+    @property
+    def undecided(self) -> bool:
+        """Whether an outcome depends on what no dump tells."""
+        return any(outcome.weight.exact is None for outcome in self.outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """The share of all traffic that ends on a node; None: on no node that is known."""
+
+    node: str | None
+    share: Fraction
+    most: Fraction
+
+
+# What is worth saying, one kind each; ``report.words`` has the wording.
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A share of what enters at a node leaves for another, or all of it, because of the policy."""
+
+    entry: str
+    nodes: tuple[str, ...]
+    share: Fraction
+    cause: Literal["externalTrafficPolicy", "internalTrafficPolicy"]
+
+
+@dataclass(frozen=True, slots=True)
+class StaysLocal:
+    """Nothing of what enters by this way crosses nodes, because the policy is Local."""
+
+    cause: Literal["externalTrafficPolicy", "internalTrafficPolicy"]
+    without: tuple[str, ...]  # nodes that have no endpoint, and drop
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHidden:
+    """Endpoints see an address of a node, not the client's."""
+
+    share: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A node's rules still send to an address that the API does not list for the service."""
+
+    node: str
+    via: Via
+    to: str
+    share: Fraction
+    backend: Backend | None
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A ready endpoint gets nothing from a node whose policy would send to it."""
+
+    node: str
+    via: Via
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cordoned:
+    """A cordoned node still gets a share: cordoning keeps new pods away, not traffic."""
+
+    node: str
+    share: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class NoEndpoint:
+    """The service has no endpoint that is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terminating:
+    """All endpoints left are terminating: Kubernetes sends to them on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sticky:
+    """Client affinity: these are a new client's shares, one that returns stays."""
+
+    seconds: int
+
+
+Remark: TypeAlias = (
+    Crossing
+    | StaysLocal
+    | SourceHidden
+    | Stale
+    | Missing
+    | Cordoned
+    | NoEndpoint
+    | Terminating
+    | Sticky
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceAnswer:
+    """What ``kinspect trace`` answers."""
+
+    traces: tuple[NodeTrace, ...]
+    service: Service | None = None
+    endpoints: tuple[Endpoint, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+    entry: tuple[tuple[str, Fraction], ...] = ()  # weights that were given; none: all nodes alike
+    remarks: tuple[Remark, ...] = ()
+    warnings: tuple[str, ...] = ()
+    undetermined: tuple[str, ...] = field(default=())  # what could not be had: nodes and why
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything asked for was decided."""
+        return not self.undetermined and not any(trace.undecided for trace in self.traces)
