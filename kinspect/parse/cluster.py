@@ -257,13 +257,16 @@ class Cluster:
         old = self._endpoints.get(service)
         return list(_of_subsets(service, old)) if old else []
 
-    @cached_property
-    def by_address(self) -> Mapping[Address, list[Endpoint]]:
-        """Every service's endpoints by address."""
-        found: dict[Address, list[Endpoint]] = {}
-        for key in self._slices or self._endpoints:
-            for endpoint in self.endpoints(key):
-                found.setdefault(endpoint.address, []).append(endpoint)
+    def endpoints_at(self, address: Address) -> list[Endpoint]:
+        """The endpoints of any service that have the address."""
+        text = str(address)
+        found = []
+        for service, slices in self._slices.items():
+            if any(text in e.addresses for item in slices for e in item.endpoints or ()):
+                found += [e for e in self.endpoints(service) if e.address == address]
+        if not self._slices:
+            for service in self._endpoints:
+                found += [e for e in self.endpoints(service) if e.address == address]
         return found
 
     @cached_property
@@ -288,6 +291,10 @@ class Cluster:
     @cached_property
     def _node_of(self) -> dict[str, str]:
         return {a: node.name for node in self.nodes.values() for of in node.addresses.values() for a in of}
+
+    def node_address(self, address: Address) -> bool:
+        """Whether it is an address of a node."""
+        return str(address) in self._node_of
 
     def node_of(self, address: Address) -> str | None:
         """The node that an address is on: its own, its pods', or of its pods' network."""

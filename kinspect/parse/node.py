@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from kinspect.model.host import Host
@@ -37,7 +37,6 @@ class NodeState:
     data_path: DataPath
     proof: str
     notes: tuple[str, ...] = ()
-    counters: dict[str, str] = field(default_factory=dict)
 
     @property
     def families(self) -> list[Family]:
@@ -45,8 +44,13 @@ class NodeState:
         return [family for family, dumps in self.rulesets.items() if dumps]
 
 
-def read_node(name: str, files: Files, node_addresses: Iterable[str] = ()) -> NodeState:
-    """A node's state. Raises SnapshotError and RulesError where a file cannot be read."""
+def read_node(
+    name: str, files: Files, node_addresses: Iterable[str] = (), *, table: str | None = None
+) -> NodeState:
+    """A node's state. Raises SnapshotError and RulesError where a file cannot be read.
+
+    ``table`` is that of a fragment which does not name it.
+    """
     host, notes = read_host(name, files, node_addresses)
     rulesets: dict[Family, Sequence[Dump]] = {}
     for family, dumps in _DUMPS.items():

@@ -1,0 +1,327 @@
+"""``kinspect trace``: a request and a source to an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+from kinspect.checks.remarks import remarks
+from kinspect.collect.live import Wanted, collect
+from kinspect.errors import CallError, KinspectError, NotFound
+from kinspect.evaluate.path import evaluate, evaluate_chain
+from kinspect.evaluate.summary import destinations, outcomes
+from kinspect.model.answer import OUTSIDE, NodeTrace, TraceAnswer, Via
+from kinspect.model.cluster import Backend, Endpoint, Service, ServicePort
+from kinspect.model.packet import Address, CtState, Family, Packet, protocol_name
+from kinspect.model.rules import ChainName, Ruleset, TableName
+from kinspect.model.trace import Evaluation
+from kinspect.parse.cluster import Cluster
+from kinspect.parse.node import NodeState, read_node
+from kinspect.parse.target import AddressTarget, FromAddress, FromPod, NodePortTarget, Sender, ServiceTarget, Target
+from kinspect.pipeline.probes import VIAS, Probe, Prober, came_in, default_vias, ports_of
+from kinspect.pipeline.sources import Live, Rules, Source, open_recorded, open_rules, selected
+from kinspect.snapshot.types import Snapshot
+
+_UNTRACED = {
+    "ipvs": "kube-proxy runs in ipvs mode there",
+    "nftables": "kube-proxy runs in nftables mode there",
+    "none": "there are no rules of kube-proxy there (an eBPF data path, or a node without one)",
+    "unknown": "no dump of its rules was read",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceRequest:
+    """What to trace. Either a target or a packet is given."""
+
+    target: Target | None = None
+    packet: Packet | None = None
+    namespace: str | None = None
+    via: Via | Literal["all"] | None = None
+    entry: Mapping[str, Fraction] | None = None
+    sender: Sender | None = None
+    iif: str | None = None
+    local: Sequence[Address] = ()
+    state: CtState = CtState.NEW
+    nodes: Sequence[str] = ()
+    family: Family | None = None
+    start: tuple[TableName | None, ChainName] | None = None
+    table: str | None = None
+    explain: bool = False
+
+
+@dataclass(slots=True)
+class _Facts:
+    """What was read, and what could not be."""
+
+    cluster: Cluster
+    states: dict[str, NodeState]
+    undetermined: list[str]
+    warnings: list[str] = field(default_factory=list)
+
+
+def trace(request: TraceRequest, source: Source) -> TraceAnswer:
+    """Trace a service's ways in, or one packet. Raises KinspectError."""
+    if request.packet is None and request.target is None:
+        raise CallError("nothing to trace", hint="give a TARGET such as svc/NAME, or --packet")
+    namespace = request.namespace
+    if isinstance(source, Live):
+        snapshot, namespace = _collected(request, source)
+    elif isinstance(source, Rules):
+        snapshot = open_rules(source)
+        if isinstance(request.target, ServiceTarget):
+            raise CallError(
+                f"--rules alone does not know the service {request.target.name}",
+                hint="give its address: kinspect trace ADDRESS:PORT --rules …, or a --snapshot",
+            )
+    else:
+        snapshot = open_recorded(source)
+    facts = _read(request, snapshot)
+    if request.packet is not None:
+        return _of_packet(request, facts, request.packet)
+    assert request.target is not None
+    return _of_target(request, facts, request.target, namespace or "default")
+
+
+def _collected(request: TraceRequest, source: Live) -> tuple[Snapshot, str]:
+    target = request.target
+    wanted = Wanted(
+        service=(target.namespace, target.name) if isinstance(target, ServiceTarget) else None,
+        namespace=request.namespace,
+        pods=isinstance(request.sender, FromPod | FromAddress),
+        nodes=tuple(dict.fromkeys([*request.nodes, *(request.entry or ())])),
+    )
+    return collect(source.kubeconfig, source.context, source.ssh, source.parallel, source.progress, wanted)
+
+
+def _read(request: TraceRequest, snapshot: Snapshot) -> _Facts:
+    """The nodes that are asked for; one that cannot be read does not stop the others."""
+    cluster = Cluster(snapshot.api, snapshot.origin)
+    files = selected(snapshot, list(dict.fromkeys([*request.nodes, *(request.entry or ())])))
+    states: dict[str, NodeState] = {}
+    undetermined = [f"{name}: {why}" for name, why in snapshot.failed.items()]
+    failures: list[KinspectError] = []
+    for name, node_files in files.items():
+        node = cluster.nodes.get(name)
+        known = [a for of in (node.addresses.values() if node else ()) for a in of]
+        known += [str(address) for address in request.local]
+        try:
+            states[name] = read_node(name, node_files, known, table=request.table)
+        except KinspectError as error:
+            failures.append(error)
+            undetermined.append(str(error))
+    if failures and not states:
+        raise failures[0]
+    if not states and not undetermined:
+        raise CallError(f"{snapshot.origin} has no nodes", hint="give a snapshot with nodes/, or --rules")
+    return _Facts(cluster, states, undetermined)
+
+
+def _prober(request: TraceRequest, facts: _Facts, namespace: str = "default") -> Prober:
+    return Prober(
+        facts.cluster,
+        facts.states,
+        families=(request.family,) if request.family else (4, 6),
+        sender=request.sender,
+        namespace=namespace,
+        state=request.state,
+        iif=request.iif,
+    )
+
+
+def _of_packet(request: TraceRequest, facts: _Facts, packet: Packet) -> TraceAnswer:
+    """One packet, at every node asked for."""
+    probes = []
+    for name, state in facts.states.items():
+        local = request.iif is None and state.host.is_local(packet.src) is True
+        iif = None if local else request.iif or came_in(packet.src, state)
+        entering = packet.to(iif=iif, local=local, state=request.state)
+        probes.append(Probe(name, "packet", entering, "the packet's sender"))
+    return _answer(request, facts, probes)
+
+
+def _of_target(request: TraceRequest, facts: _Facts, target: Target, namespace: str) -> TraceAnswer:
+    prober = _prober(request, facts, namespace)
+    match target:
+        case ServiceTarget(name, space, port):
+            service: Service | None = facts.cluster.service(space or namespace, name)
+            assert service is not None
+            probes = _service_probes(request, prober, service, port)
+        case NodePortTarget(number, protocol):
+            service, service_port = _frontend(facts.cluster, None, number, protocol)
+            if service is None or service_port is None:
+                raise NotFound(
+                    f"no service has the NodePort {number}/{protocol_name(protocol)}",
+                    hint="kubectl get services -A lists them; a port of one node is traced by its ADDRESS:PORT",
+                )
+            probes = list(prober.of_service(service, ("nodeport",), (service_port,)))
+        case AddressTarget(address, number_or_none, protocol):
+            service, service_port = _frontend(facts.cluster, address, number_or_none, protocol)
+            via, nodes = _address_way(facts, service, address)
+            probes = list(prober.to_address(address, number_or_none, protocol, via, service_port, nodes=nodes))
+    facts.undetermined += prober.skipped
+    if request.entry:
+        probes = [probe for probe in probes if probe.via not in OUTSIDE or probe.node in request.entry]
+    return _answer(request, facts, probes, service)
+
+
+def _service_probes(
+    request: TraceRequest, prober: Prober, service: Service, port: str | None
+) -> list[Probe]:
+    """The packets into a service; an error that says why there is no path, where there is none."""
+    if service.type == "ExternalName":
+        raise CallError(
+            f"service {service} is of type ExternalName: a name in DNS for {service.external_name}, which no"
+            " rule of a node knows",
+            hint=f"trace {service.external_name} by its address",
+        )
+    if service.headless:
+        raise CallError(
+            f"service {service} is headless (clusterIP: None): clients get its endpoints' addresses from DNS"
+            " and go there directly, past all rules of services",
+            hint="trace an endpoint's ADDRESS:PORT",
+        )
+    vias: Sequence[Via]
+    if request.via == "all":
+        vias = VIAS
+    elif request.via is not None and request.via != "packet":
+        vias = (request.via,)
+    else:
+        vias = default_vias(service, request.sender)
+    probes = list(prober.of_service(service, vias, ports_of(service, port)))
+    if not probes and not prober.skipped:
+        lacks = {
+            "nodeport": "no NodePort",
+            "loadbalancer": "no load-balancer address",
+            "externalip": "no external IP",
+            "clusterip": "no cluster IP",
+        }
+        what = " and ".join(lacks[via] for via in vias if via in lacks)
+        family = f" of IPv{request.family}" if request.family else ""
+        raise CallError(
+            f"service {service} (type {service.type}) has {what}{family} to trace at these nodes",
+            hint="--via names another way in: clusterip, nodeport, loadbalancer, externalip, all",
+        )
+    return probes
+
+
+def _frontend(
+    cluster: Cluster, address: Address | None, port: int | None, protocol: int
+) -> tuple[Service | None, ServicePort | None]:
+    """The service whose frontend this is; without an address, whose NodePort."""
+    name = protocol_name(protocol).upper()
+    own = address is None or cluster.node_address(address)
+    for service in cluster.services():
+        for service_port in service.ports:
+            if service_port.protocol != name:
+                continue
+            if own and service_port.node_port == port:
+                return service, service_port
+            fronts = (*service.cluster_ips, *service.load_balancer_ips, *service.external_ips)
+            if address in fronts and service_port.port == port:
+                return service, service_port
+    return None, None
+
+
+def _address_way(
+    facts: _Facts, service: Service | None, address: Address
+) -> tuple[Via, Sequence[str] | None]:
+    """By which way an address is entered, and at which nodes: a node's own address at that node."""
+    home = [name for name, state in facts.states.items() if state.host.is_local(address) is True]
+    if service is None:
+        return "packet", home or None
+    if address in service.cluster_ips:
+        return "clusterip", None
+    if address in service.load_balancer_ips:
+        return "loadbalancer", None
+    if address in service.external_ips:
+        return "externalip", None
+    return "nodeport", home or None
+
+
+def _answer(
+    request: TraceRequest, facts: _Facts, probes: Sequence[Probe], service: Service | None = None
+) -> TraceAnswer:
+    endpoints = tuple(facts.cluster.endpoints(service.key)) if service else ()
+    traces = [
+        traced
+        for probe in probes
+        if (traced := _traced(request, facts, probe, facts.states[probe.node], endpoints)) is not None
+    ]
+    entry = request.entry or {}
+    shares = destinations(traces, entry)
+    return TraceAnswer(
+        service=service,
+        endpoints=endpoints,
+        traces=tuple(traces),
+        destinations=shares,
+        entry=tuple(entry.items()),
+        remarks=tuple(remarks(service, endpoints, traces, shares, facts.cluster.nodes)),
+        warnings=tuple(dict.fromkeys(facts.warnings)),
+        undetermined=tuple(dict.fromkeys(facts.undetermined)),
+    )
+
+
+def _traced(
+    request: TraceRequest,
+    facts: _Facts,
+    probe: Probe,
+    state: NodeState,
+    endpoints: Sequence[Endpoint],
+) -> NodeTrace | None:
+    """One packet at one node; None where its rules cannot be followed, which is then said."""
+    notes = [*probe.notes, *state.notes]
+    family = probe.packet.family
+    rulesets = state.rulesets[family]
+    untraced = _UNTRACED.get(state.data_path)
+    if untraced is not None and (probe.via != "packet" or state.data_path in ("ipvs", "nftables")):
+        facts.undetermined.append(
+            f"{state.name}: {untraced} ({state.proof}): kinspect follows iptables rules only"
+        )
+        return None
+    if not rulesets:
+        tool = "iptables-save" if family == 4 else "ip6tables-save"
+        facts.undetermined.append(f"{state.name}: no {tool} dump was read: IPv{family} cannot be traced")
+        return None
+    if probe.packet.state is CtState.ESTABLISHED:
+        notes.append(
+            "an established connection: no nat rule is asked; the packet goes where its connection already goes"
+        )
+    try:
+        evaluation = _evaluated(request, probe.packet, state, rulesets)
+    except KinspectError as error:
+        if len(facts.states) == 1:
+            raise
+        facts.undetermined.append(str(error))
+        return None
+
+    def lookup(address: Address, port: int | None) -> Backend:
+        known = endpoints or facts.cluster.endpoints_at(address)
+        return facts.cluster.backend(address, port, known)
+
+    return NodeTrace(
+        node=probe.node,
+        via=probe.via,
+        packet=probe.packet,
+        evaluation=evaluation,
+        outcomes=outcomes(evaluation, lookup),
+        port=probe.port,
+        origin=probe.origin,
+        notes=tuple(dict.fromkeys([*notes, *evaluation.notes])),
+    )
+
+
+def _evaluated(
+    request: TraceRequest, packet: Packet, state: NodeState, rulesets: Sequence[Ruleset]
+) -> Evaluation:
+    if request.start is None:
+        return evaluate(packet, state.host, rulesets, explain=request.explain)
+    table, chain = request.start
+    found = [rules for rules in rulesets if table is None or rules.chain(table, chain) is not None]
+    rules = found[0] if found else rulesets[0]
+    if table is None:
+        tables = [name for name in rules.tables() if rules.chain(name, chain) is not None]
+        table = tables[0] if tables else TableName(request.table or "nat")
+    return evaluate_chain(packet, state.host, rules, table, chain, explain=request.explain)
