@@ -42,6 +42,10 @@ class _Meta(_Base):
     owner_references: list[_Owner] | None = None
 
 
+class _Named(_Base):
+    metadata: _Meta
+
+
 class _Port(_Base):
     port: int | None = None
     name: str | None = None
@@ -222,6 +226,14 @@ class Cluster:
     @cached_property
     def _endpoints(self) -> dict[tuple[str, str], _Endpoints]:
         return {(e.metadata.namespace, e.metadata.name): e for e in self._items("endpoints", _Endpoints)}
+
+    def has_slices(self) -> bool:
+        """Whether there is any EndpointSlice."""
+        return bool(self._slices)
+
+    def namespaces(self) -> list[str]:
+        """Names of namespaces, sorted."""
+        return sorted(item.metadata.name for item in self._items("namespaces", _Named))
 
     def service_names(self) -> list[tuple[str, str]]:
         """Namespace and name of every service, sorted."""

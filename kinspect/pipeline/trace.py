@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
 from kinspect.checks.remarks import remarks
-from kinspect.collect.live import Wanted, collect
 from kinspect.errors import CallError, KinspectError, NotFound
 from kinspect.evaluate.path import evaluate, evaluate_chain
 from kinspect.evaluate.summary import destinations, outcomes
@@ -20,6 +19,7 @@ from kinspect.model.trace import Evaluation
 from kinspect.parse.cluster import Cluster
 from kinspect.parse.node import NodeState, read_node
 from kinspect.parse.target import AddressTarget, FromAddress, FromPod, NodePortTarget, Sender, ServiceTarget, Target
+from kinspect.pipeline.live import Wanted, collect
 from kinspect.pipeline.probes import VIAS, Probe, Prober, came_in, default_vias, ports_of
 from kinspect.pipeline.sources import Live, Rules, Source, open_recorded, open_rules, selected
 from kinspect.snapshot.types import Snapshot
@@ -325,3 +325,12 @@ def _evaluated(
         tables = [name for name in rules.tables() if rules.chain(name, chain) is not None]
         table = tables[0] if tables else TableName(request.table or "nat")
     return evaluate_chain(packet, state.host, rules, table, chain, explain=request.explain)
+
+
+def captured(answer: TraceAnswer) -> Iterator[tuple[Packet, str]]:
+    """The packets of an answer for a capture: each as it enters, then as it leaves on each branch."""
+    for trace in answer.traces:
+        yield trace.packet, f"enters at {trace.node}"
+        for outcome in trace.outcomes:
+            if outcome.to is not None:
+                yield outcome.ways[0].packet, f"leaves {trace.node}: {outcome.bounds[0]} of the packets"

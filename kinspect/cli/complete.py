@@ -1,0 +1,72 @@
+"""Names for shell completion: services, namespaces and nodes, of the snapshot or the cluster.
+
+Never prints and never fails: a shell that waits for completions shows nothing else. Completion
+asks the live cluster only briefly, and not at all for nodes over SSH.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from kinspect.errors import KinspectError
+
+_PATIENCE = 2.0  # seconds for the API, before a shell would seem to hang
+
+
+def services(ctx: Any, incomplete: str) -> Iterable[str]:
+    """``svc/NAME`` of the namespace, ``NAMESPACE/NAME`` where one is begun."""
+    cluster = _cluster(ctx, "services")
+    if cluster is None:
+        return []
+    namespace = ctx.params.get("namespace") or "default"
+    names = [f"svc/{name}" for space, name in cluster.service_names() if space == namespace]
+    names += [f"{space}/{name}" for space, name in cluster.service_names()]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def namespaces(ctx: Any, incomplete: str) -> Iterable[str]:
+    """Namespaces."""
+    cluster = _cluster(ctx, "namespaces")
+    names = cluster.namespaces() if cluster else []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def nodes(ctx: Any, incomplete: str) -> Iterable[str]:
+    """Nodes, by the API."""
+    cluster = _cluster(ctx, "nodes")
+    return [name for name in (cluster.nodes if cluster else ()) if name.startswith(incomplete)]
+
+
+def senders(ctx: Any, incomplete: str) -> Iterable[str]:
+    """``node/NAME`` and ``pod/NAMESPACE/NAME``."""
+    if incomplete.startswith("pod/"):
+        cluster = _cluster(ctx, "pods")
+        found = [f"pod/{space}/{name}" for space, name in (cluster.pods if cluster else ())]
+    else:
+        found = [f"node/{name}" for name in nodes(ctx, "")] + ["pod/"]
+    return [name for name in found if name.startswith(incomplete)]
+
+
+def _cluster(ctx: Any, kind: Any) -> Any:
+    """The cluster that the words so far name; None where there is none to be had."""
+    from kinspect.parse.cluster import Cluster
+    from kinspect.pipeline.sources import Demo, Recorded, open_recorded
+
+    given = ctx.params
+    try:
+        if given.get("snapshot"):
+            opened = open_recorded(Recorded(Path(given["snapshot"])))
+            return Cluster(opened.api, opened.origin)
+        if given.get("demo"):
+            opened = open_recorded(Demo())
+            return Cluster(opened.api, opened.origin)
+        if given.get("rules"):
+            return None
+        from kinspect.pipeline.live import list_kind
+
+        api = list_kind(given.get("kubeconfig"), given.get("context"), kind, timeout=_PATIENCE)
+        return Cluster(api, "the cluster")
+    except (KinspectError, OSError):
+        return None

@@ -1,0 +1,212 @@
+"""The options that commands share, as types; reading them makes domain values."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import Enum
+from fractions import Fraction
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kinspect.cli import complete
+from kinspect.collect.fanout import Progress
+from kinspect.collect.ssh import SshOptions
+from kinspect.errors import CallError
+from kinspect.model.packet import Address
+from kinspect.report.words import safe
+from kinspect.pipeline.sources import Demo, Live, Recorded, Rules, RulesFile, Source
+
+
+class Format(str, Enum):
+    """Forms of output that every command has."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+
+
+_FACTS = "Where the facts come from"
+_NODES = "Reaching nodes"
+_OUTPUT = "Output"
+
+Kubeconfig = Annotated[
+    str | None, typer.Option("--kubeconfig", metavar="FILE", help="The kubeconfig file.", rich_help_panel=_FACTS)
+]
+Context = Annotated[
+    str | None, typer.Option("--context", metavar="NAME", help="The kubeconfig context.", rich_help_panel=_FACTS)
+]
+Namespace = Annotated[
+    str | None,
+    typer.Option(
+        "-n", "--namespace", metavar="NAME", help="The namespace.", autocompletion=complete.namespaces, rich_help_panel=_FACTS
+    ),
+]
+SnapshotPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--snapshot",
+        metavar="PATH",
+        help="A recorded snapshot, a folder or an archive, in place of a live cluster.",
+        rich_help_panel=_FACTS,
+    ),
+]
+DemoFlag = Annotated[
+    bool, typer.Option("--demo", help="The snapshot that ships with kinspect.", rich_help_panel=_FACTS)
+]
+RulesPaths = Annotated[
+    list[str],
+    typer.Option(
+        "--rules",
+        metavar="[NODE=]FILE",
+        help="iptables-save output taken by hand, - for standard input; needs no cluster. Repeatable.",
+        rich_help_panel=_FACTS,
+    ),
+]
+Nodes = Annotated[
+    list[str],
+    typer.Option("--node", metavar="NAME", help="Only this node. Repeatable.", autocompletion=complete.nodes),
+]
+Only4 = Annotated[bool, typer.Option("-4", help="Only IPv4.")]
+Only6 = Annotated[bool, typer.Option("-6", help="Only IPv6.")]
+
+
+class Transport(str, Enum):
+    """How nodes are reached."""
+
+    SSH = "ssh"
+
+
+TransportOption = Annotated[
+    Transport,
+    typer.Option("--transport", envvar="KINSPECT_TRANSPORT", help="How nodes are reached.", rich_help_panel=_NODES),
+]
+SshUser = Annotated[
+    str | None,
+    typer.Option("--ssh-user", metavar="USER", envvar="KINSPECT_SSH_USER", help="The user on nodes.", rich_help_panel=_NODES),
+]
+SshPort = Annotated[
+    int | None,
+    typer.Option(
+        "--ssh-port", metavar="PORT", min=1, max=65535, envvar="KINSPECT_SSH_PORT", help="The port of sshd.", rich_help_panel=_NODES
+    ),
+]
+SshOption = Annotated[
+    list[str],
+    typer.Option(
+        "--ssh-option",
+        metavar="KEY=VALUE",
+        envvar="KINSPECT_SSH_OPTION",
+        help="Handed to ssh as -o. Repeatable.",
+        rich_help_panel=_NODES,
+    ),
+]
+SshTarget = Annotated[
+    str,
+    typer.Option(
+        "--ssh-target",
+        metavar="TEMPLATE",
+        envvar="KINSPECT_SSH_TARGET",
+        help="A node's address for ssh: {name}, {internal_ip}, {external_ip}, {hostname}.",
+        rich_help_panel=_NODES,
+    ),
+]
+Sudo = Annotated[
+    bool | None,
+    typer.Option(
+        "--sudo/--no-sudo", envvar="KINSPECT_SUDO", help="Use sudo -n on nodes. [default: where needed]", rich_help_panel=_NODES
+    ),
+]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        "--timeout", metavar="SECONDS", min=0.1, envvar="KINSPECT_TIMEOUT", help="The time limit of a node.", rich_help_panel=_NODES
+    ),
+]
+Parallel = Annotated[
+    int | None,
+    typer.Option(
+        "--parallel", metavar="N", min=1, envvar="KINSPECT_PARALLEL", help="Nodes read at once.", rich_help_panel=_NODES
+    ),
+]
+Output = Annotated[
+    Format, typer.Option("-o", "--output", help="The form of the answer.", rich_help_panel=_OUTPUT)
+]
+NoColor = Annotated[bool, typer.Option("--no-color", help="No colour, as with NO_COLOR.", rich_help_panel=_OUTPUT)]
+
+
+def read_source(
+    snapshot: Path | None, demo: bool, rules: Sequence[str], live: Live
+) -> Source:
+    """The one source of facts that was named. Raises CallError where there are two."""
+    named = [flag for flag, given in (("--snapshot", snapshot), ("--demo", demo), ("--rules", rules)) if given]
+    if len(named) > 1:
+        raise CallError(f"{' and '.join(named)} exclude each other", hint="name one source of facts")
+    if snapshot is not None:
+        return Recorded(snapshot)
+    if demo:
+        return Demo()
+    if rules:
+        return Rules(tuple(map(_rules_file, rules)))
+    return live
+
+
+def _rules_file(text: str) -> RulesFile:
+    node, equals, name = text.partition("=")
+    if not equals or "/" in node:
+        node, name = "", text
+    if name == "-":
+        return RulesFile(node or None, "-", sys.stdin.buffer.read)
+    return RulesFile(node or None, name, Path(name).read_bytes)
+
+
+def read_entries(texts: Sequence[str]) -> dict[str, Fraction] | None:
+    """``NODE`` or ``NODE=WEIGHT``, repeated. Raises CallError."""
+    entries: dict[str, Fraction] = {}
+    for text in texts:
+        node, equals, weight = text.rpartition("=") if "=" in text else (text, "", "1")
+        try:
+            value = Fraction(weight) if len(weight) < 20 else Fraction(-1)
+        except (ValueError, ZeroDivisionError):
+            value = Fraction(-1)
+        if value < 0 or not node:
+            raise CallError(f"cannot read --entry {text!r}", hint="NODE or NODE=WEIGHT, such as node1=3")
+        if node in entries:
+            raise CallError(f"--entry names {node} twice")
+        entries[node] = value
+    if entries and not any(entries.values()):
+        raise CallError("--entry: all weights are 0")
+    return entries or None
+
+
+def read_addresses(texts: Sequence[str]) -> list[Address]:
+    """Addresses of ``--local``. Raises CallError."""
+    found = []
+    for text in texts:
+        try:
+            found.append(ip_address(text.strip("[]")))
+        except ValueError:
+            raise CallError(f"--local {text!r} is not an address") from None
+    return found
+
+
+def read_ssh(
+    user: str | None, port: int | None, options: Sequence[str], target: str, sudo: bool | None, timeout: float
+) -> SshOptions:
+    """How nodes are reached over SSH."""
+    return SshOptions(user=user, port=port, options=tuple(options), target=target, sudo=sudo, timeout=timeout)
+
+
+def progress() -> Progress | None:
+    """Says on a terminal which nodes are done; quiet elsewhere."""
+    if not sys.stderr.isatty():
+        return None
+
+    def say(node: str, failure: str | None) -> None:
+        sys.stderr.write(f"{safe(node)}: {'read' if failure is None else 'failed'}\n")
+
+    return say

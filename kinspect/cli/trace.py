@@ -1,0 +1,203 @@
+"""``kinspect trace``."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kinspect.cli import complete, params
+from kinspect.cli.output import console, talk, write
+from kinspect.cli.params import Format
+from kinspect.errors import CallError, ExitCode
+from kinspect.model.answer import TraceAnswer
+from kinspect.model.packet import CtState, Packet
+from kinspect.model.rules import ChainName, TableName
+from kinspect.parse.target import read_sender, read_target
+from kinspect.pipeline import trace as pipeline
+from kinspect.pipeline.sources import Live
+from kinspect.pipeline.trace import TraceRequest
+
+
+class ViaOption(str, Enum):
+    """Ways into a service."""
+
+    NODEPORT = "nodeport"
+    CLUSTERIP = "clusterip"
+    LOADBALANCER = "loadbalancer"
+    EXTERNALIP = "externalip"
+    ALL = "all"
+
+
+class State(str, Enum):
+    """States of a connection."""
+
+    NEW = "new"
+    ESTABLISHED = "established"
+    RELATED = "related"
+    INVALID = "invalid"
+    UNTRACKED = "untracked"
+
+
+def trace(  # noqa: PLR0913 - one parameter an option
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TARGET",
+            help="svc/NAME[:PORT], NAMESPACE/NAME, NAME, ADDRESS:PORT[/udp], or :NODEPORT.",
+            autocompletion=complete.services,
+        ),
+    ] = None,
+    via: Annotated[
+        ViaOption | None,
+        typer.Option("--via", help="The way in. [default: what the service's type is for]"),
+    ] = None,
+    sender: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="SENDER",
+            help="Who sends: node/NAME (a process on it), pod/NAME, pod/NAMESPACE/NAME, or an address.",
+            autocompletion=complete.senders,
+        ),
+    ] = None,
+    entry: Annotated[
+        list[str],
+        typer.Option(
+            "--entry",
+            metavar="NODE[=WEIGHT]",
+            help="Nodes that the upstream balancer sends to. Repeatable.",
+            autocompletion=complete.nodes,
+        ),
+    ] = [],  # noqa: B006 - typer reads it, nobody writes it
+    packet: Annotated[
+        str | None,
+        typer.Option("--packet", metavar="EXPR", help="A packet as a Scapy expression, such as IP(dst=…)/TCP(dport=80)."),
+    ] = None,
+    pcap: Annotated[
+        Path | None, typer.Option("--pcap", metavar="FILE", help="The packet comes from this capture.")
+    ] = None,
+    index: Annotated[
+        int | None, typer.Option("--index", metavar="N", min=1, help="The N-th packet of the capture.")
+    ] = None,
+    iif: Annotated[
+        str | None, typer.Option("--iif", metavar="NAME", help="The interface that the packet comes in by.")
+    ] = None,
+    local: Annotated[
+        list[str],
+        typer.Option("--local", metavar="ADDR", help="An address of the host, where no snapshot tells. Repeatable."),
+    ] = [],  # noqa: B006
+    ctstate: Annotated[State, typer.Option("--ctstate", help="The state of the connection.")] = State.NEW,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", metavar="TABLE:CHAIN", help="Begin at this chain, for a fragment of a dump."),
+    ] = None,
+    table: Annotated[
+        str | None, typer.Option("--table", metavar="TABLE", help="The table of a fragment that does not name it.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Every rule of the chains visited, and why it did or did not match.")
+    ] = False,
+    write_pcap: Annotated[
+        Path | None,
+        typer.Option("--write-pcap", metavar="FILE", help="Write the packet as it enters and as it leaves."),
+    ] = None,
+    kubeconfig: params.Kubeconfig = None,
+    context: params.Context = None,
+    namespace: params.Namespace = None,
+    snapshot: params.SnapshotPath = None,
+    demo: params.DemoFlag = False,
+    rules: params.RulesPaths = [],  # noqa: B006
+    node: params.Nodes = [],  # noqa: B006
+    only4: params.Only4 = False,
+    only6: params.Only6 = False,
+    transport: params.TransportOption = params.Transport.SSH,
+    ssh_user: params.SshUser = None,
+    ssh_port: params.SshPort = None,
+    ssh_option: params.SshOption = [],  # noqa: B006
+    ssh_target: params.SshTarget = "{internal_ip}",
+    sudo: params.Sudo = None,
+    timeout: params.Timeout = 30.0,
+    parallel: params.Parallel = None,
+    output: params.Output = Format.TABLE,
+    no_color: params.NoColor = False,
+) -> None:
+    """Follow a packet to a service, node by node, with exact shares.
+
+    kinspect trace svc/test-service
+    """
+    if sum(given is not None for given in (target, packet, pcap)) > 1:
+        raise CallError("a TARGET, --packet and --pcap exclude each other", hint="give one of them")
+    request = TraceRequest(
+        target=read_target(target) if target is not None else None,
+        packet=_packet(packet, pcap, index),
+        namespace=namespace,
+        via=via.value if via else None,
+        entry=params.read_entries(entry),
+        sender=read_sender(sender) if sender else None,
+        iif=iif,
+        local=params.read_addresses(local),
+        state=CtState[ctstate.value.upper()],
+        nodes=node,
+        family=4 if only4 and not only6 else 6 if only6 and not only4 else None,
+        start=_start(start),
+        table=table,
+        explain=explain,
+    )
+    live = Live(
+        kubeconfig=kubeconfig,
+        context=context,
+        ssh=params.read_ssh(ssh_user, ssh_port, ssh_option, ssh_target, sudo, timeout),
+        parallel=parallel,
+        progress=params.progress(),
+    )
+    answer = pipeline.trace(request, params.read_source(snapshot, demo, rules, live))
+    talk([*answer.undetermined, *answer.warnings])
+    if write_pcap is not None:
+        from kinspect.report.pcap import write_pcap as write_capture
+
+        write_capture(write_pcap, pipeline.captured(answer))
+    _emit(answer, output, no_color, explain)
+    raise typer.Exit(ExitCode.OK if answer.complete else ExitCode.UNDETERMINED)
+
+
+def _packet(expression: str | None, pcap: Path | None, index: int | None) -> Packet | None:
+    if expression is not None:
+        from kinspect.parse.packet_text import packet_from_expression
+
+        return packet_from_expression(expression)
+    if pcap is not None:
+        from kinspect.parse.capture import is_opening, packet_from_capture
+
+        found = packet_from_capture(pcap, index)
+        if not is_opening(found):
+            talk([f"{pcap}: the packet does not open a connection; it is followed as if it did (--ctstate)"])
+        return found
+    if index is not None:
+        raise CallError("--index is the number of a packet in a capture", hint="give --pcap FILE")
+    return None
+
+
+def _start(text: str | None) -> tuple[TableName | None, ChainName] | None:
+    if text is None:
+        return None
+    table, colon, chain = text.partition(":")
+    if not colon:
+        return None, ChainName(table)
+    if not table or not chain:
+        raise CallError(f"cannot read --start {text!r}", hint="TABLE:CHAIN, such as nat:KUBE-SERVICES")
+    return TableName(table), ChainName(chain)
+
+
+def _emit(answer: TraceAnswer, output: Format, no_color: bool, explain: bool) -> None:
+    if output in (Format.JSON, Format.YAML):
+        from kinspect.report.document import to_json, to_yaml, trace_document
+
+        document = trace_document(answer)
+        write(to_json(document) if output is Format.JSON else to_yaml(document))
+        return
+    from kinspect.report.table import print_answer
+
+    print_answer(console(no_color), answer, wide=output is Format.WIDE, explain=explain)

@@ -1,0 +1,97 @@
+"""A live cluster as a snapshot: the API first, then, where that makes sense, the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kinspect.collect import kube
+from kinspect.collect.fanout import Progress, gather
+from kinspect.collect.ports import ClusterApi, Host, Kind
+from kinspect.collect.ssh import SshOptions, SshShell
+from kinspect.errors import NotFound
+from kinspect.parse.cluster import Cluster
+from kinspect.snapshot.types import Files, NodeName, Snapshot
+
+_SERVICE_LABEL = "kubernetes.io/service-name"  # Kubernetes docs, "EndpointSlices": Ownership
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What of a cluster is needed: one service or all, pods or not, which nodes."""
+
+    service: tuple[str | None, str] | None = None  # namespace or the one in use, name
+    namespace: str | None = None
+    pods: bool = False
+    nodes: Sequence[str] = ()
+
+
+def collect(
+    kubeconfig: str | None,
+    context: str | None,
+    ssh: SshOptions,
+    parallel: int | None,
+    progress: Progress | None,
+    wanted: Wanted,
+) -> tuple[Snapshot, str]:
+    """The snapshot, and the namespace in use. A node that fails is in the snapshot, with why.
+
+    Raises ApiError, CallError; NotFound for a service or node that the API does not have, before
+    any node is asked.
+    """
+    with kube.connect(kubeconfig, context) as api:
+        namespace = wanted.namespace or api.namespace
+        files = read_api(api, wanted, namespace)
+        origin = api.where
+    cluster = Cluster(files, origin)
+    if wanted.service is not None:
+        space, name = wanted.service
+        cluster.service(space or namespace, name)
+    hosts = _hosts(cluster, wanted.nodes, origin)
+    nodes, failed = gather(SshShell(ssh), hosts, parallel, progress)
+    return Snapshot(origin=origin, api=files, nodes=nodes, failed=failed), namespace
+
+
+def read_api(api: ClusterApi, wanted: Wanted, namespace: str) -> Files:
+    """The lists that are needed, and no others. Raises ApiError."""
+    files: dict[str, bytes] = {"nodes.json": api.list("nodes")}
+    if wanted.service is None:
+        for kind in ("services", "endpointslices"):
+            files[f"{kind}.json"] = api.list(kind)
+        selector = None
+    else:
+        space, name = wanted.service
+        space = space or namespace
+        files["services.json"] = api.list("services", namespace=space, name=name)
+        if not Cluster(files, "").service_names():
+            # So that the error can say which names are near.
+            files["services.json"] = api.list("services")
+            return files
+        selector = f"{_SERVICE_LABEL}={name}"
+        files["endpointslices.json"] = api.list("endpointslices", namespace=space, label_selector=selector)
+    if not Cluster(files, "").has_slices():
+        namespace_or_all = (wanted.service[0] or namespace) if wanted.service else None
+        files["endpoints.json"] = api.list(
+            "endpoints", namespace=namespace_or_all, name=wanted.service[1] if wanted.service else None
+        )
+    if wanted.pods:
+        files["pods.json"] = api.list("pods")
+    return files
+
+
+def list_kind(kubeconfig: str | None, context: str | None, kind: Kind, timeout: float) -> Files:
+    """One list, with little patience: for shell completion. Raises ApiError, CallError."""
+    with kube.connect(kubeconfig, context, connect_timeout=timeout, read_timeout=timeout) as api:
+        return {f"{kind}.json": api.list(kind)}
+
+
+def _hosts(cluster: Cluster, wanted: Sequence[str], origin: str) -> list[Host]:
+    nodes = cluster.nodes
+    unknown = [name for name in wanted if name not in nodes]
+    if unknown:
+        raise NotFound(f"there is no node {unknown[0]} in {origin}", hint=f"it has: {', '.join(list(nodes)[:20])}")
+    return [
+        Host(NodeName(node.name), {kind: addresses[0] for kind, addresses in node.addresses.items()})
+        for node in nodes.values()
+        if not wanted or node.name in wanted
+    ]

@@ -1,0 +1,196 @@
+"""All wording of answers: shares, remarks, notes. Nothing here decides; it only says."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Final
+
+from typing_extensions import assert_never
+
+from kinspect.model.answer import (
+    Cordoned, Crossing, Missing, NodeTrace, NoEndpoint, Outcome, Remark, SourceHidden, Stale, StaysLocal, Sticky,
+    TraceAnswer, Via, Terminating,
+)  # fmt: skip
+from kinspect.model.cluster import Backend, Service, ServicePort
+from kinspect.model.packet import Packet, endpoint_text, protocol_name
+
+VIA_NAMES: Final[dict[Via, str]] = {
+    "nodeport": "NodePort",
+    "clusterip": "cluster IP",
+    "loadbalancer": "load balancer",
+    "externalip": "external IP",
+    "packet": "packet",
+}
+
+_SMALL: Final = 100  # denominators that read well as they are
+_NEAR: Final = Fraction(1, 1 << 20)
+
+
+def safe(text: str) -> str:
+    """Text without control characters, which a terminal would obey: they are shown as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() and unicodedata.category(c) not in ("Cf", "Cs", "Co") else f"\\x{ord(c):02x}"
+        for c in text
+    )
+
+
+def share_text(share: Fraction) -> str:
+    """``1/2``; ``≈1/3`` where only the kernel's 31 bits keep it from being that; else per cent."""
+    if share.denominator <= _SMALL:
+        return str(share)
+    near = share.limit_denominator(_SMALL)
+    if near and abs(near - share) < _NEAR:
+        return f"≈{near}"
+    return percent(share)
+
+
+def percent(share: Fraction) -> str:
+    """``12.5 %`` with as many digits as tell it from nothing and from all."""
+    for digits in (0, 1, 2, 4):
+        text = f"{float(share * 100):.{digits}f}"
+        if abs(float(text) - float(share * 100)) < 0.005 and (share in (0, 1) or 0 < float(text) < 100):
+            return f"{text} %"
+    return f"{float(share * 100):.2g} %"
+
+
+def bounded(bounds: tuple[Fraction, Fraction]) -> str:
+    """A share, or its bounds where it is not known."""
+    low, high = bounds
+    return share_text(low) if low == high else f"{share_text(low)}…{share_text(high)}"
+
+
+def spoken(share: Fraction) -> str:
+    """A share at the beginning of a sentence: ``Half``, ``All``, ``A third``, ``5/8``."""
+    named = {
+        Fraction(1): "All",
+        Fraction(1, 2): "Half",
+        Fraction(1, 3): "A third",
+        Fraction(2, 3): "Two thirds",
+        Fraction(1, 4): "A quarter",
+        Fraction(3, 4): "Three quarters",
+    }
+    near = share.limit_denominator(_SMALL)
+    if near in named and abs(near - share) < _NEAR:
+        return named[near]
+    return share_text(share)
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def remark_text(remark: Remark) -> str:
+    """A remark as a sentence or two."""
+    match remark:
+        case Crossing(entry, nodes, share, cause):
+            way = "enters" if cause == "externalTrafficPolicy" else "is sent to the cluster IP"
+            return (
+                f"{spoken(share)} of what {way} at {safe(entry)} leaves for {safe(listed(nodes))},"
+                f" because {cause} is Cluster."
+            )
+        case StaysLocal(cause, without):
+            text = f"Nothing crosses nodes: {cause} is Local, so each node keeps to its own endpoints."
+            if without:
+                text += f" {safe(listed(without))} {'has' if len(without) == 1 else 'have'} none, and refuses or drops."
+            return text
+        case SourceHidden():
+            return "The pods see an address of the node as the source, not the client's: it is masqueraded."
+        case Stale(node, via, to, share, backend):
+            where = f" (now {backend_text(backend)})" if backend and (backend.pod or backend.node) else ""
+            return (
+                f"{safe(node)} still sends {_part(share)} of its {VIA_NAMES[via]} traffic to {safe(to)}{where}, which"
+                " the API no longer lists for this service: its rules are stale. Is its kube-proxy running?"
+            )
+        case Missing(node, via, to):
+            return (
+                f"{safe(node)} sends nothing of its {VIA_NAMES[via]} traffic to {safe(to)}, a ready endpoint: its rules"
+                " lag behind the API, or topology hints keep it away."
+            )
+        case Cordoned(node, share):
+            return (
+                f"{safe(node)} is cordoned and gets {_part(share)} all the same: cordoning keeps new pods away, not"
+                " traffic. Only leaving the service's endpoints ends it (take the pod's label away, or the pod)."
+            )
+        case NoEndpoint():
+            return "The service has no endpoint that is ready: nothing can answer."
+        case Terminating():
+            return "All endpoints are terminating: Kubernetes sends to those that still serve, on purpose."
+        case Sticky(seconds):
+            return (
+                f"Client affinity: these are a new client's shares; one that returns within {seconds} s stays with"
+                " its endpoint."
+            )
+        case _:
+            assert_never(remark)
+
+
+def _part(share: Fraction) -> str:
+    return "all" if share == 1 else spoken(share).lower() if spoken(share)[0].isalpha() else share_text(share)
+
+
+def backend_text(backend: Backend | None) -> str:
+    """``pod default/web-1 on node1``, as far as it is known."""
+    if backend is None:
+        return ""
+    parts = []
+    if backend.pod:
+        parts.append(f"pod {backend.namespace}/{backend.pod}")
+    if backend.node:
+        parts.append(f"on {backend.node}")
+    return safe(" ".join(parts))
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """Where an outcome ends, in a few words."""
+    return safe(outcome.to) if outcome.to is not None else outcome.verdict.value
+
+
+def packet_text(packet: Packet) -> str:
+    """``203.0.113.1:40000 → 192.168.0.11:31000/tcp``."""
+    src, dst = endpoint_text(packet.src, packet.sport), endpoint_text(packet.dst, packet.dport)
+    return f"{src} → {dst}/{protocol_name(packet.protocol)}"
+
+
+def port_text(port: ServicePort) -> str:
+    """``http 80/tcp``."""
+    return safe(f"{port.name + ' ' if port.name else ''}{port.port}/{port.protocol.lower()}")
+
+
+def service_text(service: Service) -> str:
+    """One line of what a service is."""
+    parts = [f"{service}", service.type]
+    if service.cluster_ips:
+        parts.append(" ".join(map(str, service.cluster_ips)))
+    for port in service.ports:
+        node_port = f" (NodePort {port.node_port})" if port.node_port else ""
+        parts.append(f"{port_text(port)}{node_port}")
+    if service.type != "ClusterIP" or service.external_ips:
+        parts.append(f"externalTrafficPolicy {service.external_policy}")
+    if service.internal_policy != "Cluster":
+        parts.append(f"internalTrafficPolicy {service.internal_policy}")
+    return safe(" · ".join(parts))
+
+
+def endpoints_text(answer: TraceAnswer) -> str:
+    """How many endpoints there are, and in which state."""
+    ready = sum(endpoint.ready for endpoint in answer.endpoints)
+    ending = sum(endpoint.terminating for endpoint in answer.endpoints)
+    other = len(answer.endpoints) - ready - ending
+    parts = [f"{ready} ready endpoint{'' if ready == 1 else 's'}"]
+    if ending:
+        parts.append(f"{ending} terminating")
+    if other > 0:
+        parts.append(f"{other} not ready")
+    return ", ".join(parts)
+
+
+def note_lines(trace: NodeTrace) -> list[str]:
+    """The notes of a trace, those on client affinity included."""
+    return [safe(note) for note in trace.notes]
