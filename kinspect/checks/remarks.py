@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fractions import Fraction
+from dataclasses import replace
 from typing import Literal
 
 from kinspect.model.answer import (
-    OUTSIDE, Cordoned, Crossing, Destination, Missing, NodeTrace, NoEndpoint, Outcome, Remark, SourceHidden, Stale,
-    StaysLocal, Sticky, Terminating,
+    OUTSIDE,
+    Bounds,
+    Cordoned,
+    Crossing,
+    Destination,
+    Died,
+    Missing,
+    NodeLabelled,
+    NodeTrace,
+    NoEndpoint,
+    Outcome,
+    Remark,
+    SourceHidden,
+    Stale,
+    StaysLocal,
+    Sticky,
+    Terminating,
+    WaysOut,
 )  # fmt: skip
 from kinspect.model.cluster import Endpoint, Node, Service
-from kinspect.model.odds import ZERO
+from kinspect.model.odds import NOTHING
+from kinspect.model.packet import endpoint_text
 from kinspect.model.rules import Verdict
+from kinspect.model.trace import Matched, Policy, Routed, Way
 
 
 def remarks(
@@ -36,19 +54,27 @@ def remarks(
         group = [trace for trace in traces if (trace.via in OUTSIDE) is outside]
         if group:
             yield from _crossing(service, group, outside=outside)
+    yield from _died(service, traces)
     hidden = [_share(o for o in t.outcomes if o.snat is not None) for t in traces if t.via in OUTSIDE]
-    if hidden and max(hidden):
-        yield SourceHidden(max(hidden))
+    if any(high for _, high in hidden):
+        yield SourceHidden(max(high for _, high in hidden))
     for destination in destinations:
         node = nodes.get(destination.node or "")
         if node is not None and node.unschedulable and destination.most:
-            yield Cordoned(node.name, destination.share)
+            yield Cordoned(node.name, (destination.share, destination.most))
+    for node in nodes.values():
+        for key, wanted in service.selector.items():
+            if key in node.labels:
+                yield NodeLabelled(node.name, (key, node.labels[key]), (key, wanted))
     if service.affinity_seconds is not None:
         yield Sticky(service.affinity_seconds)
 
 
-def _share(outcomes: Iterable[Outcome]) -> Fraction:
-    return sum((outcome.bounds[0] for outcome in outcomes), ZERO)
+def _share(outcomes: Iterable[Outcome]) -> Bounds:
+    weight = NOTHING
+    for outcome in outcomes:
+        weight = weight + outcome.weight
+    return weight.bounds()
 
 
 def _stale(traces: Iterable[NodeTrace]) -> Iterator[Remark]:
@@ -57,7 +83,7 @@ def _stale(traces: Iterable[NodeTrace]) -> Iterator[Remark]:
             if outcome.to is None or not outcome.dnat or outcome.verdict is not Verdict.ACCEPT:
                 continue
             if outcome.backend is None or not outcome.backend.listed:
-                yield Stale(trace.node, trace.via, outcome.to, outcome.bounds[0], outcome.backend)
+                yield Stale(trace.node, trace.via, outcome.to, outcome.bounds, outcome.backend)
 
 
 def _missing(
@@ -77,7 +103,7 @@ def _missing(
                 and (policy == "Cluster" or endpoint.node == trace.node)
                 and (endpoint.address, endpoint.port) not in reached
             ):
-                yield Missing(trace.node, trace.via, f"{endpoint.address}:{endpoint.port}")
+                yield Missing(trace.node, trace.via, endpoint_text(endpoint.address, endpoint.port))
 
 
 def _crossing(service: Service, traces: Sequence[NodeTrace], *, outside: bool) -> Iterator[Remark]:
@@ -87,12 +113,56 @@ def _crossing(service: Service, traces: Sequence[NodeTrace], *, outside: bool) -
     policy = service.external_policy if outside else service.internal_policy
     crossing = []
     for trace in traces:
-        away = [o for o in trace.outcomes if o.backend and o.backend.node not in (None, trace.node) and o.dnat]
+        away = [
+            o for o in trace.outcomes if o.backend and o.backend.node not in (None, trace.node) and o.dnat
+        ]
         if away:
             nodes = tuple(sorted({o.backend.node for o in away if o.backend and o.backend.node}))
             crossing.append(Crossing(trace.node, nodes, _share(away), cause))
     if crossing:
         yield from dict.fromkeys(crossing)
+        if outside and policy == "Cluster":
+            yield WaysOut()
     elif policy == "Local":
         without = [t.node for t in traces if all(o.verdict is not Verdict.ACCEPT for o in t.outcomes)]
         yield StaysLocal(cause, tuple(dict.fromkeys(without)))
+
+
+def _died(service: Service, traces: Iterable[NodeTrace]) -> Iterator[Remark]:
+    """What was refused or dropped, and where; alike at several nodes is said once."""
+    found: dict[tuple[object, ...], tuple[Died, list[str]]] = {}
+    for trace in traces:
+        for outcome in trace.outcomes:
+            if outcome.verdict is Verdict.ACCEPT:
+                continue
+            chain, comment = _end(outcome.ways[0])
+            guarded = trace.via == "loadbalancer" and chain.endswith("KUBE-PROXY-FIREWALL")
+            died = Died(
+                (),
+                trace.via,
+                outcome.verdict,
+                outcome.bounds,
+                chain,
+                comment,
+                service.source_ranges if guarded else (),
+            )
+            key = (died.via, died.verdict, died.share, died.chain, died.comment)
+            found.setdefault(key, (died, []))[1].append(trace.node)
+    for died, nodes in found.values():
+        yield replace(died, nodes=tuple(dict.fromkeys(nodes)))
+
+
+def _end(way: Way) -> tuple[str, str | None]:
+    """The table and chain that ended a way, and the comment of the rule that did."""
+    event = way.last.event if way.last else None
+    match event:
+        case Matched(place, rule):
+            comments = [c.text for c in rule.clauses if c.text.startswith("-m comment --comment ")]
+            comment = comments[0].removeprefix("-m comment --comment ").strip('"') if comments else None
+            return f"{place.table} {rule.chain}", comment
+        case Policy(place, chain):
+            return f"the policy of {place.table} {chain}", None
+        case Routed(where):
+            return f"routing: {where}", None
+        case None:
+            return "no rule", None

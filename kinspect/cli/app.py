@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +16,7 @@ from kinspect.cli.trace import trace
 from kinspect.errors import ExitCode, KinspectError
 
 # typer brings its own click since 0.26 and none of its names; its public error is a usage error.
-_UsageError = typer.BadParameter.__mro__[1]
+_UsageError: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="kinspect",
@@ -63,13 +64,19 @@ def run() -> None:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _end(ExitCode.OK)
+    except Exception as error:  # the last resort: a fault of ours is one line too
+        if os.environ.get("KINSPECT_TRACEBACK"):
+            raise
+        what = f"a fault in kinspect itself: {type(error).__name__}: {error}"
+        talk([f"{what} (please report it; with KINSPECT_TRACEBACK=1 it shows where)"])
+        _end(ExitCode.UNDETERMINED)
     except (KeyboardInterrupt, typer.Abort):
         talk(["interrupted"])
         _end(130)  # as a shell says for SIGINT
 
 
 def _name() -> str:
-    return "kubectl kinspect" if os.path.basename(sys.argv[0]) == "kubectl-kinspect" else "kinspect"
+    return "kubectl kinspect" if Path(sys.argv[0]).name == "kubectl-kinspect" else "kinspect"
 
 
 def _end(code: int) -> None:

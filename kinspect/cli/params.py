@@ -17,8 +17,8 @@ from kinspect.collect.fanout import Progress
 from kinspect.collect.ssh import SshOptions
 from kinspect.errors import CallError
 from kinspect.model.packet import Address
-from kinspect.report.words import safe
 from kinspect.pipeline.sources import Demo, Live, Recorded, Rules, RulesFile, Source
+from kinspect.report.words import safe
 
 
 class Format(str, Enum):
@@ -35,15 +35,22 @@ _NODES = "Reaching nodes"
 _OUTPUT = "Output"
 
 Kubeconfig = Annotated[
-    str | None, typer.Option("--kubeconfig", metavar="FILE", help="The kubeconfig file.", rich_help_panel=_FACTS)
+    str | None,
+    typer.Option("--kubeconfig", metavar="FILE", help="The kubeconfig file.", rich_help_panel=_FACTS),
 ]
 Context = Annotated[
-    str | None, typer.Option("--context", metavar="NAME", help="The kubeconfig context.", rich_help_panel=_FACTS)
+    str | None,
+    typer.Option("--context", metavar="NAME", help="The kubeconfig context.", rich_help_panel=_FACTS),
 ]
 Namespace = Annotated[
     str | None,
     typer.Option(
-        "-n", "--namespace", metavar="NAME", help="The namespace.", autocompletion=complete.namespaces, rich_help_panel=_FACTS
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        help="The namespace.",
+        autocompletion=complete.namespaces,
+        rich_help_panel=_FACTS,
     ),
 ]
 SnapshotPath = Annotated[
@@ -83,16 +90,30 @@ class Transport(str, Enum):
 
 TransportOption = Annotated[
     Transport,
-    typer.Option("--transport", envvar="KINSPECT_TRANSPORT", help="How nodes are reached.", rich_help_panel=_NODES),
+    typer.Option(
+        "--transport", envvar="KINSPECT_TRANSPORT", help="How nodes are reached.", rich_help_panel=_NODES
+    ),
 ]
 SshUser = Annotated[
     str | None,
-    typer.Option("--ssh-user", metavar="USER", envvar="KINSPECT_SSH_USER", help="The user on nodes.", rich_help_panel=_NODES),
+    typer.Option(
+        "--ssh-user",
+        metavar="USER",
+        envvar="KINSPECT_SSH_USER",
+        help="The user on nodes.",
+        rich_help_panel=_NODES,
+    ),
 ]
 SshPort = Annotated[
     int | None,
     typer.Option(
-        "--ssh-port", metavar="PORT", min=1, max=65535, envvar="KINSPECT_SSH_PORT", help="The port of sshd.", rich_help_panel=_NODES
+        "--ssh-port",
+        metavar="PORT",
+        min=1,
+        max=65535,
+        envvar="KINSPECT_SSH_PORT",
+        help="The port of sshd.",
+        rich_help_panel=_NODES,
     ),
 ]
 SshOption = Annotated[
@@ -118,32 +139,47 @@ SshTarget = Annotated[
 Sudo = Annotated[
     bool | None,
     typer.Option(
-        "--sudo/--no-sudo", envvar="KINSPECT_SUDO", help="Use sudo -n on nodes. [default: where needed]", rich_help_panel=_NODES
+        "--sudo/--no-sudo",
+        envvar="KINSPECT_SUDO",
+        help="Use sudo -n on nodes. [default: where needed]",
+        rich_help_panel=_NODES,
     ),
 ]
 Timeout = Annotated[
     float,
     typer.Option(
-        "--timeout", metavar="SECONDS", min=0.1, envvar="KINSPECT_TIMEOUT", help="The time limit of a node.", rich_help_panel=_NODES
+        "--timeout",
+        metavar="SECONDS",
+        min=0.1,
+        envvar="KINSPECT_TIMEOUT",
+        help="The time limit of a node.",
+        rich_help_panel=_NODES,
     ),
 ]
 Parallel = Annotated[
     int | None,
     typer.Option(
-        "--parallel", metavar="N", min=1, envvar="KINSPECT_PARALLEL", help="Nodes read at once.", rich_help_panel=_NODES
+        "--parallel",
+        metavar="N",
+        min=1,
+        envvar="KINSPECT_PARALLEL",
+        help="Nodes read at once.",
+        rich_help_panel=_NODES,
     ),
 ]
 Output = Annotated[
     Format, typer.Option("-o", "--output", help="The form of the answer.", rich_help_panel=_OUTPUT)
 ]
-NoColor = Annotated[bool, typer.Option("--no-color", help="No colour, as with NO_COLOR.", rich_help_panel=_OUTPUT)]
+NoColor = Annotated[
+    bool, typer.Option("--no-color", help="No colour, as with NO_COLOR.", rich_help_panel=_OUTPUT)
+]
 
 
-def read_source(
-    snapshot: Path | None, demo: bool, rules: Sequence[str], live: Live
-) -> Source:
+def read_source(snapshot: Path | None, demo: bool, rules: Sequence[str], live: Live) -> Source:
     """The one source of facts that was named. Raises CallError where there are two."""
-    named = [flag for flag, given in (("--snapshot", snapshot), ("--demo", demo), ("--rules", rules)) if given]
+    named = [
+        flag for flag, given in (("--snapshot", snapshot), ("--demo", demo), ("--rules", rules)) if given
+    ]
     if len(named) > 1:
         raise CallError(f"{' and '.join(named)} exclude each other", hint="name one source of facts")
     if snapshot is not None:
@@ -168,7 +204,7 @@ def read_entries(texts: Sequence[str]) -> dict[str, Fraction] | None:
     """``NODE`` or ``NODE=WEIGHT``, repeated. Raises CallError."""
     entries: dict[str, Fraction] = {}
     for text in texts:
-        node, equals, weight = text.rpartition("=") if "=" in text else (text, "", "1")
+        node, weight = text.rsplit("=", 1) if "=" in text else (text, "1")
         try:
             value = Fraction(weight) if len(weight) < 20 else Fraction(-1)
         except (ValueError, ZeroDivisionError):

@@ -41,7 +41,7 @@ class State(str, Enum):
     UNTRACKED = "untracked"
 
 
-def trace(  # noqa: PLR0913 - one parameter an option
+def trace(
     target: Annotated[
         str | None,
         typer.Argument(
@@ -74,7 +74,11 @@ def trace(  # noqa: PLR0913 - one parameter an option
     ] = [],  # noqa: B006 - typer reads it, nobody writes it
     packet: Annotated[
         str | None,
-        typer.Option("--packet", metavar="EXPR", help="A packet as a Scapy expression, such as IP(dst=…)/TCP(dport=80)."),
+        typer.Option(
+            "--packet",
+            metavar="EXPR",
+            help="A packet as a Scapy expression, such as IP(dst=…)/TCP(dport=80).",
+        ),
     ] = None,
     pcap: Annotated[
         Path | None, typer.Option("--pcap", metavar="FILE", help="The packet comes from this capture.")
@@ -87,7 +91,9 @@ def trace(  # noqa: PLR0913 - one parameter an option
     ] = None,
     local: Annotated[
         list[str],
-        typer.Option("--local", metavar="ADDR", help="An address of the host, where no snapshot tells. Repeatable."),
+        typer.Option(
+            "--local", metavar="ADDR", help="An address of the host, where no snapshot tells. Repeatable."
+        ),
     ] = [],  # noqa: B006
     ctstate: Annotated[State, typer.Option("--ctstate", help="The state of the connection.")] = State.NEW,
     start: Annotated[
@@ -95,10 +101,12 @@ def trace(  # noqa: PLR0913 - one parameter an option
         typer.Option("--start", metavar="TABLE:CHAIN", help="Begin at this chain, for a fragment of a dump."),
     ] = None,
     table: Annotated[
-        str | None, typer.Option("--table", metavar="TABLE", help="The table of a fragment that does not name it.")
+        str | None,
+        typer.Option("--table", metavar="TABLE", help="The table of a fragment that does not name it."),
     ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Every rule of the chains visited, and why it did or did not match.")
+        bool,
+        typer.Option("--explain", help="Every rule of the chains visited, and why it did or did not match."),
     ] = False,
     write_pcap: Annotated[
         Path | None,

@@ -13,6 +13,7 @@ from kinspect.model.rules import Verdict
 from kinspect.model.trace import Evaluation, Way
 
 Via = Literal["nodeport", "clusterip", "loadbalancer", "externalip", "packet"]
+Bounds: TypeAlias = tuple[Fraction, Fraction]  # the least and the greatest; equal where it is known
 OUTSIDE: tuple[Via, ...] = ("nodeport", "loadbalancer", "externalip")
 
 
@@ -82,7 +83,7 @@ class Crossing:
 
     entry: str
     nodes: tuple[str, ...]
-    share: Fraction
+    share: Bounds
     cause: Literal["externalTrafficPolicy", "internalTrafficPolicy"]
 
 
@@ -108,8 +109,35 @@ class Stale:
     node: str
     via: Via
     to: str
-    share: Fraction
+    share: Bounds
     backend: Backend | None
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """Rules end packets at some nodes; ``rule`` is the one that does, where it is a rule."""
+
+    nodes: tuple[str, ...]
+    via: Via
+    verdict: Verdict
+    share: Bounds
+    chain: str
+    comment: str | None
+    source_ranges: tuple[str, ...] = ()  # of the service, where they are the reason
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLabelled:
+    """A node has a label that the service's selector asks of pods: it means nothing there."""
+
+    node: str
+    label: tuple[str, str]
+    selector: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class WaysOut:
+    """What keeps a node's pods from getting what enters elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +154,7 @@ class Cordoned:
     """A cordoned node still gets a share: cordoning keeps new pods away, not traffic."""
 
     node: str
-    share: Fraction
+    share: Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +176,9 @@ class Sticky:
 
 Remark: TypeAlias = (
     Crossing
+    | Died
+    | NodeLabelled
+    | WaysOut
     | StaysLocal
     | SourceHidden
     | Stale

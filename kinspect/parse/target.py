@@ -84,7 +84,9 @@ def read_target(text: str) -> Target:
         protocol = _protocol(found["protocol"], text)
         port = _port(found["port"], text) if found["port"] else None
         if port is None and protocol in WITH_PORTS:
-            raise CallError(f"target {text!r} has no port", hint="give ADDRESS:PORT, or /icmp behind the address")
+            raise CallError(
+                f"target {text!r} has no port", hint="give ADDRESS:PORT, or /icmp behind the address"
+            )
         return AddressTarget(address, port, protocol)
     kind, slash, rest = text.partition("/")
     if not slash:

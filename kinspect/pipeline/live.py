@@ -89,7 +89,9 @@ def _hosts(cluster: Cluster, wanted: Sequence[str], origin: str) -> list[Host]:
     nodes = cluster.nodes
     unknown = [name for name in wanted if name not in nodes]
     if unknown:
-        raise NotFound(f"there is no node {unknown[0]} in {origin}", hint=f"it has: {', '.join(list(nodes)[:20])}")
+        raise NotFound(
+            f"there is no node {unknown[0]} in {origin}", hint=f"it has: {', '.join(list(nodes)[:20])}"
+        )
     return [
         Host(NodeName(node.name), {kind: addresses[0] for kind, addresses in node.addresses.items()})
         for node in nodes.values()

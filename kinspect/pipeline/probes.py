@@ -162,13 +162,16 @@ class Prober:
         pod = self.cluster.pods.get((namespace, sender.name))
         if pod is None:
             raise NotFound(
-                f"there is no pod {namespace}/{sender.name}", hint=f"kubectl get pods -n {namespace} lists them"
+                f"there is no pod {namespace}/{sender.name}",
+                hint=f"kubectl get pods -n {namespace} lists them",
             )
         if pod.node is None:
             raise CallError(f"pod {namespace}/{sender.name} is on no node yet")
         return pod
 
-    def _some_pod(self, name: str, family: Family, service: Service | None) -> tuple[Address, bool, str] | None:
+    def _some_pod(
+        self, name: str, family: Family, service: Service | None
+    ) -> tuple[Address, bool, str] | None:
         """A pod's address on the node that is no endpoint of the service: who calls is not itself called."""
         own = {e.address for e in self.cluster.endpoints(service.key)} if service else set()
         node = self.cluster.nodes.get(name)
@@ -176,7 +179,9 @@ class Prober:
             if network.version != family:
                 continue
             # The first addresses of a network are often the bridge's and real pods'.
-            for candidate in islice(network.hosts(), 200, 500) if network.num_addresses > 256 else network.hosts():
+            for candidate in (
+                islice(network.hosts(), 200, 500) if network.num_addresses > 256 else network.hosts()
+            ):
                 if candidate not in own and self.states[name].host.is_local(candidate) is not True:
                     return candidate, False, f"a pod on {name}"
         for pod in self.cluster.pods.values():

@@ -84,7 +84,8 @@ def open_rules(source: Rules) -> Snapshot:
         held = nodes.setdefault(node, {})
         if family in held:
             raise CallError(
-                f"two dumps of one family for node {node}", hint="name the nodes: --rules NODE=FILE, once for each"
+                f"two dumps of one family for node {node}",
+                hint="name the nodes: --rules NODE=FILE, once for each",
             )
         held[family] = data
     return Snapshot(origin=", ".join(file.name for file in source.files), nodes=nodes)

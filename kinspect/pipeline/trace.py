@@ -18,7 +18,15 @@ from kinspect.model.rules import ChainName, Ruleset, TableName
 from kinspect.model.trace import Evaluation
 from kinspect.parse.cluster import Cluster
 from kinspect.parse.node import NodeState, read_node
-from kinspect.parse.target import AddressTarget, FromAddress, FromPod, NodePortTarget, Sender, ServiceTarget, Target
+from kinspect.parse.target import (
+    AddressTarget,
+    FromAddress,
+    FromPod,
+    NodePortTarget,
+    Sender,
+    ServiceTarget,
+    Target,
+)
 from kinspect.pipeline.live import Wanted, collect
 from kinspect.pipeline.probes import VIAS, Probe, Prober, came_in, default_vias, ports_of
 from kinspect.pipeline.sources import Live, Rules, Source, open_recorded, open_rules, selected
@@ -154,22 +162,22 @@ def _of_target(request: TraceRequest, facts: _Facts, target: Target, namespace: 
             if service is None or service_port is None:
                 raise NotFound(
                     f"no service has the NodePort {number}/{protocol_name(protocol)}",
-                    hint="kubectl get services -A lists them; a port of one node is traced by its ADDRESS:PORT",
+                    hint="kubectl get services -A lists them; a port of one node is ADDRESS:PORT",
                 )
             probes = list(prober.of_service(service, ("nodeport",), (service_port,)))
         case AddressTarget(address, number_or_none, protocol):
             service, service_port = _frontend(facts.cluster, address, number_or_none, protocol)
             via, nodes = _address_way(facts, service, address)
-            probes = list(prober.to_address(address, number_or_none, protocol, via, service_port, nodes=nodes))
+            probes = list(
+                prober.to_address(address, number_or_none, protocol, via, service_port, nodes=nodes)
+            )
     facts.undetermined += prober.skipped
     if request.entry:
         probes = [probe for probe in probes if probe.via not in OUTSIDE or probe.node in request.entry]
     return _answer(request, facts, probes, service)
 
 
-def _service_probes(
-    request: TraceRequest, prober: Prober, service: Service, port: str | None
-) -> list[Probe]:
+def _service_probes(request: TraceRequest, prober: Prober, service: Service, port: str | None) -> list[Probe]:
     """The packets into a service; an error that says why there is no path, where there is none."""
     if service.type == "ExternalName":
         raise CallError(
@@ -287,7 +295,7 @@ def _traced(
         return None
     if probe.packet.state is CtState.ESTABLISHED:
         notes.append(
-            "an established connection: no nat rule is asked; the packet goes where its connection already goes"
+            "an established connection: no nat rule is asked, it goes where the connection already goes"
         )
     try:
         evaluation = _evaluated(request, probe.packet, state, rulesets)

@@ -100,7 +100,11 @@ def _event(event: Event) -> dict[str, Any] | None:
                 "rule": f"-P {chain} {verdict.value}",
             }
         case Routed(where, dropped):
-            return {"hook": "routing", "table": None, "chain": None, "line": None, "rule": where} if dropped else None
+            return (
+                {"hook": "routing", "table": None, "chain": None, "line": None, "rule": where}
+                if dropped
+                else None
+            )
 
 
 def _considered(entry: Considered) -> dict[str, Any]:

@@ -10,16 +10,27 @@ from rich.table import Table
 from rich.text import Text
 
 from kinspect.model.answer import NodeTrace, Outcome, TraceAnswer
-from kinspect.model.odds import ZERO
+from kinspect.model.odds import NOTHING, ZERO
 from kinspect.model.rules import Verdict
 from kinspect.report.explain import explained
 from kinspect.report.tree import trace_tree
 from kinspect.report.words import (
-    VIA_NAMES, bounded, endpoints_text, note_lines, outcome_text, packet_text, percent, port_text, remark_text, safe,
-    service_text, share_text,
+    VIA_NAMES,
+    bounded,
+    endpoints_text,
+    note_lines,
+    outcome_text,
+    packet_text,
+    percent,
+    port_text,
+    remark_text,
+    safe,
+    service_text,
+    share_text,
 )  # fmt: skip
 
 _SIDE_BY_SIDE = 5  # entry nodes that fit beside each other in 80 columns, two lines a cell
+_ROWS = 16  # endpoints that are shown one by one unasked
 _TREES = 4  # trees that are shown unasked
 
 VERDICT_STYLES = {
@@ -38,14 +49,16 @@ def print_answer(console: Console, answer: TraceAnswer, *, wide: bool = False, e
     for group in _groups(answer.traces):
         console.print()
         console.print(_heading(group))
-        console.print(Padding(_matrix(group), (0, 0, 0, 2)))
+        console.print(Padding(_matrix(group, wide=wide), (0, 0, 0, 2), expand=False))
     if answer.destinations and answer.service is not None:
         console.print()
         console.print(_totals(answer))
     if answer.remarks:
         console.print()
+        bullets = Table.grid(padding=(0, 1, 0, 0))
         for remark in answer.remarks:
-            console.print(Text.assemble(("• ", "dim"), remark_text(remark)))
+            bullets.add_row(Text("•", style="dim"), remark_text(remark))
+        console.print(bullets)
     shown = answer.traces if wide or explain else answer.traces[:_TREES]
     for trace in shown:
         console.print()
@@ -60,7 +73,9 @@ def print_answer(console: Console, answer: TraceAnswer, *, wide: bool = False, e
     if len(shown) < len(answer.traces):
         rest = len(answer.traces) - len(shown)
         console.print()
-        console.print(Text(f"{rest} more ways in are walked alike: --node NAME or -o wide shows them.", style="dim"))
+        console.print(
+            Text(f"{rest} more ways in are walked alike: --node NAME or -o wide shows them.", style="dim")
+        )
 
 
 def _groups(traces: Iterable[NodeTrace]) -> list[list[NodeTrace]]:
@@ -68,7 +83,9 @@ def _groups(traces: Iterable[NodeTrace]) -> list[list[NodeTrace]]:
     groups: dict[tuple[object, ...], list[NodeTrace]] = {}
     for trace in traces:
         front = trace.packet.dport if trace.via == "nodeport" else (trace.packet.dst, trace.packet.dport)
-        groups.setdefault((trace.via, trace.port, trace.family, front, trace.packet.protocol), []).append(trace)
+        groups.setdefault((trace.via, trace.port, trace.family, front, trace.packet.protocol), []).append(
+            trace
+        )
     return list(groups.values())
 
 
@@ -82,15 +99,17 @@ def _heading(group: Sequence[NodeTrace]) -> Text:
     family = "IPv6 " if first.family == 6 else ""
     senders = {trace.origin for trace in group}
     sender = senders.pop() if len(senders) == 1 else "a pod on each node"
-    source = f" {first.packet.src}" if len({trace.packet.src for trace in group}) == 1 else ""
+    source = f" ({first.packet.src})" if len({trace.packet.src for trace in group}) == 1 else ""
     return Text.assemble((f"{family}{via} {front}", "bold"), f"{port}, from {safe(sender)}{source}")
 
 
-def _matrix(group: Sequence[NodeTrace]) -> RenderableType:
+def _matrix(group: Sequence[NodeTrace], *, wide: bool) -> RenderableType:
     ends = _ends(group)
-    if len(group) <= _SIDE_BY_SIDE:
-        return _by_endpoint(group, ends)
-    return _by_entry(group)
+    if len(group) > _SIDE_BY_SIDE:
+        return _by_entry(group)
+    if len(ends) > _ROWS and not wide:
+        return _by_node(group, ends)
+    return _by_endpoint(group, ends)
 
 
 def _ends(group: Sequence[NodeTrace]) -> list[Outcome]:
@@ -99,7 +118,9 @@ def _ends(group: Sequence[NodeTrace]) -> list[Outcome]:
     for trace in group:
         for outcome in trace.outcomes:
             found.setdefault((outcome.verdict, outcome.to), outcome)
-    return sorted(found.values(), key=lambda o: o.verdict is not Verdict.ACCEPT)
+    return sorted(
+        found.values(), key=lambda o: (o.verdict is not Verdict.ACCEPT, int(o.address or 0), o.port or 0)
+    )
 
 
 def _by_endpoint(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
@@ -114,6 +135,36 @@ def _by_endpoint(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
             parts = [o for o in trace.outcomes if (o.verdict, o.to) == (end.verdict, end.to)]
             cells.append(_cell(trace, parts))
         table.add_row(_end(end), *cells)
+    return table
+
+
+def _by_node(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
+    """A row a destination node, for services of many endpoints."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("GOES TO")
+    table.add_column("ENDPOINTS", justify="right")
+    for trace in group:
+        table.add_column(Text(f"AT {safe(trace.node)}"))
+    rows: dict[str, list[Outcome]] = {}
+    for end in ends:
+        node = end.backend.node if end.backend else None
+        rows.setdefault(node or (end.verdict.value if end.address is None else "no known node"), []).append(
+            end
+        )
+    for name, row in sorted(rows.items()):
+        keys = {(end.verdict, end.to) for end in row}
+        cells = []
+        for trace in group:
+            parts = [o for o in trace.outcomes if (o.verdict, o.to) in keys]
+            weight = NOTHING
+            for outcome in parts:
+                weight = weight + outcome.weight
+            text = Text(bounded(weight.bounds()) if parts else "-", style="bold" if parts else "dim")
+            if parts and crosses(trace, parts[0]):
+                text.append(" crosses", style="yellow")
+            cells.append(text)
+        count = str(len(row)) if row[0].address is not None else ""
+        table.add_row(Text(safe(name), style=VERDICT_STYLES[row[0].verdict]), count, *cells)
     return table
 
 
@@ -198,12 +249,12 @@ def _totals(answer: TraceAnswer) -> Text:
 
 def _entry_line(trace: NodeTrace, answer: TraceAnswer) -> Text:
     packet = trace.packet
-    way = "made here" if packet.local else f"in by {packet.iif}" if packet.iif else "in by an unknown interface"
+    way = (
+        "made here" if packet.local else f"in by {packet.iif}" if packet.iif else "in by an unknown interface"
+    )
     via = "" if trace.via == "packet" or len(answer.traces) == 1 else f" {VIA_NAMES[trace.via]}"
     return Text.assemble((f"{safe(trace.node)}", "bold cyan"), f"{via}  {packet_text(packet)}, {safe(way)}")
 
 
 def _open_questions(trace: NodeTrace) -> list[str]:
     return sorted({safe(q) for o in trace.outcomes if o.weight.exact is None for q in o.weight.questions()})
-
-

@@ -12,6 +12,7 @@ from kinspect.model.answer import NodeTrace, Outcome
 from kinspect.model.odds import NOTHING, Weight
 from kinspect.model.rules import Verdict
 from kinspect.model.trace import Event, Matched, Policy, Routed, Way
+from kinspect.netfilter.targets.verdict import Jump
 from kinspect.report.words import backend_text, bounded, outcome_text, safe
 
 _LEAVES = 12  # ways under one chain that are shown unasked
@@ -39,7 +40,10 @@ def trace_tree(trace: NodeTrace, *, wide: bool = False) -> Tree:
 def _fork(ways: Sequence[tuple[list[Event], Way, Outcome]], at: int) -> _Fork:
     """The common beginning of the ways, from event ``at`` on, and what comes behind."""
     first, end = ways[0][0], at
-    while all(end < len(events) for events, _, _ in ways) and len({_key(events[end]) for events, _, _ in ways}) == 1:
+    while (
+        all(end < len(events) for events, _, _ in ways)
+        and len({_key(events[end]) for events, _, _ in ways}) == 1
+    ):
         end += 1
     weight = NOTHING
     for _, way, _ in ways:
@@ -49,9 +53,9 @@ def _fork(ways: Sequence[tuple[list[Event], Way, Outcome]], at: int) -> _Fork:
         fork.outcome = ways[0][2]
         return fork
     groups: dict[object, list[tuple[list[Event], Way, Outcome]]] = {}
-    for number, way in enumerate(ways):
-        key = _key(way[0][end]) if end < len(way[0]) else ("end", number)
-        groups.setdefault(key, []).append(way)
+    for number, entry in enumerate(ways):
+        key = _key(entry[0][end]) if end < len(entry[0]) else ("end", number)
+        groups.setdefault(key, []).append(entry)
     fork.children = [_fork(group, end) for group in groups.values()]
     return fork
 
@@ -67,11 +71,13 @@ def _key(event: Event) -> object:
 
 
 def _grow(tree: Tree, trace: NodeTrace, fork: _Fork, *, wide: bool, share: bool) -> None:
-    lines = _rules(fork.events) if wide else _chains(fork.events)
+    lines = _rules(fork.events) if wide else _chains(_telling(fork.events, more=bool(fork.children)))
     label = Text()
     if share:
         exact = fork.weight.exact
-        label.append(f"{bounded(fork.weight.bounds())}  ", style="bold" if exact is not None else "bold yellow")
+        label.append(
+            f"{bounded(fork.weight.bounds())}  ", style="bold" if exact is not None else "bold yellow"
+        )
     for number, line in enumerate(lines):
         label.append("\n" if number else "")
         label.append_text(line)
@@ -98,7 +104,9 @@ def _end(trace: NodeTrace, outcome: Outcome) -> Text:
         if backend.node not in (None, trace.node):
             text.append(", another node", style="yellow")
     if outcome.ways[0].delivered:
-        text.append(", this host itself" if backend is None or backend.node is None else ", the host itself", "dim")
+        text.append(
+            ", this host itself" if backend is None or backend.node is None else ", the host itself", "dim"
+        )
     return text
 
 
@@ -109,7 +117,9 @@ def _chains(events: Sequence[Event]) -> list[Text]:
     for event in events:
         match event:
             case Matched(place, rule):
-                name = f"{place.table} {place.hook}".strip() + (f" ({place.backend})" if place.backend and _split(events) else "")
+                name = f"{place.table} {place.hook}".strip() + (
+                    f" ({place.backend})" if place.backend and _split(events) else ""
+                )
                 step = _step(rule.target_text) or "counted"
             case Policy(place, chain, verdict):
                 name = f"{place.table} {place.hook}"
@@ -125,6 +135,37 @@ def _chains(events: Sequence[Event]) -> list[Text]:
     return lines
 
 
+def _telling(events: Sequence[Event], *, more: bool) -> list[Event]:
+    """Without the chains that were entered and left again with nothing done there.
+
+    ``more``: ways part behind these events, so the chains they end in are not left yet.
+    """
+    kept: list[Event] = []
+    for number, event in enumerate(events):
+        if isinstance(event, Matched) and _idle(event, events[number + 1 :], more):
+            continue
+        kept.append(event)
+    return kept
+
+
+def _idle(event: Matched, behind: Sequence[Event], more: bool) -> bool:
+    """Whether the rule did nothing that lasts: RETURN, or a jump to a chain that did nothing."""
+    effect = event.rule.target_text.split(" ")[:2]
+    if effect == ["-j", "RETURN"]:
+        return True
+    if not isinstance(event.rule.target, Jump):
+        return False
+    inside = []
+    for other in behind:
+        if not isinstance(other, Matched) or other.place != event.place or other.depth <= event.depth:
+            break
+        inside.append(other)
+    else:
+        if more:
+            return False  # the walk is still inside when the ways part
+    return all(_idle(other, inside[number + 1 :], False) for number, other in enumerate(inside))
+
+
 def _split(events: Sequence[Event]) -> bool:
     """Whether rules of more than one back end took part."""
     return len({event.place.backend for event in events if isinstance(event, Matched)}) > 1
@@ -136,7 +177,12 @@ def _step(target: str) -> str:
     if words[0] not in ("-j", "-g", "--jump", "--goto"):
         return target
     name, rest = words[1], words[2] if len(words) > 2 else ""
-    for option, said in (("--to-destination ", "to "), ("--to-source ", "to "), ("--set-xmark ", ""), ("--reject-with ", "with ")):
+    for option, said in (
+        ("--to-destination ", "to "),
+        ("--to-source ", "to "),
+        ("--set-xmark ", ""),
+        ("--reject-with ", "with "),
+    ):
         rest = rest.replace(option, said)
     return f"{name} {rest}".strip()
 
@@ -156,7 +202,9 @@ def _rules(events: Sequence[Event]) -> list[Text]:
                 where = f"{place.table} {place.hook} {place.source}:{rule.line}"
                 lines.append(Text.assemble((f"{'  ' * depth}{safe(where)} ", "dim"), safe(rule.text)))
             case Policy(place, chain, verdict):
-                lines.append(Text.assemble((f"{place.table} {place.hook} ", "dim"), f"policy {chain} {verdict.value}"))
+                lines.append(
+                    Text.assemble((f"{place.table} {place.hook} ", "dim"), f"policy {chain} {verdict.value}")
+                )
             case Routed(where):
                 lines.append(Text.assemble(("routing ", "dim"), safe(where)))
     return lines

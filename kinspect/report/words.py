@@ -10,11 +10,28 @@ from typing import Final
 from typing_extensions import assert_never
 
 from kinspect.model.answer import (
-    Cordoned, Crossing, Missing, NodeTrace, NoEndpoint, Outcome, Remark, SourceHidden, Stale, StaysLocal, Sticky,
-    TraceAnswer, Via, Terminating,
+    Bounds,
+    Cordoned,
+    Crossing,
+    Died,
+    Missing,
+    NodeLabelled,
+    NodeTrace,
+    NoEndpoint,
+    Outcome,
+    Remark,
+    SourceHidden,
+    Stale,
+    StaysLocal,
+    Sticky,
+    Terminating,
+    TraceAnswer,
+    Via,
+    WaysOut,
 )  # fmt: skip
 from kinspect.model.cluster import Backend, Service, ServicePort
 from kinspect.model.packet import Packet, endpoint_text, protocol_name
+from kinspect.model.rules import Verdict
 
 VIA_NAMES: Final[dict[Via, str]] = {
     "nodeport": "NodePort",
@@ -57,26 +74,36 @@ def percent(share: Fraction) -> str:
     return f"{float(share * 100):.2g} %"
 
 
-def bounded(bounds: tuple[Fraction, Fraction]) -> str:
+def bounded(bounds: Bounds) -> str:
     """A share, or its bounds where it is not known."""
     low, high = bounds
+    if low == high == 1:
+        return "all"
     return share_text(low) if low == high else f"{share_text(low)}…{share_text(high)}"
 
 
-def spoken(share: Fraction) -> str:
-    """A share at the beginning of a sentence: ``Half``, ``All``, ``A third``, ``5/8``."""
-    named = {
-        Fraction(1): "All",
-        Fraction(1, 2): "Half",
-        Fraction(1, 3): "A third",
-        Fraction(2, 3): "Two thirds",
-        Fraction(1, 4): "A quarter",
-        Fraction(3, 4): "Three quarters",
-    }
-    near = share.limit_denominator(_SMALL)
-    if near in named and abs(near - share) < _NEAR:
-        return named[near]
-    return share_text(share)
+_SPOKEN: Final = {
+    Fraction(1): "all",
+    Fraction(1, 2): "half",
+    Fraction(1, 3): "a third",
+    Fraction(2, 3): "two thirds",
+    Fraction(1, 4): "a quarter",
+    Fraction(3, 4): "three quarters",
+}
+
+
+def spoken(bounds: Bounds) -> str:
+    """A share within a sentence: ``half``, ``all``, ``up to a third``, ``5/8``."""
+    low, high = bounds
+    near = high.limit_denominator(_SMALL)
+    text = _SPOKEN.get(near, share_text(high)) if abs(near - high) < _NEAR else share_text(high)
+    if low == high:
+        return text
+    return f"up to {text}" if not low else f"between {share_text(low)} and {share_text(high)}"
+
+
+def _begins(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def listed(names: Sequence[str]) -> str:
@@ -92,7 +119,7 @@ def remark_text(remark: Remark) -> str:
         case Crossing(entry, nodes, share, cause):
             way = "enters" if cause == "externalTrafficPolicy" else "is sent to the cluster IP"
             return (
-                f"{spoken(share)} of what {way} at {safe(entry)} leaves for {safe(listed(nodes))},"
+                f"{_begins(spoken(share))} of what {way} at {safe(entry)} leaves for {safe(listed(nodes))},"
                 f" because {cause} is Cluster."
             )
         case StaysLocal(cause, without):
@@ -105,7 +132,7 @@ def remark_text(remark: Remark) -> str:
         case Stale(node, via, to, share, backend):
             where = f" (now {backend_text(backend)})" if backend and (backend.pod or backend.node) else ""
             return (
-                f"{safe(node)} still sends {_part(share)} of its {VIA_NAMES[via]} traffic to {safe(to)}{where}, which"
+                f"{safe(node)} still sends {spoken(share)} of its {VIA_NAMES[via]} traffic to {safe(to)}{where}, which"
                 " the API no longer lists for this service: its rules are stale. Is its kube-proxy running?"
             )
         case Missing(node, via, to):
@@ -115,8 +142,34 @@ def remark_text(remark: Remark) -> str:
             )
         case Cordoned(node, share):
             return (
-                f"{safe(node)} is cordoned and gets {_part(share)} all the same: cordoning keeps new pods away, not"
+                f"{safe(node)} is cordoned and gets {spoken(share)} all the same: cordoning keeps new pods away, not"
                 " traffic. Only leaving the service's endpoints ends it (take the pod's label away, or the pod)."
+            )
+        case Died(nodes, via, verdict, share, chain, comment, ranges):
+            did = (
+                "dropped"
+                if verdict is Verdict.DROP
+                else "rejected"
+                if verdict is Verdict.REJECT
+                else "queued"
+            )
+            said = f" (“{safe(comment)}”)" if comment else ""
+            text = (
+                f"{_begins(spoken(share))} of the {VIA_NAMES[via]} traffic at {safe(listed(nodes))} is {did} in"
+                f" {safe(chain)}{said}."
+            )
+            if ranges:
+                text += f" loadBalancerSourceRanges admits {safe(listed(ranges))}: --from ADDRESS traces such a client."
+            return text
+        case NodeLabelled(node, (key, value), (_, wanted)):
+            return (
+                f"{safe(node)} is labelled {safe(key)}={safe(value)}. That changes nothing here: the service's"
+                f" selector, {safe(key)}={safe(wanted)}, asks for labels of pods, not of nodes."
+            )
+        case WaysOut():
+            return (
+                "To keep traffic from a node, take its pods out of the service's endpoints (change the pod's label,"
+                " or its readiness), or set externalTrafficPolicy: Local, with which a node keeps to its own pods."
             )
         case NoEndpoint():
             return "The service has no endpoint that is ready: nothing can answer."
@@ -129,10 +182,6 @@ def remark_text(remark: Remark) -> str:
             )
         case _:
             assert_never(remark)
-
-
-def _part(share: Fraction) -> str:
-    return "all" if share == 1 else spoken(share).lower() if spoken(share)[0].isalpha() else share_text(share)
 
 
 def backend_text(backend: Backend | None) -> str:
@@ -180,9 +229,11 @@ def service_text(service: Service) -> str:
 
 def endpoints_text(answer: TraceAnswer) -> str:
     """How many endpoints there are, and in which state."""
-    ready = sum(endpoint.ready for endpoint in answer.endpoints)
-    ending = sum(endpoint.terminating for endpoint in answer.endpoints)
-    other = len(answer.endpoints) - ready - ending
+    # A pod is an endpoint once, however many ports and addresses it has.
+    each = {endpoint.pod or endpoint.address: endpoint for endpoint in answer.endpoints}.values()
+    ready = sum(endpoint.ready for endpoint in each)
+    ending = sum(endpoint.terminating and not endpoint.ready for endpoint in each)
+    other = len(each) - ready - ending
     parts = [f"{ready} ready endpoint{'' if ready == 1 else 's'}"]
     if ending:
         parts.append(f"{ending} terminating")

@@ -1,0 +1,50 @@
+"""The recorded clusters in tests/data, and what tests ask of them again and again."""
+
+from __future__ import annotations
+
+from functools import cache
+from ipaddress import ip_address
+from pathlib import Path
+
+from kinspect.evaluate.path import evaluate
+from kinspect.model.packet import PROTOCOLS, TCP, Packet, TcpFlag
+from kinspect.model.trace import Evaluation
+from kinspect.parse.cluster import Cluster
+from kinspect.parse.node import NodeState, read_node
+from kinspect.snapshot.store import open_snapshot
+
+DATA = Path(__file__).parent / "data"
+
+
+@cache
+def node(cluster: str, name: str) -> NodeState:
+    """A node of a recorded cluster."""
+    snapshot = open_snapshot(DATA / cluster)
+    return next(read_node(n, files) for n, files in snapshot.nodes.items() if n == name)
+
+
+@cache
+def api(cluster: str) -> Cluster:
+    """The API of a recorded cluster."""
+    snapshot = open_snapshot(DATA / cluster)
+    return Cluster(snapshot.api, snapshot.origin)
+
+
+def packet(src: str, dst: str, dport: int, protocol: str = "tcp", **fields: object) -> Packet:
+    """A packet that opens a connection."""
+    number = PROTOCOLS[protocol.lower()]
+    made = Packet(
+        src=ip_address(src),
+        dst=ip_address(dst),
+        protocol=number,
+        sport=40000,
+        dport=dport,
+        tcp_flags=TcpFlag.SYN if number == TCP else None,
+    )
+    return made.to(**fields) if fields else made
+
+
+def walked(cluster: str, at: str, probe: Packet) -> Evaluation:
+    """What becomes of a packet at a node."""
+    state = node(cluster, at)
+    return evaluate(probe, state.host, state.rulesets[probe.family])
