@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from itertools import islice
 from typing import Final
 
 from kinspect.errors import CallError, NotFound
@@ -179,9 +178,9 @@ class Prober:
             if network.version != family:
                 continue
             # The first addresses of a network are often the bridge's and real pods'.
-            for candidate in (
-                islice(network.hosts(), 200, 500) if network.num_addresses > 256 else network.hosts()
-            ):
+            first = 200 if network.num_addresses > 256 else 1
+            for number in range(first, min(network.num_addresses - 1, first + 300)):
+                candidate = network[number]
                 if candidate not in own and self.states[name].host.is_local(candidate) is not True:
                     return candidate, False, f"a pod on {name}"
         for pod in self.cluster.pods.values():
