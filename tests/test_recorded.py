@@ -22,7 +22,11 @@ IIF = {"client": "eth0", "pod": "cni0"}
 
 CLUSTERS = sorted(path.parent.name for path in DATA.glob("*/observed.json"))
 MEASUREMENTS = [
-    pytest.param(cluster, row, id=f"{cluster}-{row['service']}-{row['via']}-{row['node']}-{row['dst']}:{row['dport']}-{number}")
+    pytest.param(
+        cluster,
+        row,
+        id=f"{cluster}-{row['service']}-{row['via']}-{row['node']}-{row['dst']}:{row['dport']}-{number}",
+    )
     for cluster in CLUSTERS
     for number, row in enumerate(json.loads((DATA / cluster / "observed.json").read_text()))
     # With client affinity all flows of the one client that was measured go one way.

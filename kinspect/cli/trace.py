@@ -166,7 +166,7 @@ def trace(
     if write_pcap is not None:
         from kinspect.report.pcap import write_pcap as write_capture
 
-        write_capture(write_pcap, pipeline.captured(answer))
+        write_capture(write_pcap, pipeline.packets(answer))
     _emit(answer, output, no_color, explain)
     raise typer.Exit(ExitCode.OK if answer.complete else ExitCode.UNDETERMINED)
 
@@ -208,4 +208,8 @@ def _emit(answer: TraceAnswer, output: Format, no_color: bool, explain: bool) ->
         return
     from kinspect.report.table import print_answer
 
-    print_answer(console(no_color), answer, wide=output is Format.WIDE, explain=explain)
+    screen = console(no_color)
+    with screen.capture() as captured:
+        print_answer(screen, answer, wide=output is Format.WIDE, explain=explain)
+    # Tables pad their last column; nobody wants that in a message.
+    write("\n".join(line.rstrip() for line in captured.get().splitlines()))

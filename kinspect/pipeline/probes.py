@@ -178,7 +178,7 @@ class Prober:
             if network.version != family:
                 continue
             # The first addresses of a network are often the bridge's and real pods'.
-            first = 200 if network.num_addresses > 256 else 1
+            first = min(200, network.num_addresses // 2)
             for number in range(first, min(network.num_addresses - 1, first + 300)):
                 candidate = network[number]
                 if candidate not in own and self.states[name].host.is_local(candidate) is not True:

@@ -169,7 +169,9 @@ def _of_target(request: TraceRequest, facts: _Facts, target: Target, namespace: 
             service, service_port = _frontend(facts.cluster, address, number_or_none, protocol)
             via, nodes = _address_way(facts, service, address)
             probes = list(
-                prober.to_address(address, number_or_none, protocol, via, service_port, nodes=nodes)
+                prober.to_address(
+                    address, number_or_none, protocol, via, service_port, service=service, nodes=nodes
+                )
             )
     facts.undetermined += prober.skipped
     if request.entry:
@@ -335,7 +337,7 @@ def _evaluated(
     return evaluate_chain(packet, state.host, rules, table, chain, explain=request.explain)
 
 
-def captured(answer: TraceAnswer) -> Iterator[tuple[Packet, str]]:
+def packets(answer: TraceAnswer) -> Iterator[tuple[Packet, str]]:
     """The packets of an answer for a capture: each as it enters, then as it leaves on each branch."""
     for trace in answer.traces:
         yield trace.packet, f"enters at {trace.node}"
