@@ -156,6 +156,8 @@ def load(access: Access) -> Any:
         proxies = urllib.request.getproxies_environment()
         configuration.proxy = proxies.get(configuration.host.partition(":")[0]) or proxies.get("all")
         configuration.no_proxy = configuration.no_proxy or proxies.get("no")
+    if configuration.proxy and "://" not in configuration.proxy:
+        configuration.proxy = f"http://{configuration.proxy}"  # as kubectl and curl take HOST:PORT
     return configuration
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import importlib
 import logging
+import re
 import ssl
 import threading
 import time
@@ -27,6 +28,7 @@ from kinspect.errors import ApiError, CallError, KinspectError
 
 TRIES = 3  # a GET changes nothing, so it may be sent again
 LONGEST_WAIT = 10.0  # seconds that a Retry-After may ask for, each time
+_PROXY = "it comes from HTTPS_PROXY or the kubeconfig's proxy-url; NO_PROXY lists what needs none"
 
 
 class _Status(msgspec.Struct, frozen=True):
@@ -183,10 +185,15 @@ class Wire:
                 f"the connection to the API at {server} broke off while {path} was read",
                 hint=f"tried {TRIES} times",
             )
+        if isinstance(e, exceptions.SSLError):
+            return ApiError(
+                f"no TLS with the API at {server}: {_strerror(e)}",
+                hint="compare certificate-authority, client-certificate and client-key in the kubeconfig",
+            )
         if isinstance(e, exceptions.ProxyError):
             return ApiError(
                 f"cannot reach the API at {server} through the proxy: {_strerror(e)}",
-                hint="from HTTPS_PROXY or the kubeconfig's proxy-url; NO_PROXY lists what needs none",
+                hint=_PROXY,
             )
         # NewConnectionError is a ConnectTimeoutError too, in urllib3 1.26.
         if isinstance(e, exceptions.ConnectTimeoutError) and not isinstance(e, exceptions.NewConnectionError):
@@ -201,7 +208,13 @@ def _client(access: kubeconfig.Access) -> Any:
     import urllib3
 
     configuration = kubeconfig.load(access)
-    client = importlib.import_module("kubernetes.client").ApiClient(configuration)
+    try:
+        client = importlib.import_module("kubernetes.client").ApiClient(configuration)
+    except Exception as e:  # a scheme that urllib3 does not know, SOCKS without its package, …
+        # The address is not shown: it may hold a password.
+        raise CallError(
+            f"the proxy for {access.where} cannot be used ({type(e).__name__})", hint=_PROXY
+        ) from e
     # Whatever the log settings of the library: our message says it all.
     logging.getLogger("urllib3").propagate = False
     pool = client.rest_client.pool_manager
@@ -244,8 +257,12 @@ def _broke_off(e: Exception) -> bool:
 def _strerror(e: BaseException) -> str:
     """The operating system's reason, or OpenSSL's, where one of them is behind it."""
     for cause in _causes(e):
-        if isinstance(cause, ssl.SSLError) and cause.reason:
-            return "TLS: " + said(cause.reason.replace("_", " ").lower())
+        if isinstance(cause, ssl.SSLError):
+            # "[SSL] PEM lib (_ssl.c:3905)": the brackets are Python's.
+            words = cause.reason or re.sub(
+                r"^\[[^]]*\] ?| ?\(_ssl\.c:\d+\)$", "", cause.strerror or str(cause)
+            )
+            return said(words.replace("_", " ").lower())
         if isinstance(cause, OSError) and cause.strerror:
             return said(cause.strerror)
     return said(str(e).rpartition(": ")[2])

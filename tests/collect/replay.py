@@ -85,6 +85,8 @@ class ReplayServer:
         self.ca = write_certificates(tmp_path)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(tmp_path / "server.pem")
+        context.load_verify_locations(self.ca)
+        context.verify_mode = ssl.CERT_OPTIONAL  # a client's certificate is as good as the token
         self._server = _Listener(self, context)
         self.port: int = self._server.server_address[1]
         self.kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", self)
@@ -154,6 +156,7 @@ class _Listener(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Listener
+    connection: ssl.SSLSocket
 
     def log_message(self, *_: object) -> None:
         pass
@@ -170,7 +173,8 @@ class _Handler(BaseHTTPRequestHandler):
             if fault.strikes(kind, query):
                 self._fail(fault, kind, parts, query)
                 return
-        if self.headers.get("Authorization", "").lower() != f"bearer {TOKEN}":
+        known = self.headers.get("Authorization", "").lower() == f"bearer {TOKEN}"
+        if not known and not self.connection.getpeercert():
             self._send(401, _status(401, "Unauthorized", "Unauthorized"))
             return
         self._send(*self._answer(parts, query))
@@ -293,46 +297,48 @@ def _status_for(code: int, kind: str, parts: list[str]) -> bytes:
 
 
 def write_certificates(folder: Path) -> Path:
-    """Writes ca.pem and server.pem (with its key), the way that many clusters make theirs.
+    """Writes ca.pem, and server.pem and client.pem with their keys; returns the first.
 
-    The CA has no key identifiers, as those of some installers: kubectl does not ask for them.
+    None has key identifiers, like those that some installers make: kubectl does not ask for them.
     """
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "replay-ca")])
-    ca = (
-        _certificate(ca_name, ca_name, ca_key)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(ca_key, hashes.SHA256())
-    )
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "kube-apiserver")])
-    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
-    certificate = (
-        _certificate(name, ca_name, key)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
     pem = serialization.Encoding.PEM
-    (folder / "ca.pem").write_bytes(ca.public_bytes(pem))
-    (folder / "server.pem").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + certificate.public_bytes(pem)
+    issuer = ec.generate_private_key(ec.SECP256R1())
+    ca = (
+        _certificate("replay-ca", issuer)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(issuer, hashes.SHA256())
     )
+    (folder / "ca.pem").write_bytes(ca.public_bytes(pem))
+    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+    for file, subject in (("server.pem", "kube-apiserver"), ("client.pem", USER)):
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = (
+            _certificate(subject, key)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .sign(issuer, hashes.SHA256())
+        )
+        (folder / file).write_bytes(
+            key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+            + certificate.public_bytes(pem)
+        )
     return folder / "ca.pem"
 
 
-def _certificate(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
-) -> x509.CertificateBuilder:
+def _certificate(subject: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.timezone.utc)
     return (
         x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
+        .subject_name(_name(subject))
+        .issuer_name(_name("replay-ca"))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + dt.timedelta(days=1))
     )
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
 
 
 @contextmanager

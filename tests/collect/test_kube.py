@@ -448,15 +448,29 @@ def test_a_ca_without_key_identifier_is_trusted_as_by_kubectl(api: KubeApi) -> N
     assert context.check_hostname
 
 
-def test_a_proxy_that_is_not_there_is_said(server: ReplayServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_proxy_that_is_not_there_is_said(
+    server: ReplayServer, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
     with closed_port() as port:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("HTTPS_PROXY", f"{scheme}127.0.0.1:{port}")
         with connect(str(server.kubeconfig)) as api:
             error = failure(lambda: api.list("services"))
         assert "through the proxy: Connection refused" in error.message
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         with connect(str(server.kubeconfig)) as api:
             assert names(api.list("services"))
+
+
+@pytest.mark.parametrize("proxy", ["gopher://user:secret@127.0.0.1:1", "http://[::1", "socks9://x"])
+def test_a_proxy_that_cannot_be_used_is_one_line(
+    server: ReplayServer, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    error = failure(lambda: connect(str(server.kubeconfig)).list("services"))
+    assert isinstance(error, CallError)
+    assert "cannot be used" in error.message
+    assert "secret" not in error.message
 
 
 @pytest.mark.parametrize("url", ["https://[::1", "nonsense", "ftp://127.0.0.1", "https://127.0.0.1:99999"])

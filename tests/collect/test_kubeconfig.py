@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import logging
 import os
 import stat
@@ -208,7 +209,7 @@ def test_no_such_context_lists_those_there_are_near_names_first(tmp_path: Path) 
     [
         ({"client-certificate": "/missing.pem"}, "File does not exist: /missing.pem"),
         ({"tokenFile": "/missing"}, "/missing: No such file or directory"),
-        ({"client-certificate-data": "!", "client-key-data": "!"}, "cannot"),
+        ({"client-certificate-data": "!", "client-key-data": "!"}, "no TLS with the API"),
         ({"auth-provider": {"name": "gcp", "config": {"x": TOKEN}}}, "cannot read its credentials"),
         ({"auth-provider": {"name": "oidc", "config": {"x": TOKEN}}}, 'the key "id-token" is missing'),
         ({"token": f"{TOKEN}\nX-Injected: yes"}, "cannot be sent"),
@@ -227,6 +228,38 @@ def test_a_token_file_may_end_in_a_line_break(server: ReplayServer, tmp_path: Pa
     path = write_kubeconfig(tmp_path / "other", server, user={"tokenFile": "token"})
     with connect(str(path)) as api:
         assert api.list("services")
+
+
+@pytest.mark.parametrize("inline", [False, True], ids=["files", "data"])
+def test_a_client_certificate_will_do(server: ReplayServer, tmp_path: Path, inline: bool) -> None:
+    pem = tmp_path / "client.pem"
+    user = {"client-certificate": str(pem), "client-key": str(pem)}
+    if inline:
+        data = base64.b64encode(pem.read_bytes()).decode()
+        user = {"client-certificate-data": data, "client-key-data": data}
+    with connect(str(write_kubeconfig(tmp_path / "other", server, user=user))) as api:
+        assert api.list("services")
+    assert "Authorization" not in server.headers[0]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "user", "said"),
+    [
+        ({}, {"client-certificate-data": "eA==", "client-key-data": "eA=="}, ": pem lib"),
+        (
+            {"certificate-authority": None, "certificate-authority-data": "eA=="},
+            {},
+            ": no certificate",
+        ),
+    ],
+    ids=["client", "authority"],
+)
+def test_a_certificate_that_is_none_is_one_line(
+    server: ReplayServer, tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any], said: str
+) -> None:
+    error = failure(write_kubeconfig(tmp_path / "other", server, cluster=cluster, user=user))
+    assert isinstance(error, ApiError)
+    assert error.message.startswith(f"no TLS with the API at 127.0.0.1:{server.port}{said}")
 
 
 # Credential plugins
