@@ -66,17 +66,18 @@ class Fault:
 
 
 class ReplayServer:
-    """Serves ``folder/api/*.json`` on a port of its own until closed; a context manager."""
+    """Serves ``folder/api/*.json[.gz]`` on a port of its own until closed; a context manager."""
 
     def __init__(self, folder: Path | None, tmp_path: Path) -> None:
         self.lists: dict[str, list[dict[str, Any]]] = {}
         self.version: dict[str, Any] = {"major": "1", "minor": "36"}
-        for file in sorted((folder / "api").glob("*.json")) if folder else ():
-            document = json.loads(file.read_bytes())
-            if file.stem == "version":
+        for file in sorted((folder / "api").glob("*.json*")) if folder else ():
+            packed = file.suffix == ".gz"
+            document = json.loads(gzip.decompress(file.read_bytes()) if packed else file.read_bytes())
+            if file.name.startswith("version."):
                 self.version = document
             else:
-                self.lists[file.stem] = document["items"]
+                self.lists[file.name.partition(".")[0]] = document["items"]
         self.requests: list[str] = []  # paths with their queries, in order
         self.headers: list[dict[str, str]] = []
         self.faults: list[Fault] = []
@@ -155,6 +156,7 @@ class _Listener(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each answer waits 40 ms for the acknowledgement of its head
     server: _Listener
     connection: ssl.SSLSocket
 
