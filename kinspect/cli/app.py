@@ -23,7 +23,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,  # help as plain text: it opens at once, and can be piped
     pretty_exceptions_enable=False,
-    add_completion=False,  # the scripts are in completions/
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

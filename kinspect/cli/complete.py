@@ -6,12 +6,14 @@ asks the live cluster only briefly, and not at all for nodes over SSH.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from kinspect.errors import KinspectError
 
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9./-]*")  # RFC 1123 names, and a kind before them
 _PATIENCE = 2.0  # seconds for the API, before a shell would seem to hang
 
 
@@ -23,20 +25,20 @@ def services(ctx: Any, incomplete: str) -> Iterable[str]:
     namespace = ctx.params.get("namespace") or "default"
     names = [f"svc/{name}" for space, name in cluster.service_names() if space == namespace]
     names += [f"{space}/{name}" for space, name in cluster.service_names()]
-    return [name for name in names if name.startswith(incomplete)]
+    return _offered(names, incomplete)
 
 
 def namespaces(ctx: Any, incomplete: str) -> Iterable[str]:
     """Namespaces."""
     cluster = _cluster(ctx, "namespaces")
     names = cluster.namespaces() if cluster else []
-    return [name for name in names if name.startswith(incomplete)]
+    return _offered(names, incomplete)
 
 
 def nodes(ctx: Any, incomplete: str) -> Iterable[str]:
     """Nodes, by the API."""
     cluster = _cluster(ctx, "nodes")
-    return [name for name in (cluster.nodes if cluster else ()) if name.startswith(incomplete)]
+    return _offered(cluster.nodes if cluster else (), incomplete)
 
 
 def senders(ctx: Any, incomplete: str) -> Iterable[str]:
@@ -46,7 +48,12 @@ def senders(ctx: Any, incomplete: str) -> Iterable[str]:
         found = [f"pod/{space}/{name}" for space, name in (cluster.pods if cluster else ())]
     else:
         found = [f"node/{name}" for name in nodes(ctx, "")] + ["pod/"]
-    return [name for name in found if name.startswith(incomplete)]
+    return _offered(found, incomplete)
+
+
+def _offered(names: Iterable[str], incomplete: str) -> list[str]:
+    """Those that continue what was typed; a name that a shell could run as code is never offered."""
+    return [name for name in names if name.startswith(incomplete) and _PLAIN.fullmatch(name)]
 
 
 def _cluster(ctx: Any, kind: Any) -> Any:
