@@ -168,12 +168,16 @@ class Wire:
     def _failure(self, e: Exception, path: str) -> KinspectError:
         """What an error of urllib3 means, without the repr that its message has."""
         from urllib3 import exceptions
+        from urllib3.util.ssl_match_hostname import CertificateError
 
         server = self.server
-        cause = next((c for c in _causes(e) if isinstance(c, ssl.SSLCertVerificationError)), None)
+        # urllib3 1.26 compares the names of a certificate itself, and has its own error for it.
+        distrust = ssl.SSLCertVerificationError, CertificateError
+        cause = next((c for c in _causes(e) if isinstance(c, distrust)), None)
         if cause is not None:
+            why = said(getattr(cause, "verify_message", None) or str(cause))
             return ApiError(
-                f"the certificate of the API at {server} is not trusted: {said(cause.verify_message)}",
+                f"the certificate of the API at {server} is not trusted: {why}",
                 hint="compare the server and certificate-authority of the cluster in the kubeconfig",
             )
         if isinstance(e, exceptions.LocationValueError):
