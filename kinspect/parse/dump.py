@@ -265,7 +265,7 @@ def _tables(text: str, source: str, family: Family) -> list[_Table]:
         end = sections[number + 1].start() if number + 1 < len(sections) else len(text)
         line += text.count("\n", at, section.start())
         at = section.start()
-        commit = text.find("\nCOMMIT\n", section.end() - 1, end)
+        commit = text.find("\nCOMMIT\n", section.end() - 1, end + 1)
         if commit < 0:
             last = text.count("\n", 0, end - 1)
             raise RulesError(
