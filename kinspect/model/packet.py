@@ -34,6 +34,11 @@ NAMES: Final[dict[int, str]] = {
 }
 
 TCP, UDP, SCTP, DCCP, UDPLITE, ICMP, ICMPV6 = 6, 17, 132, 33, 136, 1, 58
+# The client that a packet comes from where nobody says: documentation addresses (RFC 5737, RFC
+# 3849), which no cluster has for its own, and a port of no service.
+OUTSIDE_CLIENT: Final[dict[int, Address]] = {4: IPv4Address("203.0.113.1"), 6: IPv6Address("2001:db8::1")}
+CLIENT_PORT: Final = 40000
+
 WITH_PORTS: Final = frozenset({TCP, UDP, SCTP, DCCP, UDPLITE})
 
 
@@ -83,6 +88,7 @@ class Packet:
     ttl: int | None = None  # IPv6: hop limit
     tos: int | None = None  # the whole octet; IPv6: traffic class
     mac_src: str | None = None  # lower case, with colons
+    headers: frozenset[int] = frozenset()  # IPv6 extension headers, by number; none unless stated
 
     iif: str | None = None  # interface it came in by; None: made here, or not known (see ``local``)
     oif: str | None = None  # interface it will leave by, once routed; None: not yet, or not known
@@ -93,14 +99,19 @@ class Packet:
     owner: Owner | None = None
 
     mark: int = 0
+    mark_unknown: int = 0  # bits of the mark that cannot be known
     ct_mark: int = 0
+    ct_mark_unknown: int | None = None  # bits of it that cannot; None: none of a first packet, else all
     state: CtState = CtState.NEW
+    reply: bool | None = None  # flows in its connection's reply direction; a first packet does not
     dnat: bool = False  # conntrack holds a rewritten destination (virtual state DNAT)
     snat: bool = False
     dst_bound: bool = False  # nat has settled the destination of this connection, changed or not
     src_bound: bool = False
     original: Packet | None = None  # the connection's first direction, before any rewriting
-    recent: frozenset[str] = frozenset()  # lists of -m recent that this packet was put on
+    recent: frozenset[str] = frozenset()  # lists of -m recent that its client is said to be on
+    recent_now: tuple[str, ...] = ()  # those that this walk has put it on, once for each time
+    sets_changed: frozenset[str] = frozenset()  # ipsets that this walk has added to or deleted from
     tracked: bool = False  # conntrack has seen it
 
     @property
@@ -112,6 +123,18 @@ class Packet:
     def first(self) -> Packet:
         """The packet as it was before any rewriting."""
         return self.original or self
+
+    @property
+    def ct_mark_open(self) -> int:
+        """The bits of the connection's mark that cannot be known."""
+        if self.ct_mark_unknown is not None:
+            return self.ct_mark_unknown
+        return 0 if self.state is CtState.NEW else 0xFFFFFFFF
+
+    @property
+    def reverse(self) -> bool | None:
+        """Whether it flows in the reply direction; None where nobody said."""
+        return False if self.state is CtState.NEW else self.reply
 
     def to(self, **changes: object) -> Packet:
         """A copy with some fields changed."""

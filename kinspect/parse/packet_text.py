@@ -16,13 +16,13 @@ from difflib import get_close_matches
 from typing import Any, Final, TypeAlias
 
 from kinspect.errors import PacketError
-from kinspect.model.packet import ICMP, ICMPV6, SCTP, TCP, UDP, WITH_PORTS, Packet, TcpFlag, protocol_name
+from kinspect.model.packet import (
+    CLIENT_PORT, ICMP, ICMPV6, OUTSIDE_CLIENT, SCTP, TCP, UDP, WITH_PORTS, Packet, TcpFlag, protocol_name,
+)  # fmt: skip
 from kinspect.parse.fields import Constant, checked, shown
 from kinspect.parse.headers import packet_from_ip
 from kinspect.parse.layers import LAYERS, Layer, layer_class, silence
 
-DEFAULT_SOURCE: Final = {4: "203.0.113.1", 6: "2001:db8::1"}
-DEFAULT_SOURCE_PORT: Final = 40000
 _LONGEST: Final = 10_000  # characters of an expression
 _MOST_LAYERS: Final = 16
 _HINT: Final = 'layers joined by /, such as IP(dst="192.0.2.1")/TCP(dport=80)'
@@ -221,13 +221,13 @@ def _filled(named: list[_Named]) -> list[_Named]:
             fragment = bool(given.get("frag"))
             if "dst" not in given:
                 raise each.error(f"{each.name} has no dst", f'{each.name}(dst="address")')
-            given = {"src": DEFAULT_SOURCE[each.layer.family or 4], **given}
+            given = {"src": str(OUTSIDE_CLIENT[each.layer.family or 4]), **given}
         elif kind == "extension":
             fragment = bool(given.get("offset"))
         elif each.layer.protocol in WITH_PORTS and not fragment:
             if "dport" not in given:
                 raise each.error(f"{each.name} has no dport", f"{each.name}(dport=80)")
-            given = {"sport": DEFAULT_SOURCE_PORT, **given}
+            given = {"sport": CLIENT_PORT, **given}
         found.append(_Named(each.name, given, each.where))
     return found
 

@@ -8,23 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Final
 
 from kinspect.errors import CallError, NotFound
 from kinspect.model.answer import Via
 from kinspect.model.cluster import Node, Pod, Service, ServicePort
-from kinspect.model.packet import PROTOCOLS, TCP, WITH_PORTS, Address, CtState, Family, Packet, TcpFlag
-from kinspect.netfilter.routing import own_source, route
-from kinspect.parse.cluster import Cluster
-from kinspect.parse.node import NodeState
-from kinspect.parse.target import FromAddress, FromNode, FromPod, Sender
-
-# The outside client of cli.md: documentation addresses (RFC 5737, RFC 3849), which no cluster has.
-CLIENT: Final[dict[int, Address]] = {4: IPv4Address("203.0.113.1"), 6: IPv6Address("2001:db8::1")}
-CLIENT_PORT: Final = 40000
-
-VIAS: Final[tuple[Via, ...]] = ("clusterip", "nodeport", "loadbalancer", "externalip")
+from kinspect.model.packet import (
+    CLIENT_PORT, OUTSIDE_CLIENT, PROTOCOLS, TCP, WITH_PORTS, Address, CtState, Family, Packet, TcpFlag,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +145,7 @@ class Prober:
                 return address, local, f"a process on {name}" if local else str(address)
             case None:
                 if not inside:
-                    return CLIENT[family], False, "an outside client"
+                    return OUTSIDE_CLIENT[family], False, "an outside client"
                 return self._some_pod(name, family, service)
 
     def _pod(self, sender: FromPod) -> Pod:
