@@ -17,6 +17,12 @@ from kinspect.model.cluster import Node, Pod, Service, ServicePort
 from kinspect.model.packet import (
     CLIENT_PORT, OUTSIDE_CLIENT, PROTOCOLS, TCP, WITH_PORTS, Address, CtState, Family, Packet, TcpFlag,
 )  # fmt: skip
+from kinspect.netfilter.routing import own_source, route
+from kinspect.parse.cluster import Cluster
+from kinspect.parse.node import NodeState
+from kinspect.parse.target import FromAddress, FromNode, FromPod, Sender
+
+VIAS: Final[tuple[Via, ...]] = ("clusterip", "nodeport", "loadbalancer", "externalip")
 
 
 @dataclass(frozen=True, slots=True)
