@@ -15,7 +15,16 @@ from kinspect.errors import CallError, NotFound
 from kinspect.model.answer import Via
 from kinspect.model.cluster import Node, Pod, Service, ServicePort
 from kinspect.model.packet import (
-    CLIENT_PORT, OUTSIDE_CLIENT, PROTOCOLS, TCP, WITH_PORTS, Address, CtState, Family, Packet, TcpFlag,
+    CLIENT_PORT,
+    OUTSIDE_CLIENT,
+    PROTOCOLS,
+    TCP,
+    WITH_PORTS,
+    Address,
+    CtState,
+    Family,
+    Packet,
+    TcpFlag,
 )  # fmt: skip
 from kinspect.netfilter.routing import own_source, route
 from kinspect.parse.cluster import Cluster

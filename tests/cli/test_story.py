@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.clusters import DATA
 from tests.cli.run import kinspect
+from tests.clusters import DATA
 
 
 def traced(story: str, *argv: str) -> Any:

@@ -18,7 +18,8 @@ CLIENT = "198.51.100.7"
 
 def link(name: str, *addresses: str) -> Link:
     found = tuple(
-        LinkAddress(i.ip, i.network, "host" if i.ip.is_loopback else "global") for i in map(ip_interface, addresses)
+        LinkAddress(i.ip, i.network, "host" if i.ip.is_loopback else "global")
+        for i in map(ip_interface, addresses)
     )
     return Link(name, found, loopback=name == "lo")
 
@@ -31,7 +32,10 @@ def route(destination: str, dev: str, gateway: str | None = None, **fields: obje
 HOST = Host(
     name="here",
     addresses=frozenset(map(ip_address, [OWN, "10.1.0.1", "127.0.0.1"])),
-    links={l.name: l for l in [link("lo", "127.0.0.1/8"), link("eth0", f"{OWN}/24"), link("cni0", "10.1.0.1/24")]},
+    links={
+        each.name: each
+        for each in [link("lo", "127.0.0.1/8"), link("eth0", f"{OWN}/24"), link("cni0", "10.1.0.1/24")]
+    },
     routes=[
         route("default", "eth0", "192.0.2.254"),
         route("192.0.2.0/24", "eth0"),

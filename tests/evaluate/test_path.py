@@ -102,7 +102,9 @@ def test_a_host_that_does_not_forward_drops() -> None:
     assert "net.ipv4.ip_forward is 0" in way.events()[-1].where  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(("kind", "verdict"), [("blackhole", "DROP"), ("unreachable", "REJECT"), ("prohibit", "REJECT")])
+@pytest.mark.parametrize(
+    ("kind", "verdict"), [("blackhole", "DROP"), ("unreachable", "REJECT"), ("prohibit", "REJECT")]
+)
 def test_routes_that_lead_nowhere(kind: str, verdict: str) -> None:
     assert HOST.routes is not None
     host = replace(HOST, routes=[*HOST.routes, route("10.1.0.9/32", "lo", type=kind)])

@@ -47,7 +47,11 @@ def test_where_a_packet_ends(rules: str, policy: str, end: str) -> None:
 @pytest.mark.parametrize(
     ("rules", "found"),
     [
-        pytest.param("-A INPUT -m statistic --mode random --probability 0.5 -j DROP", {"DROP": HALF, HERE: HALF}, id="a draw"),
+        pytest.param(
+            "-A INPUT -m statistic --mode random --probability 0.5 -j DROP",
+            {"DROP": HALF, HERE: HALF},
+            id="a draw",
+        ),
         pytest.param(
             "-A INPUT -m statistic --mode random ! --probability 0.25 -j DROP",
             {"DROP": Fraction(3, 4), HERE: Fraction(1, 4)},
@@ -56,7 +60,11 @@ def test_where_a_packet_ends(rules: str, policy: str, end: str) -> None:
         pytest.param(
             "-A INPUT -m statistic --mode random --probability 0.33333333349 -j A\n"
             "-A INPUT -m statistic --mode random --probability 0.5 -j DROP\n-A A -j REJECT",
-            {"REJECT": Fraction(715827883, 2**31), "DROP": Fraction(1431655765, 2**32), HERE: Fraction(1431655765, 2**32)},
+            {
+                "REJECT": Fraction(715827883, 2**31),
+                "DROP": Fraction(1431655765, 2**32),
+                HERE: Fraction(1431655765, 2**32),
+            },
             id="three ways as the kernel draws them: none is exactly a third",
         ),
         pytest.param(
@@ -125,7 +133,9 @@ def test_every_rule_that_took_the_packet_is_counted_with_its_share() -> None:
 
 
 def test_in_a_large_chain_only_rules_of_the_destination_are_parsed() -> None:
-    rules = [f"-A A -d 10.9.{n // 250}.{n % 250 + 1}/32 -p tcp -m tcp --dport 80 -j DROP" for n in range(1000)]
+    rules = [
+        f"-A A -d 10.9.{n // 250}.{n % 250 + 1}/32 -p tcp -m tcp --dport 80 -j DROP" for n in range(1000)
+    ]
     text = "*filter\n:INPUT ACCEPT [0:0]\n:A - [0:0]\n-A INPUT -j A\n" + "\n".join([*rules, "-A A -j REJECT"])
     made = dump(text)
     found = evaluate(incoming(), HOST, [made])

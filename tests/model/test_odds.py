@@ -14,21 +14,23 @@ from kinspect.model.odds import EVERYTHING, NOTHING, Chance, Odds, Undecided, We
 QUESTIONS = ["a", "b", "c", "d"]
 
 shares = st.fractions(min_value=0, max_value=1, max_denominator=8)
-odds = st.one_of(
-    shares.map(Chance), st.builds(Undecided, st.sampled_from(QUESTIONS), st.booleans())
-)
+odds = st.one_of(shares.map(Chance), st.builds(Undecided, st.sampled_from(QUESTIONS), st.booleans()))
 conjunctions = st.lists(odds, max_size=4)
 
 
 def worth(weight: Weight, world: dict[str, bool]) -> Fraction:
     """The share in a world where every question has its answer."""
     return sum(
-        (value for answers, value in weight.terms.items() if all(world[q] is a for q, a in answers)), Fraction(0)
+        (value for answers, value in weight.terms.items() if all(world[q] is a for q, a in answers)),
+        Fraction(0),
     )
 
 
 def worlds() -> list[dict[str, bool]]:
-    return [dict(zip(QUESTIONS, answers, strict=True)) for answers in product([True, False], repeat=len(QUESTIONS))]
+    return [
+        dict(zip(QUESTIONS, answers, strict=True))
+        for answers in product([True, False], repeat=len(QUESTIONS))
+    ]
 
 
 def chance(odd: Odds, world: dict[str, bool]) -> Fraction:
@@ -107,7 +109,9 @@ def test_an_answer_once_given_is_kept() -> None:
 def test_very_many_questions_widen_bounds_and_end() -> None:
     weight = NOTHING
     for number in range(40):
-        part = EVERYTHING.scaled(Fraction(1, 40)).given(f"q{number}", True).given(f"q{(number * 7) % 40}x", True)
+        part = (
+            EVERYTHING.scaled(Fraction(1, 40)).given(f"q{number}", True).given(f"q{(number * 7) % 40}x", True)
+        )
         weight = weight + part
     low, high = weight.bounds()
     assert low == 0
