@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Literal, Protocol, TypeAlias
 
-from kinspect.model.packet import Address
+from kinspect.model.packet import Address, Packet
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -85,11 +85,27 @@ class AddressSet(Protocol):
     """An ipset."""
 
     @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
     def type(self) -> str:
         """Its type, such as ``hash:ip,port``."""
         ...
 
-    def holds(self, packet: object, directions: Sequence[str], host: Host) -> bool | None:
+    @property
+    def counted(self) -> bool:
+        """Whether its members count packets and bytes, so that a rule can ask for the counts."""
+        ...
+
+    def member_sets(self) -> Sequence[str]:
+        """The names of the sets in a ``list:set``; none for other types."""
+        ...
+
+    def holds(
+        self, packet: Packet, directions: Sequence[str], host: Host, *, return_nomatch: bool = False
+    ) -> bool | None:
         """Whether the packet's fields are in the set; None where that cannot be known."""
         ...
 

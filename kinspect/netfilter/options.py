@@ -60,6 +60,7 @@ class Options:
     written: Sequence[Option]
     word: int = 0  # index of the extension's name, for errors about what is missing
     family: int = 4
+    rule: str = ""  # which rule it is, where a question must be this rule's own
 
     def __iter__(self) -> Iterator[Option]:
         return iter(self.written)

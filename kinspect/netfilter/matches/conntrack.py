@@ -1,19 +1,27 @@
-"""``-m conntrack``: what connection tracking says of the packet (kernel: xt_conntrack.c)."""
+"""``-m conntrack``, ``-m state``: what connection tracking says of the packet (kernel: xt_conntrack.c)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from kinspect.model.host import Host
-from kinspect.model.odds import Odds, certain
-from kinspect.model.packet import CtState, Packet
-from kinspect.model.rules import Match
-from kinspect.netfilter.options import Option, OptionError, Options
+from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, certain, unless
+from kinspect.model.packet import ICMP, ICMPV6, Address, CtState, Packet, protocol_name
+from kinspect.netfilter.options import Masked, Option, OptionError, Options, integer, port_range, protocol
 
-OPTIONS: Final = {"--ctstate": 1}
+_TUPLE: Final = ("orig", "repl")
+OPTIONS_conntrack: Final = {
+    "--ctstate": 1, "--ctproto": 1, "--ctstatus": 1, "--ctexpire": 1, "--ctdir": 1,
+    **{f"--ct{way}{end}": 1 for way in _TUPLE for end in ("src", "dst", "srcport", "dstport")},
+}  # fmt: skip
+OPTIONS_state: Final = {"--state": 1}
 
-_STATES: Final = frozenset({"NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED", "DNAT", "SNAT"})
+# In the order in which iptables tries abbreviations.
+_STATES: Final = ("INVALID", "NEW", "ESTABLISHED", "RELATED", "UNTRACKED", "SNAT", "DNAT")
+_STATUSES: Final = ("NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED")
+
+Direction = Literal["orig", "repl"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +44,225 @@ class State:
         return f"its state is {','.join(sorted(_states(packet)))}"
 
 
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """The connection is of the protocol; an ICMP error is related to one of another."""
+
+    number: int
+    inverted: bool = False
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Certain but for related ICMP."""
+        if packet.state is CtState.RELATED and packet.protocol in (ICMP, ICMPV6):
+            question = f"the connection that it is related to is {protocol_name(self.number)}"
+            return unless(self.inverted, Undecided(question))
+        return certain((packet.protocol == self.number) != self.inverted)
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """A source or destination, address or ports, of the connection's original or reply tuple."""
+
+    way: Direction
+    end: Literal["src", "dst"]
+    text: str  # what is asked for, as written
+    network: Masked | None = None
+    ports: tuple[int, int] | None = None
+    inverted: bool = False
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """A packet shows the tuple of its own direction; a first packet makes the other too."""
+        address, port = self._known(packet)
+        side = "source" if self.end == "src" else "destination"
+        tuple_name = "original" if self.way == "orig" else "reply"
+        if self.network is not None:
+            if address is not None:
+                return certain((address in self.network) != self.inverted)
+            question = f"the {tuple_name} {side} of the connection is in {self.text}"
+        else:
+            low, high = self.ports or (0, 0xFFFF)
+            if port is not None:
+                return certain((low <= port <= high) != self.inverted)
+            question = f"the {tuple_name} {side} port of the connection is in {self.text}"
+        return unless(self.inverted, Undecided(question))
+
+    def _known(self, packet: Packet) -> tuple[Address | None, int | None]:
+        first = packet.first
+        if packet.state is CtState.RELATED:
+            return None, None
+        if self.way == ("repl" if packet.reverse else "orig") and packet.reverse is not None:
+            return (first.src, first.sport) if self.end == "src" else (first.dst, first.dport)
+        if packet.state is CtState.NEW:  # the reply to what the packet now is
+            return (packet.dst, packet.dport) if self.end == "src" else (packet.src, packet.sport)
+        return None, None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One of the status bits is set; NONE asks for no bit, so it never holds."""
+
+    statuses: frozenset[str]
+    inverted: bool = False
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """A first packet's connection has none of them; an established one has two for sure."""
+        asked = self.statuses - {"NONE"}
+        if packet.state is CtState.NEW or not asked:
+            return certain(self.inverted)
+        if packet.state is CtState.ESTABLISHED and asked & {"SEEN_REPLY", "CONFIRMED"}:
+            return certain(not self.inverted)
+        question = f"the connection's status is {','.join(sorted(asked))}"
+        return unless(self.inverted, Undecided(question))
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The packet flows in the connection's original direction, or in the reply's."""
+
+    reply: bool
+    inverted: bool = False
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """A first packet flows in the original direction."""
+        if packet.reverse is None:
+            asked = Undecided("the packet flows in its connection's reply direction", self.reply)
+            return unless(self.inverted, asked)
+        return certain((packet.reverse == self.reply) != self.inverted)
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """The connection's remaining life, which no dump tells."""
+
+    text: str
+    inverted: bool = False
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Undecided."""
+        return unless(self.inverted, Undecided(f"the connection expires in {self.text} seconds"))
+
+
+Part = Protocol | Ends | Status | Flow | Expiry
+
+
+@dataclass(frozen=True, slots=True)
+class Conntrack:
+    """All that one ``-m conntrack`` asks.
+
+    Without a connection the kernel looks at the state alone: all other options hold beside a state
+    that holds, and none holds without one.
+    """
+
+    state: State | None
+    parts: tuple[Part, ...]
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """The state first, then the rest."""
+        if self.state is not None and self.state.odds(packet, host) == NEVER:
+            return NEVER
+        if not connected(packet):
+            return certain(self.state is not None)
+        found: Odds = ALWAYS
+        for part in self.parts:
+            odds = part.odds(packet, host)
+            if odds == NEVER:
+                return NEVER
+            if isinstance(odds, Undecided):
+                found = odds if found == ALWAYS or not isinstance(found, Undecided) else _both(found, odds)
+        return found
+
+    def seen(self, packet: Packet) -> str:
+        """The states that are true of it, and where it goes from and to."""
+        first = packet.first
+        return (
+            f"its state is {','.join(sorted(_states(packet)))}, "
+            f"its connection began from {first.src} to {first.dst}"
+        )
+
+
+def _both(one: Undecided, other: Undecided) -> Undecided:
+    words = [u.question if u.answer else f"not: {u.question}" for u in (one, other)]
+    return Undecided(" and ".join(words))
+
+
+def connected(packet: Packet) -> bool:
+    """Whether conntrack has a connection for it."""
+    return packet.tracked and packet.state not in (CtState.UNTRACKED, CtState.INVALID)
+
+
 def _states(packet: Packet) -> set[str]:
     if not packet.tracked and packet.state is not CtState.UNTRACKED:
         return {"INVALID"}
     states = {packet.state.value}
-    if packet.dnat:
-        states.add("DNAT")
-    if packet.snat:
-        states.add("SNAT")
+    if connected(packet):
+        if packet.dnat:
+            states.add("DNAT")
+        if packet.snat:
+            states.add("SNAT")
     return states
 
 
-def read_state(option: Option) -> State:
-    """A list of states, as ``--ctstate`` and the older ``--state`` take it."""
-    states = frozenset(option.value.upper().split(","))
-    if not states <= _STATES:
-        raise option.error("a list of NEW, ESTABLISHED, RELATED, INVALID, UNTRACKED, DNAT, SNAT")
-    return State(states, option.inverted)
+def _listed(option: Option, known: tuple[str, ...]) -> frozenset[str]:
+    """A list of words, each of which may be cut short: the first that begins so is meant."""
+    found = set()
+    for word in option.value.upper().split(","):
+        full = next((name for name in known if word and name.startswith(word)), None)
+        if full is None:
+            raise option.error(f"a list of {', '.join(known)}")
+        found.add(full)
+    return frozenset(found)
 
 
-def read(options: Options) -> Match:
-    """``--ctstate``."""
+def _end(option: Option) -> Ends:
+    way: Direction = "orig" if option.name[4:8] == "orig" else "repl"
+    end: Literal["src", "dst"] = "src" if option.name[8:11] == "src" else "dst"
+    if option.name.endswith("port"):
+        ports = option.read(port_range, "a port or range")
+        return Ends(way, end, option.value, ports=ports, inverted=option.inverted)
+    network = option.read(Masked.read, "an address or network")
+    return Ends(way, end, option.value, network, inverted=option.inverted)
+
+
+def _seconds(text: str) -> str:
+    low, _, high = text.partition(":")
+    for part in (low, high):
+        if part:
+            integer(part)
+    if not low and not high:
+        raise ValueError(text)
+    return text
+
+
+def _part(option: Option) -> Part:
+    match option.name:
+        case "--ctproto":
+            return Protocol(option.read(protocol, "a protocol"), option.inverted)
+        case "--ctstatus":
+            return Status(_listed(option, _STATUSES), option.inverted)
+        case "--ctexpire":
+            return Expiry(option.read(_seconds, "seconds, as N or N:N,"), option.inverted)
+        case "--ctdir":
+            way = option.value.upper()
+            if way not in ("ORIGINAL", "REPLY"):
+                raise option.error("ORIGINAL or REPLY")
+            return Flow(way == "REPLY", option.inverted)
+        case _:
+            return _end(option)
+
+
+def read_state(options: Options) -> State:
+    """``-m state``."""
+    option = options.need("--state")
+    return State(_listed(option, _STATES[:5]), option.inverted)
+
+
+def read_conntrack(options: Options) -> State | Conntrack:
+    """``-m conntrack``; a bare ``--ctstate``, as nearly all are, is a State."""
     option = options.get("--ctstate")
-    if option is None:
-        raise OptionError("expected --ctstate", options.word)
-    return read_state(option)
+    state = State(_listed(option, _STATES), option.inverted) if option else None
+    parts = {o.name: _part(o) for o in options if o.name != "--ctstate"}  # the last of a name wins
+    if state is not None and not parts:
+        return state
+    if not parts:
+        raise OptionError("expected --ctstate or another option of conntrack", options.word)
+    return Conntrack(state, tuple(parts.values()))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import Odds, certain
+from kinspect.model.odds import Odds, Undecided, certain, unless
 from kinspect.model.packet import Packet
 from kinspect.netfilter.options import Options, masked
 
@@ -22,12 +22,22 @@ class Mark:
     inverted: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Certain: a packet begins with mark 0 and only rules change it."""
-        return certain((packet.mark & self.mask == self.value) != self.inverted)
+        """Certain: a packet begins with mark 0 and only rules change it, but for bits said unknown."""
+        question = f"the packet's mark is {self.value:#x}/{self.mask:#x}"
+        found = equal_bits(packet.mark, packet.mark_unknown, self.value, self.mask)
+        return unless(self.inverted, Undecided(question) if found is None else certain(found))
 
     def seen(self, packet: Packet) -> str:
         """The mark."""
         return f"its mark is {packet.mark:#x}"
+
+
+def equal_bits(mark: int, unknown: int, value: int, mask: int) -> bool | None:
+    """Whether ``(mark & mask) == value``; None where it hangs on unknown bits."""
+    open_bits = unknown & mask
+    if (mark ^ value) & mask & ~open_bits or value & ~mask:
+        return False
+    return None if open_bits else True
 
 
 def read(options: Options) -> Mark:

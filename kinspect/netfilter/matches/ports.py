@@ -1,4 +1,4 @@
-"""``-m tcp``, ``-m udp``, ``-m sctp``: ports, TCP flags (kernel: xt_tcpudp.c, xt_sctp.c)."""
+"""``-m tcp``, ``udp``, ``sctp``, ``dccp``: ports, TCP flags (kernel: xt_tcpudp.c, xt_sctp.c, xt_dccp.c)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, unless
-from kinspect.model.packet import SCTP, TCP, UDP, Packet, TcpFlag
+from kinspect.model.packet import DCCP, SCTP, TCP, UDP, Packet, TcpFlag
 from kinspect.netfilter.options import Option, OptionError, Options, integer, port_range
 
 _PORTS: Final = {"--sport": 1, "--dport": 1, "--source-port": "--sport", "--destination-port": "--dport"}
 OPTIONS_tcp: Final = {**_PORTS, "--tcp-flags": 2, "--syn": 0, "--tcp-option": 1}
 OPTIONS_udp: Final = _PORTS
 OPTIONS_sctp: Final = {**_PORTS, "--chunk-types": 2}
+OPTIONS_dccp: Final = {**_PORTS, "--dccp-types": 1, "--dccp-option": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def _tcp_flags(option: Option) -> tuple[TcpFlag, TcpFlag]:
 def _read(protocol: int, options: Options) -> Ports:
     sport, dport = options.get("--sport"), options.get("--dport")
     flags, syn = options.get("--tcp-flags"), options.get("--syn")
-    other = options.get("--tcp-option", "--chunk-types")
+    other = options.get("--tcp-option", "--chunk-types", "--dccp-types", "--dccp-option")
     asked = None
     if flags:
         asked = _tcp_flags(flags)
@@ -128,3 +129,8 @@ def read_udp(options: Options) -> Ports:
 def read_sctp(options: Options) -> Ports:
     """``-m sctp``."""
     return _read(SCTP, options)
+
+
+def read_dccp(options: Options) -> Ports:
+    """``-m dccp``."""
+    return _read(DCCP, options)

@@ -1,7 +1,8 @@
 """``-m recent``: lists of addresses seen lately (kernel: xt_recent.c); kube-proxy's client affinity.
 
 What a list holds is not in a dump. A trace follows a *new* client, one that is on no list, and
-says so; a client that an earlier rule of the same walk put on a list is on it.
+says so; ``Packet.recent`` names the lists that a known client is on, and ``Packet.recent_now``
+those that an earlier rule of the same walk put it on.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from kinspect.model.host import Host
-from kinspect.model.odds import Odds, certain
+from kinspect.model.odds import Odds, Undecided, certain, unless
 from kinspect.model.packet import Packet
-from kinspect.netfilter.options import OptionError, Options, integer
+from kinspect.netfilter.options import OptionError, Options, address, integer
 
 OPTIONS: Final = {
     "--set": 0, "--rcheck": 0, "--update": 0, "--remove": 0, "--seconds": 1, "--reap": 0, "--hitcount": 1,
@@ -20,6 +21,7 @@ OPTIONS: Final = {
 }  # fmt: skip
 
 Action = Literal["set", "rcheck", "update", "remove"]
+ACTIONS: Final[tuple[Action, ...]] = ("set", "rcheck", "update", "remove")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +37,54 @@ class Recent:
         """A new client is on no list but for those that this walk put it on."""
         if self.action == "set":
             return certain(not self.inverted)
-        return certain((self.name in packet.recent and self.hitcount <= 1) != self.inverted)
+        hits = packet.recent_now.count(self.name)
+        if self.name in packet.recent and self.hitcount > hits + 1:
+            question = f"the client has {self.hitcount} hits on the list {self.name}"
+            return unless(self.inverted, Undecided(question))
+        return certain((self._listed(packet) and self._enough(packet)) != self.inverted)
 
     def seen(self, packet: Packet) -> str:
-        """The assumption."""
+        """Whether the client is on the list."""
         if self.action == "set":
             return f"it is put on the list {self.name}"
+        if self._listed(packet):
+            return f"its client is on the list {self.name}"
         return f"a new client is not on the list {self.name}"
+
+    def after(self, packet: Packet) -> Packet:
+        """The packet when the match was asked and held: what the list remembers then."""
+        if self.action == "set" or (self.action == "update" and not self.inverted):
+            return packet.to(recent_now=(*packet.recent_now, self.name))
+        if self.action == "remove":
+            return packet.to(
+                recent=packet.recent - {self.name},
+                recent_now=tuple(name for name in packet.recent_now if name != self.name),
+            )
+        return packet
+
+    def _listed(self, packet: Packet) -> bool:
+        return self.name in packet.recent or self.name in packet.recent_now
+
+    def _enough(self, packet: Packet) -> bool:
+        hits = packet.recent_now.count(self.name) + (self.name in packet.recent)
+        return self.action == "remove" or hits >= self.hitcount
 
 
 def read(options: Options) -> Recent:
     """One of the four actions and its list."""
-    for action in ("set", "rcheck", "update", "remove"):
+    for action in ACTIONS:
         option = options.get(f"--{action}")
         if option:
             name, hits = options.get("--name"), options.get("--hitcount")
+            seconds, mask = options.get("--seconds"), options.get("--mask")
+            if seconds:
+                seconds.read(integer, "a number of seconds")
+            if mask:
+                mask.read(address, "a mask, as 255.255.255.0,")
             return Recent(
                 name.value if name else "DEFAULT",
                 action,
-                hits.read(lambda text: integer(text, 1), "a count of at least 1") if hits else 1,
+                hits.read(lambda text: max(1, integer(text)), "a count") if hits else 1,
                 option.inverted,
             )
     raise OptionError("expected --set, --rcheck, --update or --remove", options.word)

@@ -1,0 +1,48 @@
+"""``-m connmark``: the mark that conntrack keeps for the connection (kernel: xt_connmark.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.odds import NEVER, Odds, Undecided, certain, unless
+from kinspect.model.packet import Packet
+from kinspect.netfilter.matches.conntrack import connected
+from kinspect.netfilter.matches.mark import equal_bits
+from kinspect.netfilter.options import Options, masked
+
+OPTIONS: Final = {"--mark": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionMark:
+    """``(connection's mark & mask) == value``.
+
+    A packet without a connection (untracked, or still in table raw) never matches, inverted or not.
+    """
+
+    value: int
+    mask: int
+    inverted: bool = False
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """A new connection begins with mark 0; what an older one carries no dump tells."""
+        if not connected(packet):
+            return NEVER
+        question = f"the connection's mark is {self.value:#x}/{self.mask:#x}"
+        found = equal_bits(packet.ct_mark, packet.ct_mark_open, self.value, self.mask)
+        return unless(self.inverted, Undecided(question) if found is None else certain(found))
+
+    def seen(self, packet: Packet) -> str:
+        """The connection's mark."""
+        if not connected(packet):
+            return "it belongs to no connection"
+        return f"its connection's mark is {packet.ct_mark:#x}"
+
+
+def read(options: Options) -> ConnectionMark:
+    """``--mark value[/mask]``."""
+    option = options.need("--mark")
+    value, mask = option.read(masked, "a mark, as value or value/mask,")
+    return ConnectionMark(value, mask, option.inverted)

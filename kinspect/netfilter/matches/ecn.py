@@ -1,0 +1,53 @@
+"""``-m ecn``: marks of congestion in the headers of IP and TCP (kernel: xt_ecn.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, certain, unless
+from kinspect.model.packet import TCP, Packet
+from kinspect.netfilter.options import OptionError, Options, integer
+
+OPTIONS: Final = {"--ecn-tcp-cwr": 0, "--ecn-tcp-ece": 0, "--ecn-ip-ect": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Congestion:
+    """The lowest two bits of the TOS octet are ``ect``, and the TCP flags named are set (or not)."""
+
+    ect: int | None = None
+    ect_inverted: bool = False
+    flags: tuple[tuple[str, bool], ...] = ()  # CWR, ECE; whether inverted
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Undecided where the packet's TOS is not known, and about TCP's flags of congestion."""
+        if self.flags and packet.protocol != TCP:
+            return NEVER
+        found: Odds = ALWAYS
+        if self.ect is not None:
+            if packet.tos is None:
+                found = unless(self.ect_inverted, Undecided(f"the packet's ECN bits are {self.ect}"))
+            else:
+                found = certain((packet.tos & 3 == self.ect) != self.ect_inverted)
+        if found == NEVER or not self.flags:
+            return found
+        words = " and ".join(f"TCP's flag {name} is {'not ' * inverted}set" for name, inverted in self.flags)
+        if isinstance(found, Undecided):
+            words = f"{words} and {'not: ' * (not found.answer)}{found.question}"
+        return Undecided(words)
+
+    def seen(self, packet: Packet) -> str:
+        """The bits."""
+        return f"its ECN bits are {'not known' if packet.tos is None else packet.tos & 3}"
+
+
+def read(options: Options) -> Congestion:
+    """``--ecn-ip-ect``, ``--ecn-tcp-cwr``, ``--ecn-tcp-ece``."""
+    ect = options.get("--ecn-ip-ect")
+    flags = tuple((o.name[-3:].upper(), o.inverted) for o in options if o.name != "--ecn-ip-ect")
+    if ect is None and not flags:
+        raise OptionError("expected --ecn-ip-ect, --ecn-tcp-cwr or --ecn-tcp-ece", options.word)
+    value = ect.read(lambda text: integer(text, 0, 3), "a number from 0 to 3") if ect else None
+    return Congestion(value, bool(ect and ect.inverted), flags)

@@ -1,0 +1,41 @@
+"""``-m helper``: a connection that another one announced, as FTP's data (kernel: xt_helper.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.odds import Odds, Undecided, certain, unless
+from kinspect.model.packet import CtState, Packet
+from kinspect.netfilter.matches.conntrack import connected
+from kinspect.netfilter.options import Options
+
+OPTIONS: Final = {"--helper": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """A helper of the name expected the connection."""
+
+    name: str
+    inverted: bool = False
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """A new connection is one that nothing announced: it would be RELATED."""
+        if packet.state is CtState.NEW or not connected(packet):
+            return certain(self.inverted)
+        asked = Undecided(f"conntrack's helper {self.name} expected the connection")
+        return unless(self.inverted, asked)
+
+    def seen(self, packet: Packet) -> str:
+        """Its state."""
+        return f"its state is {packet.state.value}"
+
+
+def read(options: Options) -> Helper:
+    """``--helper``."""
+    option = options.need("--helper")
+    if not option.value:
+        raise option.error("the name of a helper")
+    return Helper(option.value, option.inverted)

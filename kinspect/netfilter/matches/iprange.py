@@ -1,0 +1,67 @@
+"""``-m iprange``: addresses from one to another (kernel: xt_iprange.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.odds import Odds, certain
+from kinspect.model.packet import Address, Packet
+from kinspect.netfilter.options import Option, OptionError, Options, address
+
+OPTIONS: Final = {"--src-range": 1, "--dst-range": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Addresses from the lower to the higher, both included; or all others."""
+
+    low: Address
+    high: Address
+    inverted: bool = False
+
+    def holds(self, candidate: Address) -> bool:
+        """Whether it is one of them."""
+        same = candidate.version == self.low.version
+        return (same and int(self.low) <= int(candidate) <= int(self.high)) != self.inverted
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRange:
+    """Source and destination are in the ranges given."""
+
+    src: Between | None = None
+    dst: Between | None = None
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Certain: the header says."""
+        return certain(
+            (self.src is None or self.src.holds(packet.src))
+            and (self.dst is None or self.dst.holds(packet.dst))
+        )
+
+    def seen(self, packet: Packet) -> str:
+        """The addresses."""
+        return f"it goes from {packet.src} to {packet.dst}"
+
+
+def _between(option: Option) -> Between:
+    def ends(text: str) -> tuple[Address, Address]:
+        low_text, dash, high_text = text.partition("-")
+        low = address(low_text)
+        high = address(high_text) if dash else low
+        if low.version != high.version or int(high) < int(low):
+            raise ValueError(text)
+        return low, high
+
+    low, high = option.read(ends, "a range of addresses, as ADDR-ADDR,")
+    return Between(low, high, option.inverted)
+
+
+def read(options: Options) -> AddressRange:
+    """``--src-range`` and ``--dst-range``."""
+    src, dst = options.get("--src-range"), options.get("--dst-range")
+    if src is None and dst is None:
+        raise OptionError("expected --src-range or --dst-range", options.word)
+    return AddressRange(_between(src) if src else None, _between(dst) if dst else None)

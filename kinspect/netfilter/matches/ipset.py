@@ -1,0 +1,85 @@
+"""``-m set``: the packet's fields are in an ipset (kernel: xt_set.c, ip_set_core.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import AddressSet, Host
+from kinspect.model.odds import Odds, Undecided, certain, unless
+from kinspect.model.packet import Packet
+from kinspect.netfilter.options import Option, OptionError, Options, integer
+
+OPTIONS: Final = {
+    "--match-set": 2, "--set": "--match-set", "--return-nomatch": 0, "--update-counters": 0,
+    "--update-subcounters": 0, "--packets-eq": 1, "--packets-lt": 1, "--packets-gt": 1, "--bytes-eq": 1,
+    "--bytes-lt": 1, "--bytes-gt": 1,
+}  # fmt: skip
+
+_MOST: Final = 6  # directions
+
+
+@dataclass(frozen=True, slots=True)
+class InSet:
+    """The set holds the fields that the directions name; and its member's counters are as asked."""
+
+    name: str
+    directions: tuple[str, ...]
+    inverted: bool = False
+    return_nomatch: bool = False
+    counters: str | None = None
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Undecided where the set, or a field, is not known, or a rule has just changed the set."""
+        found = self._in(host)
+        if found is None:
+            return unless(self.inverted, Undecided(self._question()))
+        changed = packet.sets_changed
+        if changed and not changed.isdisjoint({self.name, *found.member_sets()}):
+            return unless(self.inverted, Undecided(self._question()))
+        held = found.holds(packet, self.directions, host, return_nomatch=self.return_nomatch)
+        if held is None:
+            return unless(self.inverted, Undecided(self._question()))
+        if held != self.inverted and self.counters is not None and found.counted:
+            return Undecided(f"the member of the set {self.name} has {self.counters}")
+        return certain(held != self.inverted)
+
+    def seen(self, packet: Packet) -> str:
+        """The addresses and ports."""
+        return f"it goes from {packet.src}, port {packet.sport}, to {packet.dst}, port {packet.dport}"
+
+    def _in(self, host: Host) -> AddressSet | None:
+        return host.sets.get(self.name) if host.sets is not None else None
+
+    def _question(self) -> str:
+        reversed_ = ", as nomatch" if self.return_nomatch else ""
+        return f"the packet's {','.join(self.directions)} is in the set {self.name}{reversed_}"
+
+
+def directions(option: Option) -> tuple[str, ...]:
+    """The second value of an option that names a set: a list of src and dst."""
+    found = tuple(option.values[1].split(",")) if len(option.values) > 1 else ()
+    if not found or not set(found) <= {"src", "dst"} or len(found) > _MOST:
+        raise OptionError(
+            f"expected a list of src and dst after {option.name} {option.value}", option.word + 2
+        )
+    return found
+
+
+def read(options: Options) -> InSet:
+    """``--match-set NAME src,dst`` and what is asked of the member's counters."""
+    option = options.need("--match-set")
+    asked = []
+    for other in options:
+        if other.name[:4] in ("--pa", "--by"):
+            count = other.read(lambda text: integer(text, 0, 0xFFFFFFFFFFFFFFFF), "a count")
+            what, _, comparison = other.name[2:].partition("-")
+            sign = {"eq": "other than" if other.inverted else "just", "lt": "fewer than", "gt": "more than"}
+            asked.append(f"{sign[comparison]} {count} {what}")
+    return InSet(
+        option.value,
+        directions(option),
+        option.inverted,
+        options.has("--return-nomatch"),
+        " and ".join(asked) or None,
+    )

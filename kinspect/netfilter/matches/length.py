@@ -1,0 +1,47 @@
+"""``-m length``: bytes of the whole IP packet (kernel: xt_length.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.odds import Odds, Undecided, certain, unless
+from kinspect.model.packet import Packet
+from kinspect.netfilter.options import Options, integer
+
+OPTIONS: Final = {"--length": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """The length is in the range."""
+
+    low: int
+    high: int
+    inverted: bool = False
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Undecided where nobody said the packet's length."""
+        if packet.length is None:
+            asked = Undecided(f"the packet is of {self.low} to {self.high} bytes")
+            return unless(self.inverted, asked)
+        return certain((self.low <= packet.length <= self.high) != self.inverted)
+
+    def seen(self, packet: Packet) -> str:
+        """Its length."""
+        return "its length is not known" if packet.length is None else f"it is of {packet.length} bytes"
+
+
+def read(options: Options) -> Length:
+    """``--length N``, ``N:M``, ``N:`` or ``:M``."""
+    option = options.need("--length")
+
+    def ends(text: str) -> tuple[int, int]:
+        low_text, colon, high_text = text.partition(":")
+        low = integer(low_text, 0, 0xFFFF) if low_text or not colon else 0
+        high = integer(high_text, low, 0xFFFF) if high_text else 0xFFFF if colon else low
+        return low, high
+
+    low, high = option.read(ends, "a length or a range of lengths")
+    return Length(low, high, option.inverted)

@@ -1,0 +1,106 @@
+"""Rates and amounts: ``limit``, ``hashlimit``, ``connlimit``, ``quota``, ``connbytes``.
+
+Kernel: xt_limit.c, xt_hashlimit.c, xt_connlimit.c, xt_quota.c, xt_connbytes.c. What went before a packet
+decides, and no dump tells it: each rule has a question of its own, in its own words, with two
+answers (within the limit, or over it).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kinspect.netfilter.matches.unread import Open
+from kinspect.netfilter.options import Option, Options, integer
+
+OPTIONS_limit: Final = {"--limit": 1, "--limit-burst": 1}
+OPTIONS_hashlimit: Final = {
+    "--hashlimit-upto": 1, "--hashlimit": "--hashlimit-upto", "--hashlimit-above": 1,
+    "--hashlimit-burst": 1, "--hashlimit-mode": 1, "--hashlimit-srcmask": 1, "--hashlimit-dstmask": 1,
+    "--hashlimit-name": 1, "--hashlimit-htable-size": 1, "--hashlimit-htable-max": 1,
+    "--hashlimit-htable-expire": 1, "--hashlimit-htable-gcinterval": 1, "--hashlimit-rate-match": 0,
+    "--hashlimit-rate-interval": 1,
+}  # fmt: skip
+OPTIONS_connlimit: Final = {
+    "--connlimit-upto": 1, "--connlimit-above": 1, "--connlimit-mask": 1, "--connlimit-saddr": 0,
+    "--connlimit-daddr": 0,
+}  # fmt: skip
+OPTIONS_quota: Final = {"--quota": 1}
+OPTIONS_connbytes: Final = {"--connbytes": 1, "--connbytes-dir": 1, "--connbytes-mode": 1}
+
+_UNITS: Final = ("second", "minute", "hour", "day")  # iptables takes any beginning of them
+
+
+def _rate(option: Option) -> str:
+    def rate(text: str) -> str:
+        amount, _, unit = text.partition("/")
+        digits = amount.rstrip("bkmgBKMG")
+        integer(digits, 1)
+        if unit and not any(name.startswith(unit) for name in _UNITS):
+            raise ValueError(text)
+        return text
+
+    return option.read(rate, "a rate, such as 10/second,")
+
+
+def _of(options: Options) -> str:
+    return f" of {options.rule}" if options.rule else ""
+
+
+def read_limit(options: Options) -> Open:
+    """``--limit``, by itself three an hour, and ``--limit-burst``."""
+    rate, burst = options.get("--limit"), options.get("--limit-burst")
+    text = _rate(rate) if rate else "3/hour"
+    if burst:
+        text += f", burst {burst.read(lambda t: integer(t, 1), 'a number of packets')}"
+    return Open(f"the packet is within the limit{_of(options)}: {text}")
+
+
+def read_hashlimit(options: Options) -> Open:
+    """``--hashlimit-upto`` or ``--hashlimit-above``, for each of what ``--hashlimit-mode`` names."""
+    option = options.need("--hashlimit-upto", "--hashlimit-above")
+    rate = _rate(option)
+    burst, mode, name = (options.get(f"--hashlimit-{end}") for end in ("burst", "mode", "name"))
+    text = f"{rate}{f', burst {burst.value}' if burst else ''}{f', by {mode.value}' if mode else ''}"
+    question = f"the packet is within the limit{_of(options)}: {text}{f' ({name.value})' if name else ''}"
+    return Open(question, (option.name == "--hashlimit-upto") != option.inverted)
+
+
+def read_connlimit(options: Options) -> Open:
+    """``--connlimit-upto`` or ``--connlimit-above``, of a source's or a destination's connections."""
+    option, mask = options.need("--connlimit-upto", "--connlimit-above"), options.get("--connlimit-mask")
+    count = option.read(integer, "a number of connections")
+    whose = "destination" if options.has("--connlimit-daddr") else "source"
+    group = f" (of /{mask.value} networks)" if mask else ""
+    question = f"the {whose}{group} is within the limit{_of(options)}: {count} connections"
+    return Open(question, (option.name == "--connlimit-upto") != option.inverted)
+
+
+def read_quota(options: Options) -> Open:
+    """``--quota``."""
+    option = options.need("--quota")
+    count = option.read(lambda text: integer(text, 0, 0xFFFFFFFFFFFFFFFF), "a number of bytes")
+    return Open(f"the quota{_of(options)} is not used up: {count} bytes", not option.inverted)
+
+
+def read_connbytes(options: Options) -> Open:
+    """``--connbytes``; without accounting in conntrack it never holds, which no dump tells either."""
+    option, way, mode = (
+        options.need("--connbytes"),
+        options.need("--connbytes-dir"),
+        options.need("--connbytes-mode"),
+    )
+
+    def amounts(text: str) -> str:
+        low, _, high = text.partition(":")
+        for part in filter(None, (low, high)):
+            integer(part, 0, 0xFFFFFFFFFFFFFFFF)
+        if not low and not high:
+            raise ValueError(text)
+        return text
+
+    amount = option.read(amounts, "an amount or a range, as FROM:TO,")
+    if way.value not in ("original", "reply", "both"):
+        raise way.error("original, reply or both")
+    if mode.value not in ("packets", "bytes", "avgpkt"):
+        raise mode.error("packets, bytes or avgpkt")
+    return Open(f"the connection has carried {amount} {mode.value} ({way.value})", not option.inverted)

@@ -1,0 +1,53 @@
+"""``-m mac``: the sender's hardware address (kernel: xt_mac.c)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.odds import NEVER, Odds, Undecided, certain, unless
+from kinspect.model.packet import Packet
+from kinspect.netfilter.options import Options
+
+OPTIONS: Final = {"--mac-source": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class MacSource:
+    """The frame came from the address.
+
+    What was made here or came by the loopback has no Ethernet header: it never matches, inverted
+    or not.
+    """
+
+    address: str
+    inverted: bool = False
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Undecided where nobody said the packet's."""
+        if packet.local or packet.iif == "lo":
+            return NEVER
+        if packet.mac_src is None:
+            return unless(self.inverted, Undecided(f"the packet comes from the MAC address {self.address}"))
+        return certain((packet.mac_src.lower() == self.address) != self.inverted)
+
+    def seen(self, packet: Packet) -> str:
+        """The sender's address."""
+        if packet.local or packet.iif == "lo":
+            return "it did not come in a frame"
+        return f"its MAC address is {packet.mac_src or 'not known'}"
+
+
+def hardware_address(text: str) -> str:
+    """Six octets, in lower case with colons. Raises ValueError."""
+    if not re.fullmatch(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}", text):
+        raise ValueError(text)
+    return ":".join(octet.zfill(2) for octet in text.lower().split(":"))
+
+
+def read(options: Options) -> MacSource:
+    """``--mac-source``."""
+    option = options.need("--mac-source")
+    return MacSource(option.read(hardware_address, "a MAC address, as 00:11:22:33:44:55,"), option.inverted)

@@ -1,0 +1,66 @@
+"""``-m multiport``: ports of a list (kernel: xt_multiport.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from kinspect.model.host import Host
+from kinspect.model.odds import NEVER, Odds, Undecided, certain, unless
+from kinspect.model.packet import WITH_PORTS, Packet
+from kinspect.netfilter.options import Options, port_range
+
+OPTIONS: Final = {
+    "--sports": 1, "--source-ports": "--sports",
+    "--dports": 1, "--destination-ports": "--dports",
+    "--ports": 1,
+}  # fmt: skip
+
+Side = Literal["source", "destination", "either"]
+_SIDES: Final[dict[str, Side]] = {"--sports": "source", "--dports": "destination", "--ports": "either"}
+
+
+@dataclass(frozen=True, slots=True)
+class Multiport:
+    """A port is in one of the ranges: the source's, the destination's, or either of the two."""
+
+    side: Side
+    ranges: tuple[tuple[int, int], ...]
+    inverted: bool = False
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Undecided where a port that matters is not known."""
+        if packet.protocol not in WITH_PORTS or packet.fragment:
+            return NEVER
+        asked = {"source": [packet.sport], "destination": [packet.dport]}.get(
+            self.side, [packet.sport, packet.dport]
+        )
+        found = [None if port is None else self._holds(port) for port in asked]
+        if True not in found and None in found:
+            ports = ",".join(f"{low}:{high}" if high > low else str(low) for low, high in self.ranges)
+            return unless(self.inverted, Undecided(f"the {_which(self.side)} is one of {ports}"))
+        return certain((True in found) != self.inverted)
+
+    def seen(self, packet: Packet) -> str:
+        """Its ports."""
+        if packet.protocol not in WITH_PORTS:
+            return "its protocol has no ports"
+        return f"its ports are {packet.sport} to {packet.dport}"
+
+    def _holds(self, port: int) -> bool:
+        return any(low <= port <= high for low, high in self.ranges)
+
+
+def _which(side: Side) -> str:
+    return "source or destination port" if side == "either" else f"{side} port"
+
+
+def read(options: Options) -> Multiport:
+    """``--sports``, ``--dports`` or ``--ports``."""
+    option = options.need(*_SIDES)
+
+    def ranges(text: str) -> tuple[tuple[int, int], ...]:
+        return tuple(port_range(part) for part in text.split(","))
+
+    found = option.read(ranges, "a list of ports and ranges")
+    return Multiport(_SIDES[option.name], found, option.inverted)

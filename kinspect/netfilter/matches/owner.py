@@ -1,0 +1,112 @@
+"""``-m owner``: the process that made the packet (kernel: xt_owner.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from kinspect.model.host import Host
+from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, certain, unless
+from kinspect.model.packet import Packet
+from kinspect.netfilter.options import Option, OptionError, Options, integer
+
+OPTIONS: Final = {"--uid-owner": 1, "--gid-owner": 1, "--suppl-groups": 0, "--socket-exists": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A user or a group: a range of numbers, or a name that only the node can resolve."""
+
+    kind: Literal["user", "group"]
+    ids: tuple[int, int] | str
+    inverted: bool = False
+
+    def odds(self, known: int | None) -> Odds:
+        """Whether the sender is of it."""
+        if known is None or isinstance(self.ids, str):
+            name = self.ids if isinstance(self.ids, str) else _range_text(self.ids)
+            return unless(self.inverted, Undecided(f"the packet is sent by {self.kind} {name}"))
+        low, high = self.ids
+        return certain((low <= known <= high) != self.inverted)
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """The packet is of a socket here, whose file is of the user and the group.
+
+    A forwarded packet has no socket: it matches only what is asked with ``!`` throughout.
+    """
+
+    user: Identity | None = None
+    group: Identity | None = None
+    supplementary: bool = False  # the group may be any of the process'
+    socket: bool = False
+    socket_inverted: bool = False
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Undecided for a packet made here by nobody knows whom."""
+        if not packet.local:
+            return certain(
+                all(identity is None or identity.inverted for identity in (self.user, self.group))
+                and (not self.socket or self.socket_inverted)
+                and not self.supplementary
+            )
+        if self.socket and self.socket_inverted:
+            return NEVER
+        owner = packet.owner
+        found: Odds = ALWAYS
+        for identity, known in (
+            (self.user, owner.uid if owner else None),
+            (self.group, owner.gid if owner and not self.supplementary else None),
+        ):
+            odds = identity.odds(known) if identity else ALWAYS
+            if odds == NEVER:
+                return NEVER
+            if isinstance(odds, Undecided):
+                found = Undecided(_and(found, odds)) if isinstance(found, Undecided) else odds
+        return found
+
+    def seen(self, packet: Packet) -> str:
+        """Who sent it."""
+        if not packet.local:
+            return "no process of this host sent it"
+        owner = packet.owner
+        return f"its sender is user {owner.uid}, group {owner.gid}" if owner else "its sender is not known"
+
+
+def _and(one: Undecided, other: Undecided) -> str:
+    return " and ".join(u.question if u.answer else f"not: {u.question}" for u in (one, other))
+
+
+def _range_text(ids: tuple[int, int]) -> str:
+    return str(ids[0]) if ids[0] == ids[1] else f"{ids[0]}-{ids[1]}"
+
+
+def _identity(option: Option | None, kind: Literal["user", "group"]) -> Identity | None:
+    if option is None:
+        return None
+
+    def ids(text: str) -> tuple[int, int] | str:
+        if not text[:1].isdigit():
+            if not text:
+                raise ValueError(text)
+            return (0, 0) if text == "root" else text
+        low, dash, high = text.partition("-")
+        return integer(low), integer(high, integer(low)) if dash else integer(low)
+
+    return Identity(kind, option.read(ids, f"a {kind} or a range of numbers"), option.inverted)
+
+
+def read(options: Options) -> Ownership:
+    """``--uid-owner``, ``--gid-owner``, ``--suppl-groups``, ``--socket-exists``."""
+    socket = options.get("--socket-exists")
+    user, group = options.get("--uid-owner"), options.get("--gid-owner")
+    if not (socket or user or group):
+        raise OptionError("expected --uid-owner, --gid-owner or --socket-exists", options.word)
+    return Ownership(
+        _identity(user, "user"),
+        _identity(group, "group"),
+        options.has("--suppl-groups"),
+        socket is not None,
+        bool(socket and socket.inverted),
+    )

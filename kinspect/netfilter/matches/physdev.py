@@ -1,0 +1,138 @@
+"""``-m physdev``: the ports of a bridge that a packet passes (kernel: xt_physdev.c).
+
+The kernel knows ports where br_netfilter hands the bridge's packets to iptables
+(net.bridge.bridge-nf-call-iptables). A packet that did not come in by a bridge has no ports, and
+meets only what is asked with ``!``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, certain, unless
+from kinspect.model.packet import Packet
+from kinspect.netfilter.options import Option, OptionError, Options
+
+OPTIONS: Final = {
+    "--physdev-in": 1, "--physdev-out": 1,
+    "--physdev-is-in": 0, "--physdev-is-out": 0, "--physdev-is-bridged": 0,
+}  # fmt: skip
+
+_BRIDGED: Final = "the packet stays on its bridge, from one port to another"
+
+
+@dataclass(frozen=True, slots=True)
+class PhysicalDevices:
+    """What is asked of the ports: each option as written, by its name."""
+
+    options: tuple[Option, ...]
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Decided by the packet's ports where they are stated, else by the host's links."""
+        came = _by_bridge(packet, host)
+        if came == NEVER:
+            return certain(all(option.inverted for option in self.options))
+        if isinstance(came, Undecided):
+            without = all(option.inverted for option in self.options)
+            if without and self._with_port(packet, host) == ALWAYS:
+                return ALWAYS
+            if not without:
+                held = self._with_port(packet, host)
+                return came if held == ALWAYS else held
+            return Undecided(self._question())
+        return self._with_port(packet, host)
+
+    def seen(self, packet: Packet) -> str:
+        """The ports."""
+        if packet.physdev_in is None and packet.physdev_out is None:
+            return f"it came in by {packet.iif or 'an unknown interface'}, by no stated port of a bridge"
+        return f"its bridge ports are {packet.physdev_in} and {packet.physdev_out}"
+
+    def _question(self) -> str:
+        words = (f"{'! ' if o.inverted else ''}{' '.join((o.name, *o.values))}" for o in self.options)
+        return f"the packet's bridge ports meet {' '.join(words)}"
+
+    def _with_port(self, packet: Packet, host: Host) -> Odds:
+        """For a packet that came in by a bridge's port."""
+        found: Odds = ALWAYS
+        for option in self.options:
+            odds = _asked(option, packet, host)
+            if odds == NEVER:
+                return NEVER
+            if isinstance(odds, Undecided):
+                found = odds if found == ALWAYS else Undecided(self._question())
+        return found
+
+
+def _asked(option: Option, packet: Packet, host: Host) -> Odds:
+    bridged = _stays(packet, host)
+    match option.name:
+        case "--physdev-is-in":
+            return certain(not option.inverted)
+        case "--physdev-is-bridged" | "--physdev-is-out":
+            return unless(option.inverted, bridged)
+        case "--physdev-in":
+            ports = [packet.physdev_in] if packet.physdev_in else _ports(packet.iif, host)
+            return _port(option, ports, "comes in")
+        case _:
+            if bridged == NEVER:
+                return NEVER  # inverted or not: there is no port to compare with
+            ports = [packet.physdev_out] if packet.physdev_out else _ports(packet.oif, host)
+            return _port(option, ports, "leaves")
+
+
+def _port(option: Option, ports: list[str] | None, way: str) -> Odds:
+    """Whether the port is of the name, where all that it can be agree."""
+    name = option.value
+    held = {port.startswith(name[:-1]) if name.endswith("+") else port == name for port in ports or ()}
+    if len(held) == 1:
+        return certain(held.pop() != option.inverted)
+    return unless(option.inverted, Undecided(f"the packet {way} by the bridge port {name}"))
+
+
+def _ports(bridge: str | None, host: Host) -> list[str] | None:
+    if bridge is None or host.links is None:
+        return None
+    return [link.name for link in host.links.values() if link.master == bridge]
+
+
+def _by_bridge(packet: Packet, host: Host) -> Odds:
+    """Whether it came in by a port of a bridge, with the kernel knowing by which."""
+    if packet.local:
+        return NEVER
+    if packet.physdev_in is not None:
+        return ALWAYS
+    switch = f"net.bridge.bridge-nf-call-{'iptables' if packet.family == 4 else 'ip6tables'}"
+    if host.sysctl(switch) == "0" or packet.iif == "lo":
+        return NEVER
+    if packet.iif is None or host.links is None:
+        return Undecided("the packet comes in by a port of a bridge")
+    link = host.links.get(packet.iif)
+    if link is None or link.kind != "bridge":
+        return NEVER
+    if host.sysctl(switch) == "1":
+        return ALWAYS
+    return Undecided(f"{switch} is 1")
+
+
+def _stays(packet: Packet, host: Host) -> Odds:
+    """Whether it leaves by another port of its bridge, without being routed."""
+    if packet.physdev_out is not None:
+        return ALWAYS
+    if packet.oif is None:
+        routed = host.family_routes(packet.dst) is not None
+        return NEVER if routed else Undecided(_BRIDGED)
+    return Undecided(_BRIDGED) if packet.oif == packet.iif or packet.iif is None else NEVER
+
+
+def read(options: Options) -> PhysicalDevices:
+    """The options, the last of each name."""
+    found = {option.name: option for option in options}
+    if not found:
+        raise OptionError("expected an option of physdev", options.word)
+    for option in found.values():
+        if OPTIONS[option.name] and not option.value:
+            raise option.error("the name of a bridge's port")
+    return PhysicalDevices(tuple(found.values()))

@@ -1,0 +1,50 @@
+"""``-m pkttype``: whom the link layer's frame was for (kernel: xt_pkttype.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.odds import Odds, Undecided, certain, unless
+from kinspect.model.packet import Packet
+from kinspect.netfilter.matches.addrtype import address_type
+from kinspect.netfilter.options import Options
+
+OPTIONS: Final = {"--pkt-type": 1}
+
+# As iptables knows them, with its short names.
+_NAMES: Final = {
+    "unicast": "unicast", "host": "unicast", "broadcast": "broadcast", "multicast": "multicast",
+    "uni": "unicast", "broad": "broadcast", "multi": "multicast",
+    "bcast": "broadcast", "mcast": "multicast",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PacketType:
+    """The frame was for this host alone, for all, or for a group.
+
+    A frame for the host carries a packet for a single address; one made here counts as unicast.
+    """
+
+    type: str
+    inverted: bool = False
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Undecided for packets to many: a frame of either kind can carry them."""
+        if packet.local or address_type(packet.first.dst, host) in ("UNICAST", "LOCAL"):
+            return certain((self.type == "unicast") != self.inverted)
+        return unless(self.inverted, Undecided(f"the packet comes in a {self.type} frame"))
+
+    def seen(self, packet: Packet) -> str:
+        """Its destination."""
+        return f"the destination was {packet.first.dst}"
+
+
+def read(options: Options) -> PacketType:
+    """``--pkt-type``."""
+    option = options.need("--pkt-type")
+    if option.value.lower() not in _NAMES:
+        raise option.error("unicast, broadcast or multicast")
+    return PacketType(_NAMES[option.value.lower()], option.inverted)

@@ -1,0 +1,45 @@
+"""``-m policy``: what IPsec does with the packet (kernel: xt_policy.c).
+
+Assumed: it does nothing, as nothing in a snapshot says more. So the packet has no policy, which
+``--pol none`` asks for and ``--pol ipsec`` does not meet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.odds import Odds, certain
+from kinspect.model.packet import Packet
+from kinspect.netfilter.options import Options
+
+OPTIONS: Final = {
+    "--dir": 1, "--pol": 1, "--strict": 0, "--reqid": 1, "--spi": 1, "--proto": 1, "--mode": 1,
+    "--tunnel-src": 1, "--tunnel-dst": 1, "--next": 0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The packet is, or is not, of IPsec."""
+
+    none: bool
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Certain, by the assumption that there is no IPsec."""
+        return certain(self.none)
+
+    def seen(self, packet: Packet) -> str:
+        """The assumption."""
+        return "it is taken to be outside of IPsec"
+
+
+def read(options: Options) -> Policy:
+    """``--pol``; the details of a policy are of no account where there is none."""
+    way, kind = options.need("--dir"), options.need("--pol")
+    if way.value not in ("in", "out"):
+        raise way.error("in or out")
+    if kind.value not in ("none", "ipsec"):
+        raise kind.error("none or ipsec")
+    return Policy(kind.value == "none")

@@ -1,0 +1,48 @@
+"""``-m socket``: a socket of this host takes the packet (kernel: xt_socket.c, nf_socket_ipv4.c).
+
+An established socket, or a listening one that is bound to the address (``--nowildcard``: or to
+any). No dump lists sockets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.odds import NEVER, Odds, Undecided
+from kinspect.model.packet import ICMP, ICMPV6, TCP, UDP, Packet, endpoint_text, protocol_name
+from kinspect.netfilter.options import Options
+
+OPTIONS: Final = {"--transparent": 0, "--nowildcard": 0, "--restore-skmark": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """There is a socket; with ``restores_mark`` the packet then takes its mark."""
+
+    transparent: bool = False
+    wildcard: bool = False  # a socket that is bound to no address counts too
+    restores_mark: bool = False
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Undecided for TCP, UDP and ICMP errors; the kernel looks no further for others."""
+        if packet.protocol not in (TCP, UDP, ICMP, ICMPV6):
+            return NEVER
+        kind = "transparent socket" if self.transparent else "socket"
+        bound = "" if self.wildcard else ", bound to that address,"
+        to = endpoint_text(packet.dst, packet.dport)
+        return Undecided(f"a {kind}{bound} of this host takes {protocol_name(packet.protocol)} to {to}")
+
+    def seen(self, packet: Packet) -> str:
+        """What has no socket."""
+        return f"it is {protocol_name(packet.protocol)}"
+
+    def after(self, packet: Packet) -> Packet:
+        """Its mark is the socket's then: not known."""
+        return packet.to(mark_unknown=0xFFFFFFFF) if self.restores_mark else packet
+
+
+def read(options: Options) -> Socket:
+    """The flags."""
+    return Socket(options.has("--transparent"), options.has("--nowildcard"), options.has("--restore-skmark"))

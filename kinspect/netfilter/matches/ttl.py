@@ -1,0 +1,58 @@
+"""``-m ttl``, ``-m hl``: the hops that a packet has left (kernel: xt_hl.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.odds import NEVER, Odds, Undecided, certain, unless
+from kinspect.model.packet import Packet
+from kinspect.netfilter.options import Options, integer
+
+OPTIONS_ttl: Final = {"--ttl-eq": 1, "--ttl": "--ttl-eq", "--ttl-lt": 1, "--ttl-gt": 1}
+OPTIONS_hl: Final = {"--hl-eq": 1, "--hl": "--hl-eq", "--hl-lt": 1, "--hl-gt": 1}
+
+_WORDS: Final = {"eq": "", "lt": "below ", "gt": "above "}
+
+
+@dataclass(frozen=True, slots=True)
+class HopsLeft:
+    """The TTL (IPv6: hop limit) is equal to, below or above a value."""
+
+    comparison: str  # eq, lt, gt
+    value: int
+    family: int = 4
+    inverted: bool = False
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Undecided where nobody said the packet's."""
+        if packet.family != self.family:
+            return NEVER
+        ttl = packet.ttl
+        if ttl is None:
+            what = "TTL" if self.family == 4 else "hop limit"
+            asked = Undecided(f"the packet's {what} is {_WORDS[self.comparison]}{self.value}")
+            return unless(self.inverted, asked)
+        held = {"eq": ttl == self.value, "lt": ttl < self.value, "gt": ttl > self.value}[self.comparison]
+        return certain(held != self.inverted)
+
+    def seen(self, packet: Packet) -> str:
+        """The hops left."""
+        return f"it has {packet.ttl if packet.ttl is not None else 'an unknown number of'} hops left"
+
+
+def _read(options: Options, name: str, family: int) -> HopsLeft:
+    option = options.need(f"--{name}-eq", f"--{name}-lt", f"--{name}-gt")
+    value = option.read(lambda text: integer(text, 0, 255), "a number of hops up to 255")
+    return HopsLeft(option.name[-2:], value, family, option.inverted)
+
+
+def read_ttl(options: Options) -> HopsLeft:
+    """``-m ttl``, of IPv4."""
+    return _read(options, "ttl", 4)
+
+
+def read_hl(options: Options) -> HopsLeft:
+    """``-m hl``, of IPv6."""
+    return _read(options, "hl", 6)

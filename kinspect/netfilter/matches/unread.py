@@ -1,0 +1,88 @@
+"""Matches that ask for what a trace does not know: a clock, a payload, a program, a processor.
+
+Each is read in full, so that nothing around it is lost, and is a question that a person can answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.odds import Odds, Undecided
+from kinspect.model.packet import Packet
+from kinspect.netfilter.options import Options
+
+OPTIONS_bpf: Final = {"--bytecode": 1, "--object-pinned": 1}
+OPTIONS_cgroup: Final = {"--path": 1, "--cgroup": 1}
+OPTIONS_cluster: Final = {
+    "--cluster-total-nodes": 1, "--cluster-local-node": 1, "--cluster-local-nodemask": 1,
+    "--cluster-hash-seed": 1,
+}  # fmt: skip
+OPTIONS_connlabel: Final = {"--label": 1, "--set": 0}
+OPTIONS_cpu: Final = {"--cpu": 1}
+OPTIONS_devgroup: Final = {"--src-group": 1, "--dst-group": 1}
+OPTIONS_eui64: Final[dict[str, int]] = {}
+OPTIONS_ipcomp: Final = {"--ipcompspi": 1, "--compres": 0}
+OPTIONS_ipvs: Final = {
+    "--ipvs": 0, "--vproto": 1, "--vaddr": 1, "--vport": 1, "--vdir": 1, "--vmethod": 1, "--vportctl": 1,
+}  # fmt: skip
+OPTIONS_osf: Final = {"--genre": 1, "--ttl": 1, "--log": 1}
+OPTIONS_string: Final = {"--algo": 1, "--from": 1, "--to": 1, "--string": 1, "--hex-string": 1, "--icase": 0}
+OPTIONS_time: Final = {
+    "--datestart": 1, "--datestop": 1, "--timestart": 1, "--timestop": 1, "--monthdays": 1, "--weekdays": 1,
+    "--days": "--weekdays", "--contiguous": 0, "--kerneltz": 0, "--utc": 0, "--localtz": 0,
+}  # fmt: skip
+OPTIONS_u32: Final = {"--u32": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Holds where the question is answered with ``answer``."""
+
+    question: str
+    answer: bool = True
+
+    def odds(self, packet: Packet, host: Host) -> Odds:
+        """Undecided."""
+        return Undecided(self.question, self.answer)
+
+    def seen(self, packet: Packet) -> str:
+        """Nothing."""
+        return "no dump tells it"
+
+
+def _reader(wording: str, *needed: str) -> Callable[[Options], Open]:
+    """Reads any options into a question; ``needed``: one of these there must be, and be filled."""
+
+    def read(options: Options) -> Open:
+        if needed:
+            main = options.need(*needed)
+            if not main.value:
+                raise main.error("a value")
+        # A rule with one option that is inverted asks the same question as one without the !.
+        lone = len(options.written) == 1
+        words = [
+            " ".join(("!", o.name, *o.values) if o.inverted and not lone else (o.name, *o.values))
+            for o in options
+        ]
+        inverted = lone and options.written[0].inverted
+        return Open(wording.format(" ".join(words)), not inverted)
+
+    return read
+
+
+read_bpf = _reader("the packet meets the filter {}", "--bytecode", "--object-pinned")
+read_cgroup = _reader("the packet's socket is of the control group {}", "--path", "--cgroup")
+read_cluster = _reader("this node is the one of its cluster to take the packet: {}", "--cluster-total-nodes")
+read_connlabel = _reader("the connection has the label {}", "--label")
+read_cpu = _reader("the packet is handled by the processor {}", "--cpu")
+read_devgroup = _reader("the packet's interface is of the group {}", "--src-group", "--dst-group")
+read_eui64 = _reader("the packet's source is made from its MAC address")
+read_ipcomp = _reader("the packet is compressed as {}")
+read_ipvs = _reader("the packet's connection is one of IPVS: {}")
+read_osf = _reader("the packet's sender runs {}", "--genre")
+read_string = _reader("the packet contains {}", "--string", "--hex-string")
+read_time = _reader("it is the time of {}")
+read_u32 = _reader("the packet's bytes meet {}", "--u32")
