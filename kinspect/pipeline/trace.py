@@ -27,7 +27,6 @@ from kinspect.parse.target import (
     ServiceTarget,
     Target,
 )
-from kinspect.pipeline.live import Wanted, collect
 from kinspect.pipeline.probes import VIAS, Probe, Prober, came_in, default_vias, ports_of
 from kinspect.pipeline.sources import Live, Rules, Source, open_recorded, open_rules, selected
 from kinspect.snapshot.types import Snapshot
@@ -94,6 +93,9 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
 
 
 def _collected(request: TraceRequest, source: Live) -> tuple[Snapshot, str]:
+    # What reaches clusters takes its time to import, and recorded facts do not need it.
+    from kinspect.pipeline.live import Wanted, collect
+
     target = request.target
     wanted = Wanted(
         service=(target.namespace, target.name) if isinstance(target, ServiceTarget) else None,
