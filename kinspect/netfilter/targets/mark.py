@@ -12,7 +12,7 @@ from kinspect.netfilter.options import OptionError, Options, integer, masked
 
 OPTIONS: Final = {"--set-xmark": 1, "--set-mark": 1, "--and-mark": 1, "--or-mark": 1, "--xor-mark": 1}
 
-_ALL: Final = 0xFFFFFFFF
+ALL: Final = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,30 +24,36 @@ class SetMark:
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """The walk goes on with the new mark."""
-        return Proceed(packet.to(mark=(packet.mark & ~self.mask & _ALL) ^ self.value))
+        return Proceed(
+            packet.to(
+                mark=(packet.mark & ~self.mask & ALL) ^ self.value,
+                mark_unknown=packet.mark_unknown & ~self.mask,
+            )
+        )
 
 
-def spelled(options: Options, *, missing: str) -> SetMark:
-    """Any of the spellings of one operation (iptables-extensions, MARK)."""
+def spelled(options: Options) -> tuple[int, int]:
+    """Value and mask, by any of the spellings of one operation (iptables-extensions, MARK)."""
     for option in options:
         match option.name:
             case "--set-xmark":
-                return SetMark(*option.read(masked, "a mark, as value or value/mask,"))
+                return option.read(masked, "a mark, as value or value/mask,")
             case "--set-mark":
                 value, mask = option.read(masked, "a mark, as value or value/mask,")
-                return SetMark(value, mask | value)
+                return value, mask | value
             case "--or-mark":
                 value = option.read(integer, "a mark")
-                return SetMark(value, value)
+                return value, value
             case "--and-mark":
-                return SetMark(0, ~option.read(integer, "a mark") & _ALL)
+                return 0, ~option.read(integer, "a mark") & ALL
             case "--xor-mark":
-                return SetMark(option.read(integer, "a mark"), 0)
+                return option.read(integer, "a mark"), 0
             case _:
                 continue
-    raise OptionError(missing, options.word)
+    names = ", ".join(list(OPTIONS)[:-1])
+    raise OptionError(f"expected {names} or {list(OPTIONS)[-1]}", options.word)
 
 
 def read(options: Options) -> SetMark:
     """``-j MARK``."""
-    return spelled(options, missing="expected --set-xmark, --set-mark, --and-mark, --or-mark or --xor-mark")
+    return SetMark(*spelled(options))

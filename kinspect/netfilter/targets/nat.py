@@ -1,4 +1,7 @@
-"""DNAT, SNAT and MASQUERADE: bindings of a connection (kernel: nf_nat_core.c, nf_nat_masquerade.c)."""
+"""DNAT, SNAT and MASQUERADE: bindings of a connection (kernel: nf_nat_core.c, nf_nat_masquerade.c).
+
+Assumed: the addresses and ports that a rule gives are not all taken by other connections.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,50 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, Undecided
 from kinspect.model.packet import WITH_PORTS, Address, Packet
-from kinspect.model.rules import Bind, Effect, OneOf
-from kinspect.netfilter.options import Option, Options, address, integer, port_range
+from kinspect.model.rules import Bind, Effect
+from kinspect.netfilter.hashing import chosen_address
+from kinspect.netfilter.options import Option, Options, address, port
 from kinspect.netfilter.routing import source_address
 
-_MOST_ADDRESSES: Final = 64
 _RANDOM: Final = {"--random": 0, "--persistent": 0, "--random-fully": 0}
 OPTIONS_DNAT: Final = {"--to-destination": 1, **_RANDOM}
 OPTIONS_SNAT: Final = {"--to-source": 1, **_RANDOM}
 OPTIONS_MASQUERADE: Final = {"--to-ports": 1, **_RANDOM}
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """A range of ports; with ``base`` a port is moved by its distance from there."""
+
+    low: int
+    high: int
+    base: int | None = None
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self.high - self.low + 1
+
+    def destination(self, present: int | None, *, anew: bool) -> int | None:
+        """The new destination port: kept where it is in the range, else the lowest.
+
+        None where it cannot be known: drawn ``anew`` (--random), or moved from an unknown one.
+        """
+        if self.count == 1:
+            return self.low
+        if anew or present is None:
+            return None
+        if self.base is not None:
+            return self.low + (present - self.base & 0xFFFF) % self.count
+        return present if self.low <= present <= self.high else self.low
+
+    def source(self, present: int | None, *, anew: bool) -> int | None:
+        """The new source port: kept where it is in the range, else drawn."""
+        if self.count == 1:
+            return self.low
+        kept = not anew and present is not None and self.low <= present <= self.high
+        return present if kept else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,46 +61,27 @@ class Range:
 
     low: Address | None = None
     high: Address | None = None
-    ports: tuple[int, int] | None = None
+    ports: Ports | None = None
 
-    def addresses(self) -> list[Address]:
-        """The addresses, or the first and the last where they are very many."""
+    def address(self, present: Address, packet: Packet, *, persistent: bool) -> Address:
+        """The address for a packet; of several by the kernel's hash of its source and destination."""
         if self.low is None or self.high is None:
-            return []
-        count = int(self.high) - int(self.low) + 1
-        if count > _MOST_ADDRESSES:
-            return [self.low, self.high]
-        return [self.low + i for i in range(count)]
-
-    def port(self, present: int | None, protocol: int, *, anew: bool) -> int | None:
-        """The destination port: kept where it is in range, else the lowest (unless drawn ``anew``)."""
-        if self.ports is None or protocol not in WITH_PORTS:
             return present
-        low, high = self.ports
-        if low == high:
-            return low
-        if anew or present is None:
-            return None
-        return present if low <= present <= high else low
+        return chosen_address(self.low, self.high, packet.src, packet.dst, persistent=persistent)
 
 
 @dataclass(frozen=True, slots=True)
 class Dnat:
-    """Another destination for the connection; ends the walk of the nat table.
-
-    Of several addresses the kernel takes one by a hash of the addresses: which, is undecided.
-    """
+    """Another destination for the connection; ends the walk of the nat table."""
 
     to: Range
     random: bool = False
+    persistent: bool = False
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the destination."""
-        port = self.to.port(packet.dport, packet.protocol, anew=self.random)
-        return _choose(
-            [_with_destination(packet, chosen, port) for chosen in self.to.addresses() or [packet.dst]],
-            "destination",
-        )
+        chosen = self.to.address(packet.dst, packet, persistent=self.persistent)
+        return with_destination(packet, chosen, self.to.ports, anew=self.random)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,76 +89,90 @@ class Snat:
     """Another source for the connection; ends the walk of the nat table."""
 
     to: Range
+    random: bool = False
+    persistent: bool = False
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the source."""
-        return _choose(
-            [with_source(packet, chosen) for chosen in self.to.addresses() or [packet.src]], "source"
-        )
+        chosen = self.to.address(packet.src, packet, persistent=self.persistent)
+        return with_source(packet, chosen, self.to.ports, anew=self.random)
 
 
 @dataclass(frozen=True, slots=True)
 class Masquerade:
     """The address of the outgoing interface as source (the one that its kernel would choose)."""
 
+    ports: Ports | None = None
+    random: bool = False
+
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the source; its address stays "masquerade" where the snapshot cannot tell it."""
         chosen = source_address(packet, host)
-        if chosen is None:
-            return Bind(packet.to(snat=True, src_bound=True, original=packet.first), "masquerade")
-        return with_source(packet, chosen)
+        if chosen is not None:
+            return with_source(packet, chosen, self.ports, anew=self.random)
+        sport = _source_port(packet, self.ports, anew=self.random)
+        return Bind(packet.to(sport=sport, snat=True, src_bound=True, original=packet.first), "masquerade")
 
 
-def _with_destination(packet: Packet, dst: Address, port: int | None) -> Bind:
+def with_destination(packet: Packet, dst: Address, ports: Ports | None, *, anew: bool = False) -> Bind:
+    """A destination binding; DNAT is a state of the connection where it changed something."""
+    port = packet.dport
+    if ports is not None and packet.protocol in WITH_PORTS:
+        port = ports.destination(port, anew=anew)
     changed = dst != packet.dst or port != packet.dport
     return Bind(
         packet.to(dst=dst, dport=port, dnat=packet.dnat or changed, dst_bound=True, original=packet.first)
     )
 
 
-def with_source(packet: Packet, src: Address) -> Bind:
-    """A source binding to a known address."""
-    return Bind(packet.to(src=src, snat=True, src_bound=True, original=packet.first), str(src))
+def with_source(packet: Packet, src: Address, ports: Ports | None = None, *, anew: bool = False) -> Bind:
+    """A source binding to a known address; SNAT is a state where it changed something."""
+    sport = _source_port(packet, ports, anew=anew)
+    changed = src != packet.src or sport != packet.sport
+    return Bind(
+        packet.to(src=src, sport=sport, snat=packet.snat or changed, src_bound=True, original=packet.first),
+        str(src),
+    )
 
 
-def _choose(binds: list[Bind], what: str) -> Effect:
-    if len(binds) == 1:
-        return binds[0]
-    options = []
-    for bind in binds[:-1]:
-        chosen = bind.packet.dst if what == "destination" else bind.packet.src
-        options.append((Undecided(f"the kernel's hash picks {chosen} as {what}"), bind))
-    return OneOf((*options, (ALWAYS, binds[-1])))
+def _source_port(packet: Packet, ports: Ports | None, *, anew: bool) -> int | None:
+    """A port is kept where nothing says otherwise; the kernel draws one only if it is taken."""
+    if packet.protocol not in WITH_PORTS:
+        return packet.sport
+    return (ports or Ports(0, 0xFFFF)).source(packet.sport, anew=anew)
+
+
+def read_ports(text: str) -> Ports:
+    """``80``, ``1000-2000`` or ``1000-2000/5000``. Raises ValueError."""
+    span, slash, base = text.partition("/")
+    low_text, dash, high_text = span.partition("-")
+    low = port(low_text)
+    high = port(high_text) if dash else low
+    if not 0 < low <= high:
+        raise ValueError(text)
+    return Ports(low, high, port(base) if slash else None)
 
 
 def _range(option: Option) -> Range:
-    text = option.value
-    if not text:
+    if not option.value:
         raise option.error("an address or a port")
 
     def read(text: str) -> Range:
-        ports = None
         if text.startswith("["):
             hosts, bracket, rest = text[1:].partition("]")
             if not bracket or (rest and not rest.startswith(":")):
                 raise ValueError(text)
-            if "-[" in text:  # [a]-[b]:ports
-                raise ValueError(text)
-            ports_text = rest[1:]
+            colon, ports_text = rest[:1], rest[1:]
         elif text.count(":") > 1:
-            hosts, ports_text = text, ""
+            hosts, colon, ports_text = text, "", ""
         else:
-            hosts, _, ports_text = text.partition(":")
-        if ports_text:
-            ports = port_range(ports_text.partition("/")[0], "-")
-            if ports[0] > ports[1]:
-                raise ValueError(text)
-        low_text, _, high_text = hosts.partition("-")
+            hosts, colon, ports_text = text.partition(":")
+        low_text, dash, high_text = hosts.partition("-")
         low = address(low_text) if low_text else None
-        high = address(high_text) if high_text else low
+        high = address(high_text) if dash else low
         if low is not None and high is not None and (low.version != high.version or int(high) < int(low)):
             raise ValueError(text)
-        return Range(low, high, ports)
+        return Range(low, high, read_ports(ports_text) if colon else None)
 
     return option.read(read, "an address, as ADDR[-ADDR][:PORT[-PORT]],")
 
@@ -154,19 +185,23 @@ def _single(options: Options, name: str) -> Option:
     return option
 
 
+def _random(options: Options) -> bool:
+    return options.has("--random") or options.has("--random-fully")
+
+
 def read_DNAT(options: Options) -> Dnat:  # noqa: N802 - named after the target
-    """``--to-destination [ADDR[-ADDR]][:PORT[-PORT]]``."""
-    return Dnat(_range(_single(options, "--to-destination")), options.has("--random"))
+    """``--to-destination [ADDR[-ADDR]][:PORT[-PORT[/BASE]]]``."""
+    to = _range(_single(options, "--to-destination"))
+    return Dnat(to, _random(options), options.has("--persistent"))
 
 
 def read_SNAT(options: Options) -> Snat:  # noqa: N802
     """``--to-source [ADDR[-ADDR]][:PORT[-PORT]]``."""
-    return Snat(_range(_single(options, "--to-source")))
+    to = _range(_single(options, "--to-source"))
+    return Snat(to, _random(options), options.has("--persistent"))
 
 
 def read_MASQUERADE(options: Options) -> Masquerade:  # noqa: N802
-    """``-j MASQUERADE``; the port that it takes is not followed."""
+    """``-j MASQUERADE``, perhaps with ports."""
     ports = options.get("--to-ports")
-    if ports:
-        ports.read(lambda text: [integer(part, 0, 0xFFFF) for part in text.split("-")], "a port or range")
-    return Masquerade()
+    return Masquerade(ports.read(read_ports, "a port or range") if ports else None, _random(options))

@@ -1,4 +1,4 @@
-"""REJECT: the packet ends, and its sender is told (iptables-extensions(8))."""
+"""REJECT: the packet ends, and its sender is told (iptables-extensions(8); kernel: ipt_REJECT.c)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,29 @@ from kinspect.model.rules import Effect, End, Verdict
 from kinspect.netfilter.options import Options
 
 OPTIONS: Final = {"--reject-with": 1}
+
+_ICMP: Final = (
+    "icmp-net-unreachable", "icmp-host-unreachable", "icmp-proto-unreachable", "icmp-port-unreachable",
+    "icmp-net-prohibited", "icmp-host-prohibited", "icmp-admin-prohibited",
+)  # fmt: skip
+_ICMP6: Final = (
+    "icmp6-no-route", "icmp6-adm-prohibited", "icmp6-addr-unreachable", "icmp6-port-unreachable",
+    "icmp6-policy-fail", "icmp6-reject-route",
+)  # fmt: skip
+# As iptables takes them, by family: the type's own name, and the short ones.
+_ALIASES: Final[dict[int, dict[str, str]]] = {
+    4: {
+        **{name: name for name in (*_ICMP, "tcp-reset")},
+        "net-unreach": _ICMP[0], "host-unreach": _ICMP[1], "proto-unreach": _ICMP[2],
+        "port-unreach": _ICMP[3], "net-prohib": _ICMP[4], "host-prohib": _ICMP[5],
+        "admin-prohib": _ICMP[6], "tcp-rst": "tcp-reset",
+    },
+    6: {
+        **{name: name for name in (*_ICMP6, "tcp-reset")},
+        "no-route": _ICMP6[0], "adm-prohibited": _ICMP6[1], "addr-unreach": _ICMP6[2],
+        "port-unreach": _ICMP6[3], "policy-fail": _ICMP6[4], "reject-route": _ICMP6[5],
+    },
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,4 +50,12 @@ class Reject:
 def read(options: Options) -> Reject:
     """``--reject-with``."""
     option = options.get("--reject-with")
-    return Reject(option.value if option else None)
+    if option is None:
+        return Reject()
+    known = _ALIASES[options.family]
+    begun = {full for name, full in known.items() if option.value and name.startswith(option.value.lower())}
+    if option.value.lower() not in known and len(begun) != 1:
+        raise option.error(
+            f"a type of answer, such as {'icmp' if options.family == 4 else 'icmp6'}-port-unreachable,"
+        )
+    return Reject(known.get(option.value.lower()) or begun.pop())

@@ -1,0 +1,103 @@
+"""CONNMARK: moves marks between the packet and its connection (kernel: xt_connmark.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.packet import Packet
+from kinspect.model.rules import Effect, Proceed
+from kinspect.netfilter.matches.conntrack import connected
+from kinspect.netfilter.options import Options, integer
+from kinspect.netfilter.targets.mark import ALL, spelled
+from kinspect.netfilter.targets.mark import OPTIONS as MARK_OPTIONS
+
+OPTIONS: Final = {
+    **MARK_OPTIONS, "--save-mark": 0, "--restore-mark": 0, "--nfmask": 1, "--ctmask": 1, "--mask": 1,
+    "--left-shift-mark": 1, "--right-shift-mark": 1,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SetConnectionMark:
+    """``ctmark = (ctmark & ~mask) ^ value``, then shifted left by ``shift`` (below 0: right)."""
+
+    value: int
+    mask: int
+    shift: int = 0
+
+    def act(self, packet: Packet, host: Host) -> Effect:
+        """Nothing for a packet that has no connection."""
+        if not connected(packet):
+            return Proceed(packet)
+        mark = _shifted((packet.ct_mark & ~self.mask & ALL) ^ self.value, self.shift)
+        unknown = _shifted(packet.ct_mark_open & ~self.mask, self.shift)
+        return Proceed(packet.to(ct_mark=mark, ct_mark_unknown=unknown))
+
+
+@dataclass(frozen=True, slots=True)
+class SaveMark:
+    """``ctmark = (ctmark & ~ctmask) ^ (mark & nfmask)``, what is moved being shifted."""
+
+    nfmask: int = ALL
+    ctmask: int = ALL
+    shift: int = 0
+
+    def act(self, packet: Packet, host: Host) -> Effect:
+        """Nothing for a packet that has no connection."""
+        if not connected(packet):
+            return Proceed(packet)
+        moved = _shifted(packet.mark & self.nfmask, self.shift)
+        unknown = _shifted(packet.mark_unknown & self.nfmask, self.shift)
+        return Proceed(
+            packet.to(
+                ct_mark=(packet.ct_mark & ~self.ctmask & ALL) ^ moved,
+                ct_mark_unknown=packet.ct_mark_open & ~self.ctmask | unknown,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreMark:
+    """``mark = (mark & ~nfmask) ^ (ctmark & ctmask)``, what is moved being shifted."""
+
+    nfmask: int = ALL
+    ctmask: int = ALL
+    shift: int = 0
+
+    def act(self, packet: Packet, host: Host) -> Effect:
+        """Nothing for a packet that has no connection."""
+        if not connected(packet):
+            return Proceed(packet)
+        moved = _shifted(packet.ct_mark & self.ctmask, self.shift)
+        unknown = _shifted(packet.ct_mark_open & self.ctmask, self.shift)
+        return Proceed(
+            packet.to(
+                mark=(packet.mark & ~self.nfmask & ALL) ^ moved,
+                mark_unknown=packet.mark_unknown & ~self.nfmask | unknown,
+            )
+        )
+
+
+def _shifted(bits: int, shift: int) -> int:
+    return (bits << shift) & ALL if shift >= 0 else bits >> -shift
+
+
+def read(options: Options) -> SetConnectionMark | SaveMark | RestoreMark:
+    """Any of the spellings."""
+
+    def mask(name: str) -> int:
+        option = options.get(name, "--mask")
+        return option.read(integer, "a mask") if option else ALL
+
+    left, right = options.get("--left-shift-mark"), options.get("--right-shift-mark")
+    shift = left.read(lambda t: integer(t, 0, 32), "a number of bits up to 32") if left else 0
+    if right:
+        shift = -right.read(lambda t: integer(t, 0, 32), "a number of bits up to 32")
+    nfmask, ctmask = mask("--nfmask"), mask("--ctmask")
+    if options.has("--save-mark"):
+        return SaveMark(nfmask, ctmask, shift)
+    if options.has("--restore-mark"):
+        return RestoreMark(nfmask, ctmask, shift)
+    return SetConnectionMark(*spelled(options), shift)

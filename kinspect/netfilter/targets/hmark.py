@@ -1,0 +1,32 @@
+"""HMARK: a mark by a hash of the packet's fields (kernel: xt_HMARK.c); which, is not computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.packet import Packet
+from kinspect.model.rules import Effect, Proceed
+from kinspect.netfilter.options import Options
+
+OPTIONS: Final = {
+    f"--hmark-{end}": 1
+    for end in ("tuple", "mod", "offset", "src-prefix", "dst-prefix", "sport-mask", "dport-mask", "spi-mask",
+                "proto-mask", "rnd", "sport", "dport", "spi")
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class HashMark:
+    """The packet's mark is not known from here on."""
+
+    def act(self, packet: Packet, host: Host) -> Effect:
+        """The walk goes on."""
+        return Proceed(packet.to(mark_unknown=0xFFFFFFFF))
+
+
+def read(options: Options) -> HashMark:
+    """``--hmark-mod`` and what is hashed."""
+    options.need("--hmark-mod")
+    return HashMark()

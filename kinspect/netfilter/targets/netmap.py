@@ -1,0 +1,37 @@
+"""NETMAP: one network onto another, each host onto its own (kernel: xt_NETMAP.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.packet import Address, Packet
+from kinspect.model.rules import Effect
+from kinspect.netfilter.options import Masked, Options
+from kinspect.netfilter.targets.nat import with_destination, with_source
+
+OPTIONS: Final = {"--to": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Netmap:
+    """The network's bits are set anew: the destination's on the way in, the source's on the way out."""
+
+    network: Masked
+
+    def act(self, packet: Packet, host: Host) -> Effect:
+        """Bind the side that this hook is for: the source once the destination is settled."""
+        if packet.dst_bound:
+            return with_source(packet, self._mapped(packet.src))
+        return with_destination(packet, self._mapped(packet.dst), None)
+
+    def _mapped(self, old: Address) -> Address:
+        number = int(old) & ~self.network.mask | self.network.value
+        return IPv4Address(number) if old.version == 4 else IPv6Address(number)
+
+
+def read(options: Options) -> Netmap:
+    """``--to ADDRESS[/MASK]``."""
+    return Netmap(options.need("--to").read(Masked.read, "an address or network"))

@@ -1,0 +1,47 @@
+"""TTL and HL: set the hops that a packet has left (kernel: xt_HL.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.packet import Packet
+from kinspect.model.rules import Effect, Proceed
+from kinspect.netfilter.options import Options, integer
+
+OPTIONS_TTL: Final = {"--ttl-set": 1, "--ttl-dec": 1, "--ttl-inc": 1}
+OPTIONS_HL: Final = {"--hl-set": 1, "--hl-dec": 1, "--hl-inc": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class SetHops:
+    """To a value, or by a value up or down, within 0 and 255."""
+
+    operation: str  # set, dec, inc
+    value: int
+
+    def act(self, packet: Packet, host: Host) -> Effect:
+        """A number that is not known stays so when it is moved."""
+        if self.operation == "set":
+            return Proceed(packet.to(ttl=self.value))
+        if packet.ttl is None:
+            return Proceed(packet)
+        by = self.value if self.operation == "inc" else -self.value
+        return Proceed(packet.to(ttl=min(255, max(0, packet.ttl + by))))
+
+
+def _read(options: Options, name: str) -> SetHops:
+    option = options.need(f"--{name}-set", f"--{name}-dec", f"--{name}-inc")
+    value = option.read(lambda text: integer(text, 0, 255), "a number of hops up to 255")
+    return SetHops(option.name[-3:], value)
+
+
+def read_TTL(options: Options) -> SetHops:  # noqa: N802 - named after the target
+    """``-j TTL``, of IPv4."""
+    return _read(options, "ttl")
+
+
+def read_HL(options: Options) -> SetHops:  # noqa: N802
+    """``-j HL``, of IPv6."""
+    return _read(options, "hl")
