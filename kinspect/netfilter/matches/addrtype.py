@@ -1,21 +1,32 @@
 """``-m addrtype``: what kind of address it is to this host (kernel: xt_addrtype.c).
 
-For IPv4 the kernel asks its local routing table: what has no entry there is UNICAST. For IPv6 it
-looks at the address and at the route to it.
+For IPv4 the kernel asks its local routing table: what has no entry there is UNICAST, and each
+address has one type. For IPv6 it looks at the address (UNICAST is what is no multicast, the host's
+own included) and then at the route to it: LOCAL, ANYCAST, UNREACHABLE.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided
+from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, unless
 from kinspect.model.packet import Address, Packet
 from kinspect.netfilter.options import Option, OptionError, Options
+from kinspect.netfilter.routing import route
 
 OPTIONS: Final = {"--src-type": 1, "--dst-type": 1, "--limit-iface-in": 0, "--limit-iface-out": 0}
+
+# Before Linux 5.3 all of 0.0.0.0/8 was.
+_BROADCAST: Final = frozenset({IPv4Address(0), IPv4Address("255.255.255.255")})
+_POINT_TO_POINT: Final = 31  # networks from this length on have no broadcast address
+_BY_ROUTE: Final = frozenset({"LOCAL", "ANYCAST", "UNREACHABLE"})
+_ROUTE_TYPES: Final = {
+    "local": "LOCAL", "anycast": "ANYCAST", "unreachable": "UNREACHABLE", "blackhole": "UNREACHABLE",
+    "prohibit": "UNREACHABLE", "throw": "UNREACHABLE",
+}  # fmt: skip
 
 TYPES: Final = frozenset(
     {"UNSPEC", "UNICAST", "LOCAL", "BROADCAST", "ANYCAST", "MULTICAST", "BLACKHOLE", "UNREACHABLE",
@@ -46,15 +57,13 @@ class AddressType:
             if self.limit is not None:
                 interface = packet.iif if self.limit == "in" else packet.oif
                 if interface is None:
-                    open_question = Undecided(
-                        f"{address} is of type {','.join(sorted(wanted))} on the interface"
-                    )
+                    asked = Undecided(f"{address} is of type {','.join(sorted(wanted))} on the interface")
+                    open_question = unless(inverted, asked)
                     continue
-            found = address_type(address, host, interface)
+            found = is_of_type(address, wanted, host, interface)
             if found is None:
-                asked = _question(address, wanted)
-                open_question = asked.inverted() if inverted else asked
-            elif (found in wanted) == inverted:
+                open_question = unless(inverted, _question(address, wanted))
+            elif found == inverted:
                 return NEVER
         return open_question or ALWAYS
 
@@ -66,7 +75,7 @@ class AddressType:
 def _question(address: Address, wanted: frozenset[str]) -> Undecided:
     if wanted == {"LOCAL"}:
         return own_address(address)
-    if wanted == {"UNICAST"}:
+    if wanted == {"UNICAST"} and address.version == 4:
         return own_address(address).inverted()
     return Undecided(f"{address} is of type {','.join(sorted(wanted))} to this host")
 
@@ -76,38 +85,96 @@ def own_address(address: Address) -> Undecided:
     return Undecided(f"{address} is an address of this host")
 
 
-def address_type(address: Address, host: Host, interface: str | None = None) -> str | None:
-    """The type of an address to this host, by its local table; None where it cannot be known.
+def is_of_type(
+    address: Address, wanted: frozenset[str], host: Host, interface: str | None = None
+) -> bool | None:
+    """Whether the address is of one of the types; None where it cannot be known.
 
-    With an interface only routes of the local table through that interface count.
+    With an interface only what is LOCAL by that interface counts as such.
     """
-    if isinstance(address, IPv4Address):
-        if address == IPv4Address("255.255.255.255") or address == IPv4Address("0.0.0.0"):  # noqa: S104 - not a bind
-            return "BROADCAST"
-    elif address.is_unspecified:
-        return "UNSPEC"
+    if isinstance(address, IPv6Address):
+        return _is_of_type_6(address, wanted, host, interface)
+    found = address_type(address, host, interface)
+    return None if found is None else found in wanted
+
+
+def address_type(address: IPv4Address, host: Host, interface: str | None = None) -> str | None:
+    """The type of an IPv4 address to this host, by its local table; None where it cannot be known.
+
+    An address whose entry there is of another interface than the one given is UNICAST.
+    """
+    if address in _BROADCAST:
+        return "BROADCAST"
     if address.is_multicast:
         return "MULTICAST"
-    routes = host.family_routes(address)
-    local = [route for route in routes or () if route.table == "local"]
+    local = [route for route in host.family_routes(address) or () if route.table == "local"]
     if local:
-        found = [
-            route
-            for route in local
-            if address in route.destination and (interface is None or route.dev == interface)
-        ]
-        if found:
-            return max(found, key=lambda route: route.destination.prefixlen).type.upper()
-        return "UNICAST"
-    if interface is not None:
-        if host.links is None:
-            return None
-        link = host.links.get(interface)
-        return "LOCAL" if link and any(address == own.address for own in link.addresses) else "UNICAST"
-    known = host.is_local(address)
-    if known is None:
+        found = [route for route in local if address in route.destination]
+        if not found:
+            return "UNICAST"
+        best = max(found, key=lambda route: route.destination.prefixlen)
+        return best.type.upper() if interface in (None, best.dev) else "UNICAST"
+    return _by_links(address, host, interface)
+
+
+def _by_links(address: IPv4Address, host: Host, interface: str | None) -> str | None:
+    """What the local table would say, by the interfaces' addresses."""
+    if address.is_loopback and interface in (None, "lo"):
+        return "LOCAL"
+    if host.links is None:
+        known = None if interface is not None else host.is_local(address)
+        return None if known is None else "LOCAL" if known else "UNICAST"
+    for link in host.links.values():
+        if interface not in (None, link.name):
+            continue
+        if any(address == own.address for own in link.addresses):
+            return "LOCAL"
+        if any(
+            own.network.prefixlen < _POINT_TO_POINT and address == own.network.broadcast_address
+            for own in link.addresses
+        ):
+            return "BROADCAST"
+    return "UNICAST"
+
+
+def _is_of_type_6(
+    address: IPv6Address, wanted: frozenset[str], host: Host, interface: str | None
+) -> bool | None:
+    """Every class asked for must be the address'; then one of the route's types, if any is asked for."""
+    classes = {
+        "MULTICAST": address.is_multicast,
+        "UNICAST": not address.is_multicast and not address.is_unspecified,
+        "UNSPEC": address.is_unspecified,
+    }
+    if not all(classes.get(name, True) for name in wanted):
+        return False
+    asked = wanted & _BY_ROUTE
+    if not asked:
+        return True
+    if host.family_routes(address) is None:
+        known = _own_6(address, host, interface)
+        return known if asked == {"LOCAL"} or known else None
+    hop = route(address, host)
+    if hop is None or hop.doubt is not None:
         return None
-    return "LOCAL" if known else "UNICAST"
+    found = {_ROUTE_TYPES.get(hop.type)}
+    if interface is not None:
+        found.discard("LOCAL")
+        if "LOCAL" in asked:
+            on_it = _own_6(address, host, interface)
+            if on_it is None:
+                return None
+            found |= {"LOCAL"} if on_it else set()
+    return not found.isdisjoint(asked)
+
+
+def _own_6(address: IPv6Address, host: Host, interface: str | None) -> bool | None:
+    if interface is None:
+        return host.is_local(address)
+    if host.links is None:
+        return None
+    link = host.links.get(interface)
+    return link is not None and any(address == own.address for own in link.addresses)
 
 
 def _types(option: Option) -> frozenset[str]:

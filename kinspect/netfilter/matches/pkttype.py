@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Final
 
 from kinspect.model.host import Host
@@ -33,7 +34,13 @@ class PacketType:
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided for packets to many: a frame of either kind can carry them."""
-        if packet.local or address_type(packet.first.dst, host) in ("UNICAST", "LOCAL"):
+        dst = packet.first.dst
+        alone = (
+            address_type(dst, host) in ("UNICAST", "LOCAL")
+            if isinstance(dst, IPv4Address)
+            else not dst.is_multicast
+        )
+        if packet.local or alone:
             return certain((self.type == "unicast") != self.inverted)
         return unless(self.inverted, Undecided(f"the packet comes in a {self.type} frame"))
 

@@ -17,7 +17,6 @@ from kinspect.netfilter.routing import route
 
 OPTIONS: Final = {"--loose": 0, "--validmark": 0, "--accept-local": 0, "--invert": 0}
 
-_ZERO: Final = IPv4Network("0.0.0.0/8")
 _TO_NEIGHBOURS: Final = IPv4Network("224.0.0.0/24")
 _ALL: Final = IPv4Address("255.255.255.255")
 
@@ -69,7 +68,7 @@ class ReversePath:
 def _unconfigured(packet: Packet) -> bool:
     """A host that has no address yet speaks to its neighbours."""
     if isinstance(packet.src, IPv4Address):
-        return packet.src in _ZERO and (packet.dst == _ALL or packet.dst in _TO_NEIGHBOURS)
+        return packet.src.is_unspecified and (packet.dst == _ALL or packet.dst in _TO_NEIGHBOURS)
     return packet.src.is_unspecified
 
 
