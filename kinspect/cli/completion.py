@@ -14,9 +14,12 @@ SHELLS: Final = ("bash", "zsh", "fish")
 
 def script(shell: str) -> str:
     """The script for a shell, which asks ``kinspect`` itself for names."""
-    from typer.completion import get_completion_script
+    from typer import completion
 
-    return f"{get_completion_script(prog_name='kinspect', complete_var='_KINSPECT_COMPLETE', shell=shell)}\n"
+    made = completion.get_completion_script(  # type: ignore[attr-defined]  # of no stub, but its own documented way
+        prog_name="kinspect", complete_var="_KINSPECT_COMPLETE", shell=shell
+    )
+    return f"{made}\n"
 
 
 def write(folder: Path) -> None:

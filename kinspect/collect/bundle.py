@@ -1,0 +1,174 @@
+"""What ``remote.sh`` sends, as the files of a node.
+
+A nonce, which the caller makes anew for each node, begins each mark: no output of a tool and no
+banner of a shell can imitate one. A stream without the last mark was cut.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+from kinspect.collect.said import said
+from kinspect.errors import NodeError
+from kinspect.snapshot import types as names
+from kinspect.snapshot.types import Files
+
+_LARGEST: Final = 1 << 30  # bytes of a node, unpacked
+
+# A node's dumps, and the names they have where only one back end holds rules.
+_PAIRS: Final = (
+    (names.IPTABLES, names.IPTABLES_LEGACY, names.IPTABLES_NFT),
+    (names.IP6TABLES, names.IP6TABLES_LEGACY, names.IP6TABLES_NFT),
+)
+_DUMPS: Final = frozenset(name for pair in _PAIRS for name in pair)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One command's output, its exit status and what it said on standard error."""
+
+    output: bytes
+    status: int
+    stderr: str = ""
+
+
+def read_bundle(stream: bytes, nonce: str) -> dict[str, Section]:
+    """The sections of a stream. Raises NodeError: no stream at all, or one that was cut."""
+    mark = f"@{nonce} ".encode()
+    start = stream.find(mark)
+    if start < 0:
+        heard = said(stream[:200].decode("utf-8", "replace").strip())
+        raise NodeError(
+            "the node did not run the script" + (f"; it said: {heard}" if heard else ""),
+            hint="its login shell must run `sh -s`; try: ssh NODE sh -c id",
+        )
+    form, _, body = stream[start + len(mark) :].partition(b"\n")
+    if form == b"gzip":
+        body = _unpacked(body)
+    # Where it was cut counts more than what came before.
+    if not body.rstrip(b"\n").endswith(mark + b"done"):
+        raise NodeError("the connection was cut before all was read", hint="try again, or raise --timeout")
+    found: dict[str, tuple[bytes, int]] = {}
+    prefix = re.escape(mark)
+    begin = re.compile(rb"\n" + prefix + rb"begin (\S+)\n")
+    at = 0
+    while opened := begin.search(body, at):
+        name = opened[1]
+        closing = re.compile(rb"\n" + prefix + rb"end " + re.escape(name) + rb" (\d+)\n")
+        closed = closing.search(body, opened.end() - 1)
+        if closed is None:
+            raise NodeError(
+                "the connection was cut before all was read", hint="try again, or raise --timeout"
+            )
+        found[name.decode()] = (body[opened.end() : closed.start()], int(closed[1]))
+        at = closed.end() - 1
+    return {
+        name: Section(
+            output, status, said(found.get(f"{name}.stderr", (b"", 0))[0].decode("utf-8", "replace").strip())
+        )
+        for name, (output, status) in found.items()
+        if not name.endswith(".stderr")
+    }
+
+
+def _unpacked(body: bytes) -> bytes:
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        data = unpacker.decompress(body, _LARGEST)
+    except zlib.error as error:
+        raise NodeError(f"what the node sent is damaged: {error}", hint="try again") from error
+    if unpacker.unconsumed_tail:
+        raise NodeError(f"the node sends more than {_LARGEST >> 20} MiB")
+    return data
+
+
+def node_files(sections: dict[str, Section]) -> Files:
+    """The files of a node's sections. Raises NodeError where its rules could not be read.
+
+    Where a node has the tools of both back ends and only one holds rules, that dump takes the
+    plain name; where both do, both stay.
+    """
+    user = sections["id"].output.decode("utf-8", "replace").strip() if "id" in sections else ""
+    dumps = {name: section for name, section in sections.items() if name in _DUMPS}
+    for name, section in dumps.items():
+        _check_dump(
+            name, section, said(user), others=[s for n, s in dumps.items() if n != name and _same(n, name)]
+        )
+    # A tool that failed brought nothing; what is then missing is said by who reads the snapshot.
+    files = {
+        name: section.output
+        for name, section in sections.items()
+        if name not in _DUMPS and name != "id" and section.status == 0
+    }
+    for plain, legacy, nft in _PAIRS:
+        files.update(_back_ends(dumps, plain, legacy, nft))
+    if not dumps and names.NFT_TABLES not in files:
+        raise NodeError(
+            "there is neither iptables-save nor nft on the node", hint="is this a Kubernetes node?"
+        )
+    return files
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two dumps are of one family."""
+    return one.startswith("ip6") == other.startswith("ip6")
+
+
+def _back_ends(dumps: dict[str, Section], plain: str, legacy: str, nft: str) -> dict[str, bytes]:
+    if plain in dumps:
+        return {plain: dumps[plain].output, **_stderr(plain, dumps[plain])}
+    found = {name: dumps[name] for name in (legacy, nft) if name in dumps}
+    holding = {name: section for name, section in found.items() if b"*" in section.output}
+    if len(holding) == 2:
+        return {
+            file: content
+            for name, section in found.items()
+            for file, content in {name: section.output, **_stderr(name, section)}.items()
+        }
+    chosen = next(iter(holding.values()), next(iter(found.values()), None))
+    return {} if chosen is None else {plain: chosen.output, **_stderr(plain, chosen)}
+
+
+def _stderr(name: str, section: Section) -> dict[str, bytes]:
+    return {name.replace(".txt", ".stderr"): f"{section.stderr}\n".encode()} if section.stderr else {}
+
+
+def _check_dump(name: str, section: Section, user: str, others: list[Section]) -> None:
+    """An error where a tool failed: an empty dump would be a false answer."""
+    if section.status == 0:
+        return
+    tool, heard = name.removesuffix(".txt"), section.stderr or f"exit status {section.status}"
+    if (
+        "a password is required" in heard
+        or "not in the sudoers" in heard
+        or "not allowed to execute" in heard
+    ):
+        raise NodeError(
+            f"sudo on the node wants a password for {tool}",
+            hint=f"allow it in sudoers: {sudoers_line(user or 'USER')}",
+        )
+    if "sudo: not found" in heard or (section.status == 127 and "sudo" in heard):
+        raise NodeError(
+            f"{tool} needs root, and the node has no sudo", hint="--ssh-user root, or install sudo there"
+        )
+    if "Permission denied" in heard or "must be root" in heard:
+        raise NodeError(f"{tool}: permission denied", hint="--sudo, or --ssh-user root")
+    if "xtables lock" in heard:
+        raise NodeError(f"{tool}: another program holds the xtables lock: {heard}", hint="try again")
+    if any(other.status == 0 and b"*" in other.output for other in others):
+        return  # one back end's tool that does not work here, beside one that does
+    raise NodeError(f"{tool} failed: {heard}")
+
+
+_ROOT_TOOLS: Final = (
+    "iptables-save -c", "ip6tables-save -c", "iptables-legacy-save -c", "iptables-nft-save -c",
+    "ip6tables-legacy-save -c", "ip6tables-nft-save -c", "ipset save", "conntrack -L", "nft list tables",
+)  # fmt: skip
+
+
+def sudoers_line(user: str) -> str:
+    """What allows a user to read the rules, and nothing else (sudoers(5))."""
+    return f"{user} ALL=(root) NOPASSWD: {', '.join(f'/usr/sbin/{tool}' for tool in _ROOT_TOOLS)}"

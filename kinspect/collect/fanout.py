@@ -1,0 +1,50 @@
+"""All nodes at once, so many at a time; one that fails does not stop the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TypeAlias
+
+from kinspect.collect.ports import Host, NodeShell
+from kinspect.errors import KinspectError
+from kinspect.snapshot.types import Files, NodeName
+
+Progress: TypeAlias = Callable[[str, str | None], None]
+"""Told of each node that is done: its name, and why it failed, or None."""
+
+
+def gather(
+    shell: NodeShell, hosts: Sequence[Host], parallel: int | None = None, progress: Progress | None = None
+) -> tuple[dict[NodeName, Files], dict[NodeName, str]]:
+    """(files by node, reasons by node that failed), in the order of the hosts.
+
+    At an interrupt what runs is ended, if the shell can, and the interrupt goes on.
+    """
+    if not hosts:
+        return {}, {}
+    most = parallel or min(32, 4 * (os.cpu_count() or 1))
+    done: dict[NodeName, Files] = {}
+    failed: dict[NodeName, str] = {}
+    with ThreadPoolExecutor(max_workers=min(most, len(hosts)), thread_name_prefix="node") as pool:
+        waiting = {pool.submit(shell.fetch, host): host.name for host in hosts}
+        try:
+            for future in as_completed(waiting):
+                name = waiting[future]
+                try:
+                    done[name] = future.result()
+                    reason = None
+                except KinspectError as error:
+                    reason = failed[name] = str(error)
+                if progress is not None:
+                    progress(name, reason)
+        except BaseException:
+            for future in waiting:
+                future.cancel()
+            close = getattr(shell, "close", None)
+            if close is not None:
+                close()
+            raise
+    names = [host.name for host in hosts]
+    return {n: done[n] for n in names if n in done}, {n: failed[n] for n in names if n in failed}

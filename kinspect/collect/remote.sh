@@ -1,0 +1,103 @@
+# What kinspect runs on a node: it reads, and changes nothing. POSIX sh; comes by standard input.
+#
+#   sh -s -- NONCE SUDO CONNTRACK
+#
+# NONCE      marks the sections; made anew by the caller, so that no output can imitate a mark
+# SUDO       yes, no, or auto: only where this user is not root
+# CONNTRACK  how many connections to bring, 0 for none
+#
+# Each command's output goes out as it comes, between marks; its standard error follows in a
+# section NAME.stderr. The mark "done" comes last: without it the connection was cut.
+nonce=$1 sudo=$2 connections=$3
+
+LC_ALL=C
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+export LC_ALL PATH
+
+root=
+if [ "$sudo" = yes ] || { [ "$sudo" = auto ] && [ "$(id -u)" != 0 ]; }; then
+    root='sudo -n'
+fi
+
+have() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+# section NAME COMMAND...: runs the command; nothing is kept on the node.
+section() {
+    name=$1
+    shift
+    printf '\n@%s begin %s\n' "$nonce" "$name"
+    said=$("$@" 2>&1 >&3 </dev/null)
+    status=$?
+    printf '\n@%s end %s %s\n' "$nonce" "$name" "$status"
+    if [ -n "$said" ]; then
+        printf '\n@%s begin %s.stderr\n%s\n@%s end %s.stderr 0\n' "$nonce" "$name" "$said" "$nonce" "$name"
+    fi
+}
+
+switches() {
+    for path in net/ipv4/ip_forward net/ipv6/conf/all/forwarding net/bridge/bridge-nf-call-iptables \
+        net/bridge/bridge-nf-call-ip6tables; do
+        [ -r "/proc/sys/$path" ] && printf '%s = %s\n' "$(echo "$path" | tr / .)" "$(cat "/proc/sys/$path")"
+    done
+    for path in /proc/sys/net/ipv4/conf/*; do
+        for switch in route_localnet rp_filter; do
+            # A name of an interface may hold a dot; sysctl writes it as a slash.
+            [ -r "$path/$switch" ] && printf 'net.ipv4.conf.%s.%s = %s\n' \
+                "$(basename "$path" | tr . /)" "$switch" "$(cat "$path/$switch")"
+        done
+    done
+    return 0
+}
+
+# kube-proxy's own word, from its status port.
+proxy_mode() {
+    if have curl; then
+        curl -s -f --noproxy '*' -m 2 http://127.0.0.1:10249/proxyMode
+    elif have wget; then
+        wget -q -O - -T 2 http://127.0.0.1:10249/proxyMode
+    fi
+}
+
+first_lines() {
+    lines=$1
+    shift
+    "$@" | head -n "$lines"
+}
+
+sections() {
+    printf '\n@%s begin id\n%s\n@%s end id 0\n' "$nonce" "$(id -un)" "$nonce"
+    for family in iptables ip6tables; do
+        if have $family-legacy-save && have $family-nft-save; then
+            section $family-legacy-save.txt $root $family-legacy-save -c
+            section $family-nft-save.txt $root $family-nft-save -c
+        elif have $family-save; then
+            section $family-save.txt $root $family-save -c
+        fi
+    done
+    have iptables && section iptables-version.txt iptables --version
+    have ipset && section ipset-save.txt $root ipset save
+    if have ip; then
+        section ip-addr.json ip -j addr show
+        section ip-route.json ip -j route show table all
+        section ip-6-route.json ip -6 -j route show table all
+        section ip-rule.json ip -j rule show
+        section ip-6-rule.json ip -6 -j rule show
+    fi
+    section sysctl.txt switches
+    section proxy-mode.txt proxy_mode
+    have nft && section nft-tables.txt $root nft list tables
+    if [ "$connections" != 0 ] && have conntrack; then
+        section conntrack.txt first_lines "$connections" $root conntrack -L
+    fi
+    printf '\n@%s done\n' "$nonce"
+}
+
+if have gzip; then
+    printf '@%s gzip\n' "$nonce"
+    { sections 3>&1; } | gzip -1
+else
+    printf '@%s plain\n' "$nonce"
+    sections 3>&1
+fi

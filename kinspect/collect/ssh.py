@@ -1,0 +1,246 @@
+"""Nodes by the OpenSSH client: the user's own configuration, agent, jump hosts and known hosts.
+
+The client is a subprocess with an argument list, never a shell here; on the node the script of
+``remote.sh`` comes by standard input, so that its text needs no quoting and stands in no process
+list. Host keys are checked as the user has it; no option here turns that off.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+import string
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from importlib import resources
+from typing import Final
+
+from kinspect.collect.bundle import node_files, read_bundle
+from kinspect.collect.ports import Host
+from kinspect.collect.said import said
+from kinspect.errors import CallError, NodeError
+from kinspect.snapshot.types import Files
+
+_FIELDS: Final = {
+    "name": None,
+    "internal_ip": "InternalIP",
+    "external_ip": "ExternalIP",
+    "hostname": "Hostname",
+}
+# What can be a host for ssh: names, addresses of both families with a zone. Nothing that ssh or a
+# ProxyCommand's shell could take for an option or for code.
+_HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class SshOptions:
+    """How nodes are reached.
+
+    ``target`` is a template of ``{name}``, ``{internal_ip}``, ``{external_ip}``, ``{hostname}``;
+    ``sudo`` None means where needed; ``timeout`` is in seconds, for all of a node; ``connections``
+    is how many lines of conntrack to bring.
+    """
+
+    user: str | None = None
+    port: int | None = None
+    options: tuple[str, ...] = ()
+    target: str = "{internal_ip}"
+    sudo: bool | None = None
+    timeout: float = 30.0
+    connections: int = 0
+    program: str = "ssh"
+
+    def __post_init__(self) -> None:
+        """Raise CallError for a template that names what a node does not have."""
+        try:
+            fields = {name for _, name, _, _ in string.Formatter().parse(self.target) if name is not None}
+        except ValueError as error:
+            raise CallError(f"--ssh-target {self.target!r}: {error}") from error
+        unknown = fields - _FIELDS.keys()
+        if unknown:
+            known = ", ".join(f"{{{name}}}" for name in _FIELDS)
+            raise CallError(
+                f"--ssh-target {self.target!r}: there is no {{{unknown.pop()}}}", hint=f"it takes {known}"
+            )
+
+
+class SshShell:
+    """A NodeShell: one connection a node, one script, all of its files."""
+
+    def __init__(self, options: SshOptions) -> None:
+        self._options = options
+        self._script = (resources.files("kinspect.collect") / "remote.sh").read_bytes()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def fetch(self, host: Host) -> Files:
+        """The node's files. Raises NodeError with the reason."""
+        nonce = secrets.token_hex(16)
+        sudo = {True: "yes", False: "no", None: "auto"}[self._options.sudo]
+        remote = f"sh -s -- {nonce} {sudo} {self._options.connections}"
+        output, heard, status = self._run([*self.command(host), remote])
+        mark = f"@{nonce} ".encode()
+        if status != 0 and mark not in output:
+            raise _failure(heard, status)
+        try:
+            return node_files(read_bundle(output, nonce))
+        except NodeError as error:
+            # ssh's own word tells more than what is missing at the end.
+            if status == 255 and "cut before" in error.message and heard:
+                raise NodeError(
+                    f"{error.message}: {said(heard.splitlines()[-1])}", hint=error.hint
+                ) from error
+            raise
+
+    def command(self, host: Host) -> list[str]:
+        """The client's words for a node, up to the host. Raises NodeError: no address for it."""
+        options = self._options
+        words = [options.program, "-T", "-o", f"ConnectTimeout={max(1, round(options.timeout / 2))}"]
+        words += ["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]
+        if not sys.stdin.isatty() or not sys.stderr.isatty():
+            words += ["-o", "BatchMode=yes"]  # a prompt that nobody sees would never end
+        for option in options.options:
+            words += ["-o", option]
+        if options.port is not None:
+            words += ["-p", str(options.port)]
+        if options.user is not None:
+            words += ["-l", options.user]
+        return [*words, "--", self.address(host)]
+
+    def address(self, host: Host) -> str:
+        """The address of a node by the template. Raises NodeError."""
+        values = {"name": str(host.name)}
+        for name, kind in _FIELDS.items():
+            if kind is not None and f"{{{name}}}" in self._options.target:
+                if kind not in host.addresses:
+                    raise NodeError(
+                        f"the API gives no {kind} for it", hint="--ssh-target '{name}' takes another address"
+                    )
+                values[name] = host.addresses[kind]
+        address = self._options.target.format_map(values)
+        if not _HOST.fullmatch(address):
+            raise NodeError(
+                f"{said(address)!r} cannot be a host for ssh", hint="--ssh-target gives another address"
+            )
+        return address
+
+    def close(self) -> None:
+        """End what is running; nothing is started any more."""
+        with self._lock:
+            self._closed = True
+            running = list(self._running)
+        for process in running:
+            _end(process)
+
+    def _run(self, command: list[str]) -> tuple[bytes, str, int]:
+        """Output, standard error and exit status. Raises NodeError: no client, or out of time."""
+        try:
+            with self._lock:
+                if self._closed:
+                    raise NodeError("interrupted")
+                process = subprocess.Popen(  # noqa: S603 - an argument list; the host is checked
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    # A session of its own, so that a ProxyCommand ends with it; but not where ssh
+                    # may ask on the terminal, which belongs to this session.
+                    start_new_session="BatchMode=yes" in command,
+                )
+                self._running.add(process)
+        except FileNotFoundError as error:
+            raise NodeError(
+                f"there is no {self._options.program} here",
+                hint="install the OpenSSH client, or use --snapshot",
+            ) from error
+        except OSError as error:
+            raise NodeError(f"{self._options.program} cannot be run: {error.strerror}") from error
+        try:
+            output, heard = process.communicate(self._script, timeout=self._options.timeout)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            raise NodeError(
+                f"no answer within {self._options.timeout:g} s", hint="--timeout SECONDS waits longer"
+            ) from None
+        finally:
+            with self._lock:
+                self._running.discard(process)
+        if self._closed:
+            raise NodeError("interrupted")
+        return output, heard.decode("utf-8", "replace").strip(), process.returncode
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the client and what it started."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            if os.getpgid(process.pid) == process.pid:
+                os.killpg(process.pid, sign)
+            else:
+                process.send_signal(sign)
+        except ProcessLookupError:
+            break
+        try:
+            process.communicate(timeout=1)
+            break
+        except (subprocess.TimeoutExpired, ValueError):
+            continue
+
+
+# What ssh says, and what that means; ``{said}`` is its own last line. The first that fits counts.
+_FAR: Final = "is it reachable from here? ProxyJump in ~/.ssh/config, or --ssh-target"
+_MEANINGS: Final[tuple[tuple[str, str, str | None], ...]] = (
+    (
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key for .* has changed",
+        "its host key is not the one known: somebody else may answer there",
+        "find out why; if the node was made anew: ssh-keygen -R ADDRESS",
+    ),
+    (
+        r"Host key verification failed",
+        "its host key is not known",
+        "connect once by hand, ssh ADDRESS, and check the key",
+    ),
+    (
+        r"Permission denied \(([^)]*)\)",
+        "permission denied: it took none of your keys ({said})",
+        "ssh ADDRESS must work without a password; --ssh-user USER",
+    ),
+    (
+        r"Too many authentication failures",
+        "too many keys were tried",
+        "--ssh-option IdentitiesOnly=yes, and the key in ~/.ssh/config",
+    ),
+    (
+        r"Could not resolve hostname",
+        "its name is not known here ({said})",
+        "--ssh-target '{internal_ip}' uses the address",
+    ),
+    (r"Connection refused", "connection refused: nothing listens there for ssh", "--ssh-port PORT"),
+    (r"Operation timed out|Connection timed out", "it does not answer: connection timed out", _FAR),
+    (r"No route to host|Network is unreachable", "there is no route to it ({said})", _FAR),
+    (
+        r"Connection (closed|reset)|Broken pipe|Timeout, server",
+        "the connection was closed ({said})",
+        "try again",
+    ),
+    (
+        r"Bad configuration option|command-line.*: |keyword .* extra arguments|Bad owner or permissions",
+        "ssh does not take its options ({said})",
+        "look at --ssh-option and ~/.ssh/config",
+    ),
+)
+
+
+def _failure(heard: str, status: int) -> NodeError:
+    """What a failure of ssh means, in one line."""
+    lines = [line for line in heard.splitlines() if line.strip()]
+    last = said(lines[-1]) if lines else f"exit status {status}"
+    for pattern, meaning, hint in _MEANINGS:
+        if re.search(pattern, heard):
+            return NodeError(meaning.replace("{said}", last), hint=hint)
+    return NodeError(f"ssh failed: {last}")

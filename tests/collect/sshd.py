@@ -1,0 +1,143 @@
+"""A real sshd for a test: its own keys, port and tools, on loopback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kinspect.collect.ssh import SshOptions
+from tests.needs import needs, unmet
+
+_TOOLS = ("iptables", "iptables-save", "iptables-legacy-save", "iptables-nft-save", "ip6tables-save", "ip6tables-legacy-save",
+          "ip6tables-nft-save", "ipset", "ip", "nft", "conntrack", "curl", "wget")  # fmt: skip
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def keygen(path: Path) -> Path:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+    return path
+
+
+@dataclass
+class Sshd:
+    """A running sshd, and what a client needs to reach it."""
+
+    root: Path
+    port: int
+    key: Path
+    known_hosts: Path
+    host_key: Path
+    tools: Path
+    extra: tuple[str, ...] = field(default=())
+
+    def options(self, **changes: object) -> SshOptions:
+        """A client's options for this server and no other settings of the user."""
+        given: dict[str, object] = {
+            "port": self.port,
+            "target": "127.0.0.1",
+            "timeout": 20.0,
+            "options": (
+                f"IdentityFile={self.key}",
+                "IdentitiesOnly=yes",
+                f"UserKnownHostsFile={self.known_hosts}",
+                "GlobalKnownHostsFile=/dev/null",
+                "StrictHostKeyChecking=yes",
+                *self.extra,
+            ),
+            **changes,
+        }
+        return SshOptions(**given)  # type: ignore[arg-type]
+
+    def tool(self, name: str, script: str) -> None:
+        """A tool on the node, in place of the real one."""
+        path = self.tools / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def recorded(self, folder: Path) -> None:
+        """Let the node's tools print what a recorded node's printed."""
+        for name in _TOOLS:
+            self.tool(name, "exit 1")
+        for family in ("iptables", "ip6tables"):
+            for back_end, file in (
+                (f"{family}-nft-save", f"{family}-save.txt"),
+                (f"{family}-legacy-save", None),
+            ):
+                self.tool(back_end, f"cat {folder / file}" if file else "exit 0")
+        self.tool("ipset", f"cat {folder / 'ipset-save.txt'}")
+        self.tool(
+            "ip",
+            f"""case "$*" in
+            "-j addr show") cat {folder}/ip-addr.json ;;
+            "-j route show table all") cat {folder}/ip-route.json ;;
+            "-6 -j route show table all") cat {folder}/ip-6-route.json ;;
+            "-j rule show") cat {folder}/ip-rule.json ;;
+            *) exit 1 ;;
+            esac""",
+        )
+
+
+@contextmanager
+def sshd(root: Path, config: Mapping[str, str] | None = None) -> Iterator[Sshd]:
+    """Start one; skips the test, with the reason, where there is none to start."""
+    needs("ssh", "ssh-keygen")
+    program = shutil.which("sshd") or "/usr/sbin/sshd"
+    if not Path(program).exists():
+        unmet("openssh-server is not installed")
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # where Debian's sshd keeps its privileges apart
+    root.mkdir(parents=True, exist_ok=True)
+    host_key, key, port = keygen(root / "host"), keygen(root / "client"), free_port()
+    (root / "authorized").write_text((root / "client.pub").read_text())
+    tools = root / "tools"
+    tools.mkdir()
+    known = root / "known_hosts"
+    public = " ".join((root / "host.pub").read_text().split()[:2])
+    known.write_text(f"[127.0.0.1]:{port} {public}\n")
+    lines = {
+        "Port": str(port),
+        "ListenAddress": "127.0.0.1",
+        "HostKey": str(host_key),
+        "AuthorizedKeysFile": str(root / "authorized"),
+        "PidFile": "none",
+        "StrictModes": "no",
+        "UsePAM": "no",
+        "PermitRootLogin": "prohibit-password",
+        "PasswordAuthentication": "no",
+        "KbdInteractiveAuthentication": "no",
+        "SetEnv": f"PATH={tools}:/usr/local/bin:/usr/bin:/bin",
+        "MaxStartups": "200:30:300",
+        **(config or {}),
+    }
+    (root / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in lines.items()))
+    with (root / "sshd.log").open("wb") as log:
+        process = subprocess.Popen([program, "-D", "-e", "-f", str(root / "sshd_config")], stderr=log)
+        try:
+            _wait(port, process, root / "sshd.log")
+            yield Sshd(root, port, key, known, host_key, tools)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(200):
+        if process.poll() is not None:
+            break
+        with socket.socket() as sock:
+            if sock.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"sshd did not start: {log.read_text()}")

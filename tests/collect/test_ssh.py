@@ -1,0 +1,346 @@
+"""Nodes over a real sshd: what comes back, and each way in which it can fail."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kinspect.collect.ports import Host
+from kinspect.collect.ssh import SshOptions, SshShell
+from kinspect.errors import CallError, NodeError
+from kinspect.snapshot.types import NodeName
+from tests.cli.run import kinspect
+from tests.clusters import DATA
+from tests.collect.replay import ReplayServer
+from tests.collect.sshd import Sshd, free_port, keygen, sshd
+from tests.needs import needs
+
+pytestmark = pytest.mark.ssh
+
+NODE = Host(NodeName("node1"), {"InternalIP": "127.0.0.1", "Hostname": "node1"})
+RECORDED = DATA / "story-1-both-nodes" / "nodes" / "node1"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Sshd]:
+    with sshd(tmp_path / "sshd") as running:
+        yield running
+
+
+def fetched(server: Sshd, **changes: object) -> dict[str, bytes]:
+    return dict(SshShell(server.options(**changes)).fetch(NODE))
+
+
+def failure(options: SshOptions) -> NodeError:
+    with pytest.raises(NodeError) as caught:
+        SshShell(options).fetch(NODE)
+    assert "\n" not in str(caught.value)
+    assert "StrictHostKeyChecking" not in str(caught.value), "nobody is told to turn the check off"
+    return caught.value
+
+
+def test_the_files_are_what_the_nodes_own_tools_print(server: Sshd) -> None:
+    needs("ip", "iptables-save")
+    files = fetched(server)
+    assert json.loads(files["ip-addr.json"]) == json.loads(
+        subprocess.check_output(["ip", "-j", "addr", "show"])
+    )
+    assert json.loads(files["ip-rule.json"]) == json.loads(
+        subprocess.check_output(["ip", "-j", "rule", "show"])
+    )
+    assert files["iptables-version.txt"] == subprocess.check_output(["iptables", "--version"])
+    assert "iptables-save.txt" in files
+    assert b"net.ipv4.ip_forward = " in files["sysctl.txt"]
+    assert b"net.ipv4.conf.lo.route_localnet = " in files["sysctl.txt"]
+
+
+def test_a_recorded_nodes_output_comes_back_byte_for_byte(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    files = fetched(server)
+    for name in (
+        "iptables-save.txt",
+        "ip6tables-save.txt",
+        "ip-addr.json",
+        "ip-route.json",
+        "ip-6-route.json",
+        "ip-rule.json",
+    ):
+        assert files[name] == (RECORDED / name).read_bytes(), name
+    assert "ip-6-rule.json" not in files, "a tool that failed brings no file"
+
+
+def test_both_back_ends_stay_apart_where_both_hold_rules(server: Sshd) -> None:
+    split = DATA / "split-backends" / "nodes" / "node1"
+    server.recorded(RECORDED)
+    for name in ("iptables-legacy-save", "iptables-nft-save", "ip6tables-legacy-save", "ip6tables-nft-save"):
+        server.tool(name, f"cat {split / name}.txt; cat {split / name}.stderr >&2")
+    files = fetched(server)
+    assert "iptables-save.txt" not in files
+    for name in ("iptables-legacy-save.txt", "iptables-nft-save.txt", "iptables-nft-save.stderr"):
+        assert files[name] == (split / name).read_bytes(), name
+
+
+def test_a_banner_and_a_talkative_profile_do_not_disturb(tmp_path: Path) -> None:
+    (tmp_path / "banner").write_text("Welcome\nto the node\n")
+    config = {"Banner": str(tmp_path / "banner"), "ForceCommand": 'echo hello; sh -c "$SSH_ORIGINAL_COMMAND"'}
+    with sshd(tmp_path / "sshd", config) as server:
+        server.recorded(RECORDED)
+        assert fetched(server)["iptables-save.txt"] == (RECORDED / "iptables-save.txt").read_bytes()
+
+
+def test_output_that_imitates_marks_is_only_output(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    forged = "printf '*nat\\nCOMMIT\\n@00 end iptables-nft-save.txt 0\\n@00 done\\n'"
+    server.tool("iptables-nft-save", forged)
+    assert fetched(server)["iptables-save.txt"].endswith(b"@00 done\n")
+
+
+def test_a_changed_host_key(server: Sshd, tmp_path: Path) -> None:
+    other = keygen(tmp_path / "other").with_suffix(".pub").read_text().split()
+    server.known_hosts.write_text(f"[127.0.0.1]:{server.port} {other[0]} {other[1]}\n")
+    error = failure(server.options())
+    assert "its host key is not the one known" in error.message
+    assert error.hint is not None
+    assert "ssh-keygen -R" in error.hint
+
+
+def test_an_unknown_host_key(server: Sshd) -> None:
+    server.known_hosts.write_text("")
+    assert "its host key is not known" in failure(server.options()).message
+
+
+def test_permission_denied(server: Sshd) -> None:
+    (server.root / "authorized").write_text("")
+    assert "permission denied: it took none of your keys" in failure(server.options()).message
+
+
+def test_connection_refused(server: Sshd) -> None:
+    assert "connection refused" in failure(server.options(port=free_port())).message
+
+
+def test_a_name_that_nobody_knows(server: Sshd) -> None:
+    assert "its name is not known here" in failure(server.options(target="{name}.invalid")).message
+
+
+def test_a_wrong_option(server: Sshd) -> None:
+    assert "ssh does not take its options" in failure(server.options(options=("Bogus=1",))).message
+
+
+def test_no_client_at_all(server: Sshd) -> None:
+    assert "there is no no-such-ssh here" in failure(server.options(program="no-such-ssh")).message
+
+
+def test_a_node_that_hangs_is_given_up_and_nothing_stays_behind(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    server.tool("iptables-nft-save", "echo $$ > hanging; exec sleep 1000")
+    begun = time.monotonic()
+    error = failure(server.options(timeout=2.0))
+    assert "no answer within 2 s" in error.message
+    assert time.monotonic() - begun < 15
+    running = subprocess.run(
+        ["pgrep", "-f", f"-p {server.port} "], capture_output=True, text=True, check=False
+    )
+    assert running.stdout == ""
+
+
+def test_a_connection_that_is_cut_is_no_short_dump(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    server.tool(
+        "iptables-nft-save",
+        """head -c 2000 %s
+        p=$$
+        while [ "$p" -gt 1 ] && ! grep -q '^Name:.*sshd' /proc/$p/status; do
+            p=$(sed -n 's/^PPid:[^0-9]*//p' /proc/$p/status)
+        done
+        kill -9 "$p"; sleep 5"""
+        % (RECORDED / "iptables-save.txt"),
+    )
+    error = failure(server.options())
+    assert "cut" in error.message or "closed" in error.message
+
+
+def test_a_dump_that_failed_is_no_empty_dump(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    for name in ("iptables-nft-save", "iptables-legacy-save"):
+        server.tool(name, "echo 'Another app is currently holding the xtables lock.' >&2; exit 4")
+    assert "another program holds the xtables lock" in failure(server.options()).message
+    for name in ("iptables-nft-save", "iptables-legacy-save"):
+        server.tool(name, "echo 'iptables: cannot do it' >&2; exit 1")
+    assert "iptables-legacy-save failed: iptables: cannot do it" in failure(server.options()).message
+
+
+def test_one_back_end_that_does_not_work_beside_one_that_does(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    server.tool("iptables-legacy-save", "echo 'legacy: not in this kernel' >&2; exit 3")
+    assert fetched(server)["iptables-save.txt"] == (RECORDED / "iptables-save.txt").read_bytes()
+
+
+def test_sudo_that_wants_a_password_says_what_to_allow(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    server.tool("id", 'case "$1" in -u) echo 1000 ;; *) echo ops ;; esac')
+    server.tool("sudo", "echo 'sudo: a password is required' >&2; exit 1")
+    error = failure(server.options())
+    assert "sudo on the node wants a password" in error.message
+    assert error.hint is not None
+    assert "ops ALL=(root) NOPASSWD: /usr/sbin/iptables-save -c" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("sudo", "uid", "used"), [(None, 0, False), (None, 1000, True), (True, 0, True), (False, 1000, False)]
+)
+def test_sudo_is_used_only_where_needed_or_asked_for(
+    server: Sshd, sudo: bool | None, uid: int, used: bool
+) -> None:
+    server.recorded(RECORDED)
+    server.tool("id", f'case "$1" in -u) echo {uid} ;; *) echo ops ;; esac')
+    server.tool("sudo", f'shift; touch {server.root}/sudo-was-used; exec "$@"')
+    fetched(server, sudo=sudo)
+    assert (server.root / "sudo-was-used").exists() is used
+
+
+def test_a_node_without_tools(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    script = (Path(sys.modules["kinspect.collect.ssh"].__file__ or "").parent / "remote.sh").read_text()
+    bare = server.root / "bare"
+    bare.mkdir()
+    for name in ("sh", "id", "head", "cat", "tr", "basename"):
+        (bare / name).symlink_to(shutil.which(name) or f"/bin/{name}")
+    shell = SshShell(server.options())
+    shell._script = script.replace("PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin", f"PATH={bare}").encode()
+    with pytest.raises(NodeError, match="neither iptables-save nor nft"):
+        shell.fetch(NODE)
+
+
+@pytest.mark.parametrize("interpreter", ["dash", "bash --posix", "busybox sh"])
+def test_the_script_is_plain_posix(interpreter: str) -> None:
+    from kinspect.collect.bundle import node_files, read_bundle
+
+    needs(interpreter.split()[0], "iptables-save")
+    script = resources_script()
+    done = subprocess.run(
+        [*interpreter.split(), "-s", "--", "abc", "no", "5"], input=script, capture_output=True, check=True
+    )
+    assert done.stderr == b""
+    assert "iptables-save.txt" in node_files(read_bundle(done.stdout, "abc"))
+
+
+def resources_script() -> bytes:
+    from importlib import resources
+
+    return (resources.files("kinspect.collect") / "remote.sh").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["-oProxyCommand=id", "a b", "$(id)", "a;id", "a\nb", "", "ssh://x", "user@host", "\x1b[2J", "%h`id`"],
+)
+def test_hostile_addresses_never_reach_ssh(address: str) -> None:
+    shell = SshShell(SshOptions(target="{internal_ip}"))
+    with pytest.raises(NodeError, match="cannot be a host for ssh") as caught:
+        shell.command(Host(NodeName("n"), {"InternalIP": address}))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("target", "address"),
+    [
+        ("{internal_ip}", "192.0.2.1"),
+        ("{name}.corp.example", "n1.corp.example"),
+        ("{hostname}", "host1"),
+        ("{external_ip}", "2001:db8::1"),
+        ("bastion-{name}", "bastion-n1"),
+    ],
+)
+def test_the_template_of_addresses(target: str, address: str) -> None:
+    addresses = {"InternalIP": "192.0.2.1", "ExternalIP": "2001:db8::1", "Hostname": "host1"}
+    assert SshShell(SshOptions(target=target)).address(Host(NodeName("n1"), addresses)) == address
+
+
+def test_a_template_of_what_nodes_do_not_have() -> None:
+    with pytest.raises(CallError, match=r"there is no \{zone\}"):
+        SshOptions(target="{zone}")
+    with pytest.raises(NodeError, match="the API gives no ExternalIP for it"):
+        SshShell(SshOptions(target="{external_ip}")).address(Host(NodeName("n"), {}))
+
+
+def test_the_command_line_has_the_users_options_and_ends_options_before_the_host() -> None:
+    shell = SshShell(SshOptions(user="ops", port=2222, options=("ProxyJump=gate",), target="{name}"))
+    words = shell.command(Host(NodeName("n1"), {}))
+    assert words[0] == "ssh"
+    assert words[-2:] == ["--", "n1"]
+    for pair in (["-p", "2222"], ["-l", "ops"], ["-o", "ProxyJump=gate"], ["-o", "BatchMode=yes"]):
+        assert any(words[i : i + 2] == pair for i in range(len(words))), pair
+
+
+@pytest.fixture
+def cluster_over_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Both nodes of the story behind sshds that the user's ssh configuration names; node2 by a jump."""
+    story = DATA / "story-1-both-nodes"
+    with sshd(tmp_path / "s1") as one, sshd(tmp_path / "s2") as two, ReplayServer(story, tmp_path) as api:
+        config = ["Host *", "  GlobalKnownHostsFile /dev/null", "  IdentitiesOnly yes"]
+        for name, server in (("node1", one), ("node2", two)):
+            server.recorded(story / "nodes" / name)
+            config += [f"Host {name}.corp.example", "  HostName 127.0.0.1", f"  Port {server.port}",
+                       f"  IdentityFile {server.key}", f"  UserKnownHostsFile {server.known_hosts}"]  # fmt: skip
+        config += ["Host node2.corp.example", "  ProxyJump node1.corp.example"]
+        (tmp_path / "config").write_text("\n".join(config) + "\n")
+        wrapped = tmp_path / "bin"
+        wrapped.mkdir()
+        # ssh takes the home folder from the user database, not from HOME: so the configuration is
+        # named by a wrapper, for the jump as well, which ssh starts by its own name.
+        program = wrapped / "ssh"
+        program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {tmp_path}/config "$@"\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{wrapped}:/usr/bin:/bin:/usr/sbin")
+        yield [
+            "--kubeconfig",
+            str(api.kubeconfig),
+            "-n",
+            "default",
+            "--ssh-target",
+            "{name}.corp.example",
+            "--timeout",
+            "20",
+        ]
+
+
+def test_a_live_cluster_gives_the_answer_of_its_recording(cluster_over_ssh: list[str]) -> None:
+    live = kinspect("trace", "svc/test-service", "-o", "json", *cluster_over_ssh)
+    assert (live.code, live.err) == (0, "")
+    recorded = kinspect(
+        "trace", "svc/test-service", "--snapshot", str(DATA / "story-1-both-nodes"), "-o", "json"
+    )
+    assert live.json["traces"] == recorded.json["traces"]
+    assert live.json["destinations"] == recorded.json["destinations"]
+
+
+def test_a_node_that_fails_is_named_and_the_other_answered(
+    cluster_over_ssh: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "s2" / "authorized").write_text("")
+    ran = kinspect("trace", "svc/test-service", "-o", "json", *cluster_over_ssh)
+    assert ran.code == 3
+    assert [trace["node"] for trace in ran.json["traces"]] == ["node1"]
+    assert "kinspect: node2: permission denied" in ran.err
+    assert any("node2: permission denied" in warning for warning in ran.json["warnings"])
+
+
+def test_no_node_is_asked_for_a_service_that_is_not_there(cluster_over_ssh: list[str]) -> None:
+    ran = kinspect("trace", "svc/test-servise", *cluster_over_ssh)
+    assert ran.code == 2
+    assert "did you mean default/test-service?" in ran.err
+
+
+def test_a_live_sender_that_is_a_pod(cluster_over_ssh: list[str]) -> None:
+    ran = kinspect(
+        "trace", "svc/test-service", "--from", "pod/test-server-2", "-o", "json", *cluster_over_ssh
+    )
+    assert (ran.code, ran.err) == (0, "")
+    assert [(t["node"], t["packet"]["src"]) for t in ran.json["traces"]] == [("node2", "10.42.20.2")]
