@@ -283,7 +283,16 @@ def test_the_command_line_has_the_users_options_and_ends_options_before_the_host
 def cluster_over_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Both nodes of the story behind sshds that the user's ssh configuration names; node2 by a jump."""
     story = DATA / "story-1-both-nodes"
-    with sshd(tmp_path / "s1") as one, sshd(tmp_path / "s2") as two, ReplayServer(story, tmp_path) as api:
+    # Each node's switches are those of a network namespace of its own, where forwarding is on.
+    own = {
+        "ForceCommand": "unshare -rn sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward;"
+        ' echo 1 > /proc/sys/net/ipv6/conf/all/forwarding; exec sh -c "$SSH_ORIGINAL_COMMAND"\''
+    }
+    with (
+        sshd(tmp_path / "s1", own) as one,
+        sshd(tmp_path / "s2", own) as two,
+        ReplayServer(story, tmp_path) as api,
+    ):
         config = ["Host *", "  GlobalKnownHostsFile /dev/null", "  IdentitiesOnly yes"]
         for name, server in (("node1", one), ("node2", two)):
             server.recorded(story / "nodes" / name)
