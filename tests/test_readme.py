@@ -64,3 +64,9 @@ def test_commands_on_recorded_facts_run() -> None:
         ["--entry", "node1=3", "--entry", "node2=1"],
     ):
         assert kinspect("trace", "svc/test-service", "--demo", *extra).code == 0
+
+
+def test_the_sudoers_line_is_the_one_that_errors_name() -> None:
+    from kinspect.collect.bundle import sudoers_line
+
+    assert f"\n{sudoers_line('kinspect')}\n" in TEXT

@@ -203,7 +203,7 @@ def _service_probes(request: TraceRequest, prober: Prober, service: Service, por
     else:
         vias = default_vias(service, request.sender)
     probes = list(prober.of_service(service, vias, ports_of(service, port)))
-    if not probes and not prober.skipped:
+    if not probes and not prober.skipped and prober.states:
         lacks = {
             "nodeport": "no NodePort",
             "loadbalancer": "no load-balancer address",

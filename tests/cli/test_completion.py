@@ -20,7 +20,9 @@ COMPLETIONS = Path(__file__).parents[2] / "completions"
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_scripts_shipped_are_those_generated(shell: str) -> None:
     shipped = COMPLETIONS / f"kinspect.{shell}"
-    assert shipped.read_text() == script(shell), "python -m kinspect.cli.completion completions writes them anew"
+    assert shipped.read_text() == script(shell), (
+        "python -m kinspect.cli.completion completions writes them anew"
+    )
 
 
 def completed(words: str, *, shell: str = "bash") -> list[str]:
@@ -34,7 +36,12 @@ def completed(words: str, *, shell: str = "bash") -> list[str]:
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "kinspect"], env=env, capture_output=True, text=True, check=False, cwd=COMPLETIONS.parent
+        [sys.executable, "-m", "kinspect"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=COMPLETIONS.parent,
     )
     return [line.split("\t")[0] for line in done.stdout.split("\n") if line]
 
@@ -63,7 +70,9 @@ def test_names_are_offered(words: str, offers: list[str]) -> None:
 def test_the_shell_itself_takes_the_script(shell: str) -> None:
     needs(shell)
     path = COMPLETIONS / f"kinspect.{shell}"
-    done = subprocess.run([shutil.which(shell) or shell, "-n", str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [shutil.which(shell) or shell, "-n", str(path)], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
