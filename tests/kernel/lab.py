@@ -18,7 +18,6 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from kinspect.model.packet import Family
 from kinspect.parse.dump import Dump, read_dump
@@ -134,7 +133,7 @@ def _tables(family: Family) -> str:
 
 
 @contextmanager
-def lab(state: Path) -> Iterator[Lab]:
+def lab() -> Iterator[Lab]:
     """The namespaces, with the addresses of the recorded node1; gone afterwards."""
     needs(
         "unshare", "nsenter", "ip", "iptables-nft-restore", "iptables-legacy-restore", "conntrack", "nfacct"
