@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from kinspect.evaluate.path import evaluate
 from kinspect.model.packet import PROTOCOLS, TCP, Packet, TcpFlag
@@ -30,7 +31,7 @@ def api(cluster: str) -> Cluster:
     return Cluster(snapshot.api, snapshot.origin)
 
 
-def packet(src: str, dst: str, dport: int, protocol: str = "tcp", **fields: object) -> Packet:
+def packet(src: str, dst: str, dport: int, protocol: str = "tcp", **fields: Any) -> Packet:
     """A packet that opens a connection."""
     number = PROTOCOLS[protocol.lower()]
     made = Packet(

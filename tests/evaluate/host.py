@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from ipaddress import ip_address, ip_interface, ip_network
+from typing import Any
 
 from kinspect.evaluate.path import evaluate
 from kinspect.model.host import Host, Link, LinkAddress, Route
@@ -59,7 +60,7 @@ def dump(text: str, **options: object) -> Dump:
     return read_dump("\n".join([*lines, "COMMIT", ""]).encode(), source="test", **options)  # type: ignore[arg-type]
 
 
-def incoming(dst: str = OWN, dport: int = 80, src: str = CLIENT, **fields: object) -> Packet:
+def incoming(dst: str = OWN, dport: int = 80, src: str = CLIENT, **fields: Any) -> Packet:
     return packet(src, dst, dport, iif="eth0", **fields)
 
 

@@ -52,7 +52,7 @@ def test_a_split_loses_nothing_and_gains_nothing(splits: list[list[Odds]]) -> No
     for part in [*parts, live]:
         total = total + part
     assert total.exact == 1
-    assert total.bounds() == (1, 1)
+    assert total.bounds() == (Fraction(1), Fraction(1))
 
 
 @given(st.lists(conjunctions, min_size=1, max_size=3))

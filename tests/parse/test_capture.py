@@ -44,9 +44,13 @@ def pcapng(*packets: tuple[int, bytes], order: str = "<") -> bytes:
     """Each packet came in by an interface of its own, with its own link type."""
     section = block(0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, 1, 0, -1), order)
     links = b"".join(block(1, struct.pack(order + "HHI", link, 0, 0), order) for link, _ in packets)
-    return section + links + b"".join(
-        block(6, struct.pack(order + "IIIII", at, 0, 0, len(data), len(data)) + data, order)
-        for at, (_, data) in enumerate(packets)
+    return (
+        section
+        + links
+        + b"".join(
+            block(6, struct.pack(order + "IIIII", at, 0, 0, len(data), len(data)) + data, order)
+            for at, (_, data) in enumerate(packets)
+        )
     )
 
 
@@ -83,7 +87,9 @@ LINKS = {
 
 
 @pytest.mark.parametrize(("link", "data", "expected"), LINKS.values(), ids=LINKS)
-def test_reads_a_link_type(capture: Callable[[bytes], Path], link: int, data: bytes, expected: Packet) -> None:
+def test_reads_a_link_type(
+    capture: Callable[[bytes], Path], link: int, data: bytes, expected: Packet
+) -> None:
     assert packet_from_capture(capture(pcap(link, data)), 1) == expected
 
 
@@ -166,7 +172,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 @settings(deadline=5000)
 @given(st.data())
-def test_any_file_is_a_packet_or_a_packet_error(tmp_path_factory: pytest.TempPathFactory, drawn: st.DataObject) -> None:
+def test_any_file_is_a_packet_or_a_packet_error(
+    tmp_path_factory: pytest.TempPathFactory, drawn: st.DataObject
+) -> None:
     files = [WHOLE, WHOLE_NG, FORMATS["gzipped"], pcap(1, ETHER + b"\x81\x00" + IPV4)]
     damaged = bytearray(drawn.draw(st.sampled_from(files)))
     for _ in range(drawn.draw(st.integers(0, 5))):

@@ -14,7 +14,9 @@ from tests.clusters import api
 
 
 def cluster(**kinds: list[Any]) -> Cluster:
-    return Cluster({f"{kind}.json": json.dumps({"items": items}).encode() for kind, items in kinds.items()}, "a test")
+    return Cluster(
+        {f"{kind}.json": json.dumps({"items": items}).encode() for kind, items in kinds.items()}, "a test"
+    )
 
 
 def meta(name: str, namespace: str = "default", **fields: Any) -> dict[str, Any]:
@@ -57,7 +59,9 @@ def test_old_endpoints_are_used_where_there_are_no_slices() -> None:
         ("10.0.0.1", True, "n1", ("x", "a")),
         ("10.0.0.2", False, None, None),
     ]
-    assert cluster(endpoints=[old], endpointslices=[SLICE]).endpoints(("default", "web"))[0].port_name == "http"
+    assert (
+        cluster(endpoints=[old], endpointslices=[SLICE]).endpoints(("default", "web"))[0].port_name == "http"
+    )
 
 
 def test_nulls_are_as_good_as_nothing() -> None:
@@ -67,7 +71,12 @@ def test_nulls_are_as_good_as_nothing() -> None:
         "status": {"loadBalancer": {"ingress": None}},
     }
     service = cluster(services=[empty]).service("default", "web")
-    assert (service.ports, service.cluster_ips, service.load_balancer_ips, service.selector) == ((), (), (), {})
+    assert (service.ports, service.cluster_ips, service.load_balancer_ips, service.selector) == (
+        (),
+        (),
+        (),
+        {},
+    )
     assert cluster(endpointslices=[{**SLICE, "endpoints": None}]).endpoints(("default", "web")) == []
     assert Cluster({"services.json": b'{"items": null}'}, "a test").service_names() == []
 

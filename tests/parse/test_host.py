@@ -69,7 +69,10 @@ def test_longer_prefixes_and_lower_metrics_win() -> None:
             ]
         ),
     )  # fmt: skip
-    found = {dst: route(ip_address(dst), host) for dst in ("10.9.9.9", "10.1.0.1", "10.2.0.1", "10.3.0.1", "8.8.8.8")}
+    found = {
+        dst: route(ip_address(dst), host)
+        for dst in ("10.9.9.9", "10.1.0.1", "10.2.0.1", "10.3.0.1", "8.8.8.8")
+    }
     assert {dst: (hop.type, hop.dev) if hop else None for dst, hop in found.items()} == {
         "10.9.9.9": ("unicast", "b"),
         "10.1.0.1": ("unicast", "c"),
@@ -100,9 +103,9 @@ def test_policy_rules_go_by_source_mark_and_interface() -> None:
         ),
     )
 
-    def dev(dst: str = "8.8.8.8", src: str = "192.0.2.9", **fields: object) -> str | None:
+    def dev(dst: str = "8.8.8.8", src: str = "192.0.2.9", **fields: Any) -> str | None:
         hop = route(ip_address(dst), host, packet(src, dst, 80, **fields))
-        return hop and (hop.dev or hop.type)
+        return (hop.dev or hop.type) if hop else None
 
     assert dev() == "main0"
     assert dev(src="10.1.1.1") == "src0"
@@ -125,7 +128,9 @@ def test_a_rule_that_cannot_be_decided_is_a_doubt() -> None:
 
 
 @pytest.mark.parametrize("name", ["ip-addr.json", "ip-route.json", "ip-rule.json"])
-@pytest.mark.parametrize("data", [b"{}", b"[3]", b'[{"dst": 3}, {"ifname": 3}, {"priority": "x"}]', b"\xff", b"["])
+@pytest.mark.parametrize(
+    "data", [b"{}", b"[3]", b'[{"dst": 3}, {"ifname": 3}, {"priority": "x"}]', b"\xff", b"["]
+)
 def test_unreadable_files_are_named(name: str, data: bytes) -> None:
     with pytest.raises(SnapshotError, match=f"nodes/n/{name}: not what ip -j prints"):
         read_host("n", {name: data})

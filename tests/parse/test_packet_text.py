@@ -90,17 +90,22 @@ READ = {
         packet6(17, 48, sport=40000, dport=53, ttl=9, tos=4),
     ),
     "IPv6 echo": (f"{IP6}/ICMPv6EchoRequest()", packet6(58, 48, icmp_type=128, icmp_code=0)),
-    "IPv6 neighbour solicitation": (f"{IP6}/ICMPv6ND_NS()", packet6(58, 64, icmp_type=135, icmp_code=0, ttl=255)),
+    "IPv6 neighbour solicitation": (
+        f"{IP6}/ICMPv6ND_NS()",
+        packet6(58, 64, icmp_type=135, icmp_code=0, ttl=255),
+    ),
     "IPv6 any ICMP": (f"{IP6}/ICMPv6Unknown(type=200,code=1)", packet6(58, 44, icmp_type=200, icmp_code=1)),
     "IPv6 fragment": (
         f"{IP6}/IPv6ExtHdrFragment(nh=17,offset=1)",
         packet6(17, 48, fragment=True),
     ),
     "as Scapy prints a captured packet": (
-        ("Ether(dst='02:00:00:00:00:02', src='02:00:00:00:00:01', type=2048)/IP(version=4, ihl=5, tos=0, len=48,"
-        " id=1, flags=2, frag=0, ttl=64, proto=6, chksum=10932, src='203.0.113.1', dst='192.168.0.11')"
-        "/TCP(sport=40000, dport=31000, seq=0, ack=0, dataofs=7, reserved=0, flags=2, window=8192, chksum=22171,"
-        " urgptr=0, options=[('MSS', 1460),('NOP', None),('EOL', None)])"),
+        (
+            "Ether(dst='02:00:00:00:00:02', src='02:00:00:00:00:01', type=2048)/IP(version=4, ihl=5, tos=0, len=48,"
+            " id=1, flags=2, frag=0, ttl=64, proto=6, chksum=10932, src='203.0.113.1', dst='192.168.0.11')"
+            "/TCP(sport=40000, dport=31000, seq=0, ack=0, dataofs=7, reserved=0, flags=2, window=8192, chksum=22171,"
+            " urgptr=0, options=[('MSS', 1460),('NOP', None),('EOL', None)])"
+        ),
         SYN.to(length=48, mac_src="02:00:00:00:00:01"),
     ),
 }
@@ -222,7 +227,9 @@ def test_any_text_is_a_packet_or_a_packet_error(text: str) -> None:
     assert isinstance(answer, Packet) or answer.isprintable()
 
 
-CALLS = st.sampled_from(["IP", "IPv6", "TCP", "UDP", "SCTP", "ICMP", "ICMPv6DestUnreach", "IPv6ExtHdrFragment", "Raw"])
+CALLS = st.sampled_from(
+    ["IP", "IPv6", "TCP", "UDP", "SCTP", "ICMP", "ICMPv6DestUnreach", "IPv6ExtHdrFragment", "Raw"]
+)
 NAMES = [
     "src", "dst", "sport", "dport", "flags", "frag", "len", "plen", "ihl", "nh", "proto", "version", "offset", "type",
     "code", "load",
@@ -236,7 +243,9 @@ FIELDS: st.SearchStrategy[dict[str, object]] = st.dictionaries(
 @settings(max_examples=300, deadline=5000)
 @given(st.lists(st.tuples(CALLS, FIELDS), min_size=1, max_size=5))
 def test_any_layers_are_a_packet_or_a_packet_error(layers: list[tuple[str, dict[str, object]]]) -> None:
-    text = "/".join(f"{name}({', '.join(f'{k}={v!r}' for k, v in fields.items())})" for name, fields in layers)
+    text = "/".join(
+        f"{name}({', '.join(f'{k}={v!r}' for k, v in fields.items())})" for name, fields in layers
+    )
     answer = packet_or_error(text)
     assert isinstance(answer, Packet) or answer.isprintable()
 

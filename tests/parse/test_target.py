@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from ipaddress import ip_address
 
 import pytest
@@ -10,7 +11,16 @@ from hypothesis import strategies as st
 
 from kinspect.errors import CallError
 from kinspect.parse.target import (
-    AddressTarget, FromAddress, FromNode, FromPod, NodePortTarget, Sender, ServiceTarget, Target, read_sender, read_target,
+    AddressTarget,
+    FromAddress,
+    FromNode,
+    FromPod,
+    NodePortTarget,
+    Sender,
+    ServiceTarget,
+    Target,
+    read_sender,
+    read_target,
 )  # fmt: skip
 
 
@@ -68,7 +78,5 @@ def test_what_is_no_sender_is_a_call_error(text: str) -> None:
 @given(st.text(max_size=60))
 def test_no_text_does_worse(text: str) -> None:
     for read in (read_target, read_sender):
-        try:
+        with contextlib.suppress(CallError):
             read(text)
-        except CallError:
-            pass

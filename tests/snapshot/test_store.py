@@ -53,8 +53,13 @@ def test_a_plain_file_goes_before_its_gz(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
 @pytest.mark.parametrize("around", ["", "incident/", "./"])
-def test_an_archive_gives_the_same_with_a_folder_around_or_not(tmp_path: Path, mode: str, around: str) -> None:
-    members = {f"{around}api/nodes.json": b"{}", f"{around}nodes/n1/iptables-save.txt.gz": gzip.compress(DUMP)}
+def test_an_archive_gives_the_same_with_a_folder_around_or_not(
+    tmp_path: Path, mode: str, around: str
+) -> None:
+    members = {
+        f"{around}api/nodes.json": b"{}",
+        f"{around}nodes/n1/iptables-save.txt.gz": gzip.compress(DUMP),
+    }
     snapshot = open_snapshot(archive(tmp_path / "s.tar", members, mode))
     assert dict(snapshot.api) == {"nodes.json": b"{}"}
     assert dict(snapshot.nodes["n1"]) == {"iptables-save.txt": DUMP}  # type: ignore[index]
@@ -82,7 +87,9 @@ def test_what_is_no_archive_is_an_error(tmp_path: Path, content: bytes, says: st
 
 
 def test_an_archive_cut_short_is_an_error(tmp_path: Path) -> None:
-    whole = archive(tmp_path / "s.tar.gz", {"api/nodes.json": b"{}" * 100_000, "nodes/n/x": bytes(range(256)) * 999})
+    whole = archive(
+        tmp_path / "s.tar.gz", {"api/nodes.json": b"{}" * 100_000, "nodes/n/x": bytes(range(256)) * 999}
+    )
     whole.write_bytes(whole.read_bytes()[:-200])
     with pytest.raises(SnapshotError, match="cut short"):
         open_snapshot(whole)
