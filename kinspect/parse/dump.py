@@ -129,10 +129,20 @@ class _Table:
     family: Family
     chains: dict[str, DumpChain] = field(default_factory=dict)
 
-    @cached_property
-    def declared(self) -> dict[str, str]:
-        """Chains by name, with the policy (``-`` for user-defined)."""
-        return {name: policy for name, policy, _, _ in _DECLARATION.findall(self.text, self.start, self.end)}
+    def declared(self) -> list[str]:
+        """The chains that have a declaration, in its order."""
+        return [name for name, *_ in _DECLARATION.findall(self.text, self.start, self.end)]
+
+    def policy(self, name: str) -> str | None:
+        """The policy that a chain was declared with, ``-`` for user-defined; None: not declared.
+
+        Looked up one by one: a trace visits a dozen of a hundred thousand chains.
+        """
+        at = self.text.find(f"\n:{name} ", self.start, self.end)
+        if at < 0:
+            return None
+        found = _DECLARATION.match(self.text, at + 1)
+        return found[2] if found else None
 
     @cached_property
     def runs(self) -> dict[str, list[_Run]]:
@@ -149,9 +159,11 @@ class _Table:
     def chain(self, name: ChainName) -> DumpChain | None:
         chain = self.chains.get(name)
         if chain is None:
-            if name not in self.declared and name not in self.runs and name not in BUILTIN:
+            policy = self.policy(name)
+            if policy is None and name not in self.runs and name not in BUILTIN:
                 return None
-            policy = self.declared.get(name, "ACCEPT" if name in BUILTIN else "-")
+            if policy is None and name in BUILTIN:
+                policy = "ACCEPT"  # a table that was never touched: what the kernel begins with
             verdict = Verdict(policy) if policy in ("ACCEPT", "DROP") else None
             chain = DumpChain(name, verdict, self, self.runs.get(name, ()))
             self.chains[name] = chain
@@ -194,7 +206,7 @@ class Dump:
         found = self._tables.get(table)
         if found is None:
             return []
-        return [ChainName(name) for name in dict.fromkeys([*found.declared, *found.runs])]
+        return [ChainName(name) for name in dict.fromkeys([*found.declared(), *found.runs])]
 
 
 def read_dump(
