@@ -12,6 +12,9 @@ def main() -> None:
 
         print(f"kinspect {__version__}")  # noqa: T201
         return
+    import gc
+
+    gc.disable()  # a run is short, and makes much that lives until its end: looking for garbage is in vain
     from kinspect.cli.app import run
 
     run()

@@ -13,8 +13,7 @@ from typing import Annotated
 import typer
 
 from kinspect.cli import complete
-from kinspect.collect.fanout import Progress
-from kinspect.collect.ssh import SshOptions
+from kinspect.collect.options import Progress, SshOptions
 from kinspect.errors import CallError
 from kinspect.model.packet import Address
 from kinspect.pipeline.sources import Demo, Live, Recorded, Rules, RulesFile, Source

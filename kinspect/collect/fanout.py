@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import TypeAlias
 
+from kinspect.collect.options import Progress
 from kinspect.collect.ports import Host, NodeShell
 from kinspect.errors import KinspectError
 from kinspect.snapshot.types import Files, NodeName
-
-Progress: TypeAlias = Callable[[str, str | None], None]
-"""Told of each node that is done: its name, and why it failed, or None."""
 
 
 def gather(

@@ -11,61 +11,22 @@ import os
 import re
 import secrets
 import signal
-import string
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
 from importlib import resources
 from typing import Final
 
 from kinspect.collect.bundle import node_files, read_bundle
+from kinspect.collect.options import ADDRESS_FIELDS, SshOptions
 from kinspect.collect.ports import Host
 from kinspect.collect.said import said
-from kinspect.errors import CallError, NodeError
+from kinspect.errors import NodeError
 from kinspect.snapshot.types import Files
 
-_FIELDS: Final = {
-    "name": None,
-    "internal_ip": "InternalIP",
-    "external_ip": "ExternalIP",
-    "hostname": "Hostname",
-}
 # What can be a host for ssh: names, addresses of both families with a zone. Nothing that ssh or a
 # ProxyCommand's shell could take for an option or for code.
 _HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%-]*")
-
-
-@dataclass(frozen=True, slots=True)
-class SshOptions:
-    """How nodes are reached.
-
-    ``target`` is a template of ``{name}``, ``{internal_ip}``, ``{external_ip}``, ``{hostname}``;
-    ``sudo`` None means where needed; ``timeout`` is in seconds, for all of a node; ``connections``
-    is how many lines of conntrack to bring.
-    """
-
-    user: str | None = None
-    port: int | None = None
-    options: tuple[str, ...] = ()
-    target: str = "{internal_ip}"
-    sudo: bool | None = None
-    timeout: float = 30.0
-    connections: int = 0
-    program: str = "ssh"
-
-    def __post_init__(self) -> None:
-        """Raise CallError for a template that names what a node does not have."""
-        try:
-            fields = {name for _, name, _, _ in string.Formatter().parse(self.target) if name is not None}
-        except ValueError as error:
-            raise CallError(f"--ssh-target {self.target!r}: {error}") from error
-        unknown = fields - _FIELDS.keys()
-        if unknown:
-            known = ", ".join(f"{{{name}}}" for name in _FIELDS)
-            raise CallError(
-                f"--ssh-target {self.target!r}: there is no {{{unknown.pop()}}}", hint=f"it takes {known}"
-            )
 
 
 class SshShell:
@@ -115,7 +76,7 @@ class SshShell:
     def address(self, host: Host) -> str:
         """The address of a node by the template. Raises NodeError."""
         values = {"name": str(host.name)}
-        for name, kind in _FIELDS.items():
+        for name, kind in ADDRESS_FIELDS.items():
             if kind is not None and f"{{{name}}}" in self._options.target:
                 if kind not in host.addresses:
                     raise NodeError(

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeAlias
 
 from kinspect.errors import RulesError
 from kinspect.model.packet import Family, Packet
@@ -41,11 +41,7 @@ _INDEX_FROM: Final = 32  # rules in a chain, below which looking at all of them 
 BUILTIN: Final = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
 
 
-@dataclass(slots=True)
-class _Run:
-    start: int  # offset in the text
-    end: int
-    line: int  # number of its first line
+_Run: TypeAlias = tuple[int, int, int]  # offset in the text, end, number of the first line
 
 
 class DumpChain:
@@ -62,10 +58,10 @@ class DumpChain:
     def _lines(self) -> list[tuple[int, str | None, str | None, str]]:
         """Line number, packets, bytes and text of each rule."""
         found = []
-        for run in self._runs:
-            for offset, rule in enumerate(_RULE.finditer(self._table.text, run.start, run.end)):
+        for start, end, line in self._runs:
+            for offset, rule in enumerate(_RULE.finditer(self._table.text, start, end)):
                 packets, size, text = rule.groups()
-                found.append((run.line + offset, packets, size, text))
+                found.append((line + offset, packets, size, text))
         return found
 
     def _rule(self, index: int) -> Rule:
@@ -111,8 +107,8 @@ class DumpChain:
     def _index(self) -> dict[tuple[str | None, int | None], list[int]]:
         index: dict[tuple[str | None, int | None], list[int]] = {}
         number = 0
-        for run in self._runs:
-            for dst, _, port in _KEY.findall(self._table.text, run.start, run.end):
+        for start, end, _ in self._runs:
+            for dst, _, port in _KEY.findall(self._table.text, start, end):
                 index.setdefault((dst or None, int(port) if port else None), []).append(number)
                 number += 1
         return index
@@ -146,14 +142,18 @@ class _Table:
 
     @cached_property
     def runs(self) -> dict[str, list[_Run]]:
-        """Where each chain's rules stand."""
+        """Where each chain's rules stand: (offset, end, number of the first line) of each run."""
         runs: dict[str, list[_Run]] = {}
-        text, at, line = self.text, self.start, self.line
-        for found in _RUN.finditer(text, self.start, self.end):
-            start = found.start()
-            line += text.count("\n", at, start)
+        count, at, line = self.text.count, self.start, self.line
+        for found in _RUN.finditer(self.text, self.start, self.end):
+            start, end = found.span()
+            line += count("\n", at, start)
             at = start
-            runs.setdefault(found[1], []).append(_Run(start, found.end(), line))
+            name = found[1]
+            if name in runs:
+                runs[name].append((start, end, line))
+            else:
+                runs[name] = [(start, end, line)]
         return runs
 
     def chain(self, name: ChainName) -> DumpChain | None:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kinspect.collect import kube
-from kinspect.collect.fanout import Progress, gather
+from kinspect.collect.fanout import gather
+from kinspect.collect.options import Progress, SshOptions
 from kinspect.collect.ports import ClusterApi, Host, Kind
-from kinspect.collect.ssh import SshOptions, SshShell
+from kinspect.collect.ssh import SshShell
 from kinspect.errors import NotFound
 from kinspect.parse.cluster import Cluster
 from kinspect.snapshot.types import Files, NodeName, Snapshot

@@ -8,8 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TypeAlias
 
-from kinspect.collect.fanout import Progress
-from kinspect.collect.ssh import SshOptions
+from kinspect.collect.options import Progress, SshOptions
 from kinspect.errors import CallError
 from kinspect.snapshot import types as names
 from kinspect.snapshot.store import open_snapshot, unpacked

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kinspect.collect.ssh import SshOptions
+from kinspect.collect.options import SshOptions
 from tests.needs import needs, unmet
 
 _TOOLS = ("iptables", "iptables-save", "iptables-legacy-save", "iptables-nft-save", "ip6tables-save", "ip6tables-legacy-save",

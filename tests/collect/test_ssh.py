@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from kinspect.collect.options import SshOptions
 from kinspect.collect.ports import Host
-from kinspect.collect.ssh import SshOptions, SshShell
+from kinspect.collect.ssh import SshShell
 from kinspect.errors import CallError, NodeError
 from kinspect.snapshot.types import NodeName
 from tests.cli.run import kinspect

@@ -1,0 +1,53 @@
+"""How nodes are reached: what users say, checked, and light to import."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from kinspect.errors import CallError
+
+Progress: TypeAlias = Callable[[str, str | None], None]
+"""Told of each node that is done: its name, and why it failed, or None."""
+
+# What a template may name, and the type of address that the API has for it.
+ADDRESS_FIELDS: Final = {
+    "name": None,
+    "internal_ip": "InternalIP",
+    "external_ip": "ExternalIP",
+    "hostname": "Hostname",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SshOptions:
+    """How nodes are reached.
+
+    ``target`` is a template of ``{name}``, ``{internal_ip}``, ``{external_ip}``, ``{hostname}``;
+    ``sudo`` None means where needed; ``timeout`` is in seconds, for all of a node; ``connections``
+    is how many lines of conntrack to bring.
+    """
+
+    user: str | None = None
+    port: int | None = None
+    options: tuple[str, ...] = ()
+    target: str = "{internal_ip}"
+    sudo: bool | None = None
+    timeout: float = 30.0
+    connections: int = 0
+    program: str = "ssh"
+
+    def __post_init__(self) -> None:
+        """Raise CallError for a template that names what a node does not have."""
+        try:
+            fields = {name for _, name, _, _ in string.Formatter().parse(self.target) if name is not None}
+        except ValueError as error:
+            raise CallError(f"--ssh-target {self.target!r}: {error}") from error
+        unknown = fields - ADDRESS_FIELDS.keys()
+        if unknown:
+            known = ", ".join(f"{{{name}}}" for name in ADDRESS_FIELDS)
+            raise CallError(
+                f"--ssh-target {self.target!r}: there is no {{{unknown.pop()}}}", hint=f"it takes {known}"
+            )
