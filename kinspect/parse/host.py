@@ -20,6 +20,7 @@ from kinspect.model.host import (
     any_network,
 )  # fmt: skip
 from kinspect.model.packet import Address
+from kinspect.parse.ipset import read_ipset
 from kinspect.snapshot import types as names
 from kinspect.snapshot.types import Files
 
@@ -136,6 +137,7 @@ def read_host(name: str, files: Files, node_addresses: Iterable[str] = ()) -> tu
         links=links,
         routes=routes,
         rules=rules,
+        sets=read_ipset(files[names.IPSET], source=f"{name}/{names.IPSET}") if names.IPSET in files else None,
         sysctls=_sysctls(files.get(names.SYSCTL)),
     )
     return host, notes

@@ -17,7 +17,17 @@ from typing import Any, Final, TypeAlias
 
 from kinspect.errors import PacketError
 from kinspect.model.packet import (
-    CLIENT_PORT, ICMP, ICMPV6, OUTSIDE_CLIENT, SCTP, TCP, UDP, WITH_PORTS, Packet, TcpFlag, protocol_name,
+    CLIENT_PORT,
+    ICMP,
+    ICMPV6,
+    OUTSIDE_CLIENT,
+    SCTP,
+    TCP,
+    UDP,
+    WITH_PORTS,
+    Packet,
+    TcpFlag,
+    protocol_name,
 )  # fmt: skip
 from kinspect.parse.fields import Constant, checked, shown
 from kinspect.parse.headers import packet_from_ip
