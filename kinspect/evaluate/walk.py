@@ -27,6 +27,7 @@ from kinspect.model.rules import (
     Enter,
     OneOf,
     Proceed,
+    Remembers,
     Rule,
     Ruleset,
     Verdict,
@@ -120,9 +121,14 @@ class Walk:
                 if held:
                     self.record.hit(self.place, rule, held)
                     taken = branch.after(Matched(self.place, rule, depth, branch.packet), weight=held)
+                    packet = branch.packet
+                    for clause in rule.clauses:
+                        if isinstance(clause.match, Remembers):
+                            packet = clause.match.after(packet)
+                    taken = _with(taken, packet)
                     target = rule.target
                     if target is not None:
-                        effect = target.act(branch.packet, self.host)
+                        effect = target.act(packet, self.host)
                         self._apply(effect, rule, taken, depth, ended, returned, following)
             live = merged(following)
         return ended, merged([*returned, *live])

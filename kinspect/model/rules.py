@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NewType, Protocol, TypeAlias
+from typing import Literal, NewType, Protocol, TypeAlias, runtime_checkable
 
 from kinspect.model.host import Host
 from kinspect.model.odds import Odds
@@ -87,6 +87,15 @@ class Match(Protocol):
 
     def seen(self, packet: Packet) -> str:
         """What it looked at in the packet, in a few words, for an explanation."""
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A match that leaves something behind for later rules: an entry of -m recent, a mark."""
+
+    def after(self, packet: Packet) -> Packet:
+        """The packet behind a rule all of whose matches held."""
         ...
 
 

@@ -162,7 +162,9 @@ def _load(kind: str, module_name: str | None, name: str) -> Extension | None:
     if module_name is None:
         return None
     module = importlib.import_module(f"kinspect.netfilter.{kind}.{module_name}")
-    written: Mapping[str, int | str] = getattr(module, f"OPTIONS_{name}", None) or module.OPTIONS
+    written: Mapping[str, int | str] = (
+        getattr(module, f"OPTIONS_{name}") if hasattr(module, f"OPTIONS_{name}") else module.OPTIONS
+    )
     reader: Callable[[Options], Match | Target] = getattr(module, f"read_{name}", None) or module.read
     return Extension(
         name=name,

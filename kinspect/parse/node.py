@@ -58,9 +58,14 @@ def read_node(
         for file, backend in dumps:
             # A dump of both back ends goes before the one of whichever the node calls iptables.
             if file in files and not (backend is None and any(other in files for other, b in dumps if b)):
-                found.append(read_dump(files[file], source=f"{name}/{file}", family=family, backend=backend))
+                found.append(
+                    read_dump(
+                        files[file], source=f"{name}/{file}", family=family, backend=backend, table=table
+                    )
+                )
         rulesets[family] = found
     path, proof = _data_path(files, [dump for dumps in rulesets.values() for dump in dumps])
+    notes += [note for dumps in rulesets.values() for dump in dumps for note in dump.notes]
     return NodeState(name, host, rulesets, path, proof, tuple(notes))
 
 

@@ -111,6 +111,7 @@ def _read(request: TraceRequest, snapshot: Snapshot) -> _Facts:
     cluster = Cluster(snapshot.api, snapshot.origin)
     files = selected(snapshot, list(dict.fromkeys([*request.nodes, *(request.entry or ())])))
     states: dict[str, NodeState] = {}
+    table = request.table or (request.start[0] if request.start else None)
     undetermined = [f"{name}: {why}" for name, why in snapshot.failed.items()]
     failures: list[KinspectError] = []
     for name, node_files in files.items():
@@ -118,7 +119,7 @@ def _read(request: TraceRequest, snapshot: Snapshot) -> _Facts:
         known = [a for of in (node.addresses.values() if node else ()) for a in of]
         known += [str(address) for address in request.local]
         try:
-            states[name] = read_node(name, node_files, known, table=request.table)
+            states[name] = read_node(name, node_files, known, table=table)
         except KinspectError as error:
             failures.append(error)
             undetermined.append(str(error))
@@ -308,6 +309,9 @@ def _traced(
             raise
         facts.undetermined.append(str(error))
         return None
+
+    for rules in rulesets:
+        facts.warnings += [str(error) for error in rules.damaged]
 
     def lookup(address: Address, port: int | None) -> Backend:
         known = endpoints or facts.cluster.endpoints_at(address)

@@ -1,6 +1,7 @@
 """DNAT, SNAT and MASQUERADE: bindings of a connection (kernel: nf_nat_core.c, nf_nat_masquerade.c).
 
-Assumed: the addresses and ports that a rule gives are not all taken by other connections.
+Assumed: no other connection stands in the way. One from the same source address and port lends its
+new source to the next; a port that is taken makes the kernel draw another.
 """
 
 from __future__ import annotations

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kinspect.model.packet import Packet
+from kinspect.model.rules import Remembers
+from tests.netfilter.tables import Answer, answer, packet, read, refused
+
+ANSWERS = [
+    ("-m recent --rcheck --name A", packet(), False),
+    ("-m recent ! --rcheck --name A", packet(), True),
+    ("-m recent --set --name A --mask 255.255.255.255 --rsource", packet(), True),
+    ("-m recent ! --set", packet(), False),
+    ("-m recent --rcheck --seconds 10800 --reap --name A", packet(recent=frozenset({"A"})), True),
+    ("-m recent --rcheck --name B", packet(recent=frozenset({"A"})), False),
+    ("-m recent --rcheck", packet(recent=frozenset({"DEFAULT"})), True),
+    (
+        "-m recent --update --hitcount 3 --name A",
+        packet(recent=frozenset({"A"})),
+        "the client has 3 hits on the list A",
+    ),
+    (
+        "-m recent ! --update --hitcount 3 --name A",
+        packet(recent=frozenset({"A"})),
+        "not the client has 3 hits on the list A",
+    ),
+    # Put there by this walk, once or twice.
+    ("-m recent --rcheck --name A", packet(recent_now=("A",)), True),
+    ("-m recent --rcheck --hitcount 2 --rttl --name A", packet(recent_now=("A",)), False),
+    ("-m recent --rcheck --hitcount 2 --name A", packet(recent_now=("A", "A")), True),
+    ("-m recent --rcheck --hitcount 2 --name A", packet(recent=frozenset({"A"}), recent_now=("A",)), True),
+    ("-m recent --remove --name A --rdest", packet(recent_now=("A",)), True),
+    ("-m recent --remove --name A", packet(), False),
+]
+REFUSED = [
+    ("-m recent", "expected --set, --rcheck, --update or --remove", "-m"),
+    ("-m recent --rcheck --name", "expected a value after --name", "--name"),
+    ("-m recent --rcheck --hitcount few", "expected a count after --hitcount", "few"),
+    ("-m recent --rcheck --seconds few", "expected a number of seconds after --seconds", "few"),
+    ("-m recent --rcheck --mask 33", "expected a mask, as 255.255.255.0, after --mask", "33"),
+]
+
+
+@pytest.mark.parametrize(("words", "of", "expected"), ANSWERS)
+def test_what_it_answers(words: str, of: Packet, expected: Answer) -> None:
+    assert answer(words, of) == expected
+
+
+@pytest.mark.parametrize(("words", "message", "word"), REFUSED)
+def test_what_it_refuses_and_where(words: str, message: str, word: str) -> None:
+    assert refused(words) == (message, word)
+
+
+@pytest.mark.parametrize(
+    ("words", "before", "after"),
+    [
+        ("--set --name A", {}, {"recent_now": ("A",)}),
+        ("--update --name A", {"recent_now": ("A",)}, {"recent_now": ("A", "A")}),
+        ("--rcheck --name A", {"recent_now": ("A",)}, {"recent_now": ("A",)}),
+        ("--remove --name A", {"recent_now": ("A", "B"), "recent": frozenset({"A"})}, {"recent_now": ("B",)}),
+    ],
+)
+def test_what_a_list_remembers(words: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+    match = read(f"-m recent {words}")
+    assert isinstance(match, Remembers)
+    assert match.after(packet(**before)) == packet(**after)
