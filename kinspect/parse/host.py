@@ -115,7 +115,7 @@ def read_host(name: str, files: Files, node_addresses: Iterable[str] = ()) -> tu
         known = [a for text in node_addresses for a in _addresses(text)]
         addresses = frozenset(known) if known else None
         if addresses is not None:
-            notes.append(f"no {names.IP_ADDR}: the node's addresses are those that the API lists for it")
+            notes.append(f"no {names.IP_ADDR}: the node's addresses are those that the API or --local names")
     routes: list[Route] | None = None
     for file in (names.IP_ROUTE, names.IP6_ROUTE):
         if file in files and not (

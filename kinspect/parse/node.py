@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -45,11 +45,16 @@ class NodeState:
 
 
 def read_node(
-    name: str, files: Files, node_addresses: Iterable[str] = (), *, table: str | None = None
+    name: str,
+    files: Files,
+    node_addresses: Iterable[str] = (),
+    *,
+    table: str | None = None,
+    paths: Mapping[tuple[str, str], str] | None = None,
 ) -> NodeState:
     """A node's state. Raises SnapshotError and RulesError where a file cannot be read.
 
-    ``table`` is that of a fragment which does not name it.
+    ``table`` is that of a fragment which does not name it; ``paths`` names files as users did.
     """
     host, notes = read_host(name, files, node_addresses)
     rulesets: dict[Family, Sequence[Dump]] = {}
@@ -60,7 +65,11 @@ def read_node(
             if file in files and not (backend is None and any(other in files for other, b in dumps if b)):
                 found.append(
                     read_dump(
-                        files[file], source=f"{name}/{file}", family=family, backend=backend, table=table
+                        files[file],
+                        source=(paths or {}).get((name, file), f"{name}/{file}"),
+                        family=family,
+                        backend=backend,
+                        table=table,
                     )
                 )
         rulesets[family] = found

@@ -22,9 +22,14 @@ _BEHIND: Final = re.compile(r" \[(\d+):(\d+)\]$")  # counters behind the rule, a
 _COMMAND: Final = re.compile(
     r"(?:\S*[$#>] )?(?:sudo )?(?:\S*/)?(ip6?tables)(?:-nft|-legacy)?(?: -w(?: \d+)?)? "
 )
+_COMMANDED: Final = re.compile(r" (?:-[AINPFXZ]|--append|--insert|--new-chain|--policy|--flush) ")
 _TABLE_OPTION: Final = re.compile(r"(?:^| )(?:-t|--table)[ =](\w+)")
 _REMARK: Final = re.compile(r'^((?:[^"\'\\#]|\\.|"(?:[^"\\]|\\.)*"|\'[^\']*\')*?) #.*$')
-_CUT: Final = re.compile(r"(?:\.\.\.|…|\[\.\.\.\]|<snip>|-- ?(?:snip|more) ?--)$", re.IGNORECASE)
+_CUT: Final = re.compile(r"(?:\.\.\.|…|\[\.\.\.\]|---?-?|<snip>|-- ?(?:snip|more) ?--)$", re.IGNORECASE)
+# A line that ends in the command whose output follows, behind a prompt or alone.
+_PROMPT: Final = re.compile(
+    r"(?:[^-*:].*[$#>%] *)?(?:sudo )?(?:cat \S+|(?:\S*/)?ip6?tables(?:-nft|-legacy)?(?:-save)?\b.*)(?: {2,}\S+)?$"
+)
 _POLICY: Final = frozenset({"ACCEPT", "DROP", "QUEUE", "RETURN"})
 
 
@@ -90,7 +95,11 @@ class _Reader:
             return
         if not line or self._skipping:
             return
-        if LISTED_CHAIN.match(line) or (self._listing is not None and not line.startswith(("*", "-A", ":"))):
+        if _PROMPT.fullmatch(line) and not _COMMANDED.search(line):
+            self._prompt(line)
+        elif LISTED_CHAIN.match(line) or (
+            self._listing is not None and not line.startswith(("*", "-A", ":"))
+        ):
             self._listed(raw, number)
         elif line.startswith("*"):
             self._section(line[1:].strip(), number)
@@ -105,6 +114,17 @@ class _Reader:
             self._notes[f"{self._source}:{number}: something was cut out here: taken as a fragment"] = None
         else:
             self._command(line, number)
+
+    def _prompt(self, line: str) -> None:
+        """The command that printed what follows; its -t names the table."""
+        found = _TABLE_OPTION.search(line)
+        self._listing = None
+        if found is not None:
+            self._default = found[1]
+        elif self._default is None and re.search(r"tables(?:-\w+)? .*-\w*[LS]", line):
+            self._default = "filter"  # what iptables lists unasked
+        if "grep" in line:
+            self._complete = False
 
     def _section(self, name: str, number: int) -> None:
         if name in self._tables and self._tables[name].committed:

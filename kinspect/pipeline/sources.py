@@ -71,6 +71,7 @@ def open_recorded(source: Recorded | Demo) -> Snapshot:
 def open_rules(source: Rules) -> Snapshot:
     """Dumps by hand as a snapshot of nodes without an API. Raises CallError, SnapshotError."""
     nodes: dict[NodeName, dict[str, bytes]] = {}
+    paths: dict[tuple[str, str], str] = {}
     for file in source.files:
         try:
             data = file.read()
@@ -87,7 +88,8 @@ def open_rules(source: Rules) -> Snapshot:
                 hint="name the nodes: --rules NODE=FILE, once for each",
             )
         held[family] = data
-    return Snapshot(origin=", ".join(file.name for file in source.files), nodes=nodes)
+        paths[node, family] = "standard input" if file.name == "-" else file.name
+    return Snapshot(origin=", ".join(file.name for file in source.files), nodes=nodes, paths=paths)
 
 
 def _stem(name: str) -> str:

@@ -119,7 +119,7 @@ def _read(request: TraceRequest, snapshot: Snapshot) -> _Facts:
         known = [a for of in (node.addresses.values() if node else ()) for a in of]
         known += [str(address) for address in request.local]
         try:
-            states[name] = read_node(name, node_files, known, table=table)
+            states[name] = read_node(name, node_files, known, table=table, paths=snapshot.paths)
         except KinspectError as error:
             failures.append(error)
             undetermined.append(str(error))

@@ -134,7 +134,7 @@ def _by_endpoint(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
         for trace in group:
             parts = [o for o in trace.outcomes if (o.verdict, o.to) == (end.verdict, end.to)]
             cells.append(_cell(trace, parts))
-        table.add_row(_end(end), *cells)
+        table.add_row(_end(end, listed=group[0].via != "packet"), *cells)
     return table
 
 
@@ -168,7 +168,7 @@ def _by_node(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
     return table
 
 
-def _end(end: Outcome) -> Text:
+def _end(end: Outcome, *, listed: bool) -> Text:
     text = Text(outcome_text(end), style=VERDICT_STYLES[end.verdict])
     backend = end.backend
     if backend is not None and (backend.pod or backend.node):
@@ -177,7 +177,7 @@ def _end(end: Outcome) -> Text:
         text.append(f"\n  {safe(name)}{safe(where)}", style="dim")
         if backend.terminating:
             text.append(" (terminating)", style="yellow")
-    if end.address is not None and end.dnat and (backend is None or not backend.listed):
+    if listed and end.address is not None and end.dnat and (backend is None or not backend.listed):
         text.append(" not listed", style="bold red")
     return text
 

@@ -33,7 +33,11 @@ def trace_tree(trace: NodeTrace, *, wide: bool = False) -> Tree:
     ways = [(way.events(), way, outcome) for outcome in trace.outcomes for way in outcome.ways]
     tree = Tree(Text(""), hide_root=True, guide_style="dim")
     root = _fork(ways, 0)
-    _grow(tree, trace, root, wide=wide, share=False)
+    if root.events or root.outcome is not None:
+        _grow(tree, trace, root, wide=wide, share=False)
+    else:  # the ways part at once
+        for child in root.children:
+            _grow(tree, trace, child, wide=wide, share=True)
     return tree
 
 

@@ -52,3 +52,4 @@ class Snapshot:
     api: Files = field(default_factory=dict)
     nodes: Mapping[NodeName, Files] = field(default_factory=dict)
     failed: Mapping[NodeName, str] = field(default_factory=dict)
+    paths: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (node, file) as users named it
