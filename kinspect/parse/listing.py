@@ -22,6 +22,7 @@ _COLUMNS: Final = re.compile(
     r"\s*(num\s+)?(pkts\s+bytes\s+)?target\s+prot\s+opt\s+(in\s+out\s+)?source\s+destination\s*$"
 )
 _COUNT: Final = re.compile(r"\d+[KMGT]?$")
+_LONGEST: Final = 4096  # characters behind the destination
 _UNITS: Final = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -44,7 +45,8 @@ def _option(template: str) -> _Words:
 
 def _inverted(template: str) -> _Words:
     """The template with ``!`` before its option where the listing has one before the value."""
-    return lambda found: ("! " if found["not"] else "") + found.expand(template)
+    negated = re.sub(r"(^| )--", r"\1! --", template, count=1)
+    return lambda found: found.expand(negated if found["not"] else template)
 
 
 _N: Final = r"(?P<not>! ?)?"
@@ -189,6 +191,8 @@ class Listing:
         matches: list[str] = []
         options: list[str] = []
         jump = "-g" if text.startswith("[goto]") else "-j"
+        if len(text) > _LONGEST:  # no extension prints so much
+            return [f'-m unread --text "{_quoted(text[:80])}"'], [], jump
         while text:
             destination = re.match(r"to:(\S+)", text)
             if destination is not None:

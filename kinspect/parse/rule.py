@@ -7,6 +7,7 @@ and cannot read is an error that points at the word.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from kinspect.errors import RulesError
@@ -22,6 +23,7 @@ from kinspect.netfilter.targets.unsupported import Unsupported as UnsupportedTar
 from kinspect.netfilter.targets.verdict import Jump
 from kinspect.parse.words import BadQuote, Word, split
 
+_COUNTED = re.compile(r"\[\d+:\d+\]")
 _IMPLIED = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 
 
@@ -174,6 +176,7 @@ def parse_rule(
         words = split(text)
     except BadQuote as error:
         raise RulesError(str(error), source=source, line=line, text=text, column=error.column) from None
+    words = _without_remarks(words, text)
     reader = _Reader(words, family)
     try:
         reader.read()
@@ -199,6 +202,20 @@ def parse_rule(
         target_text=target_text,
         counters=counters,
     )
+
+
+def _without_remarks(words: list[Word], text: str) -> list[Word]:
+    """The words without what people and old tools leave behind a rule: ``# why``, ``[12:720]``.
+
+    iptables-save puts every value with such characters in quotes (xtables_save_string).
+    """
+    for number, word in enumerate(words):
+        if text[word.start] == "#":
+            words = words[:number]
+            break
+    if words and _COUNTED.fullmatch(text, words[-1].start, words[-1].end):
+        words = words[:-1]
+    return words
 
 
 def _text(part: _Part, reader: _Reader, text: str) -> str:
