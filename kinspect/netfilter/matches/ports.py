@@ -10,7 +10,7 @@ from typing import Final
 from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, unless
 from kinspect.model.packet import DCCP, SCTP, TCP, UDP, Packet, TcpFlag
-from kinspect.netfilter.options import Option, OptionError, Options, integer, port_range
+from kinspect.netfilter.options import Option, OptionError, Options, port_range
 
 _PORTS: Final = {"--sport": 1, "--dport": 1, "--source-port": "--sport", "--destination-port": "--dport"}
 OPTIONS_tcp: Final = {**_PORTS, "--tcp-flags": 2, "--syn": 0, "--tcp-option": 1}
@@ -82,10 +82,6 @@ def _flags(text: str) -> TcpFlag:
 
 
 def _tcp_flags(option: Option) -> tuple[TcpFlag, TcpFlag]:
-    if len(option.values) == 1 and option.values[0].lower().startswith("0x"):
-        # A listing prints flags as numbers: 0x17/0x02.
-        mask, _, wanted = option.value.partition("/")
-        return TcpFlag(integer(mask) & 0x3F), TcpFlag(integer(wanted) & 0x3F)
     if len(option.values) != 2:
         raise OptionError(f"expected two lists of flags after {option.name}", option.word)
     try:

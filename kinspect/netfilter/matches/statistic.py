@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
@@ -59,13 +60,10 @@ def read(options: Options) -> Random | Nth:
     mode = options.need("--mode")
     if mode.value == "random":
         option = options.need("--probability")
-        try:
-            share = (
-                Fraction(option.value) if len(option.value) < 40 and "/" not in option.value else Fraction(-1)
-            )
-        except (ValueError, ZeroDivisionError):
-            share = Fraction(-1)
-        if not 0 <= share <= 1:
+        # Plain decimals only: Fraction would take 1/2 too, and work for ever on 1e999999999.
+        plain = re.fullmatch(r"[0-9]{1,20}(\.[0-9]{0,40})?|\.[0-9]{1,40}", option.value)
+        share = Fraction(option.value) if plain else None
+        if share is None or share > 1:
             raise option.error("a number between 0 and 1")
         # lround: halves go away from zero.
         return Random(int(share * DRAWS + Fraction(1, 2)), option.inverted)
