@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from enum import Enum
@@ -29,6 +30,7 @@ class Format(str, Enum):
     YAML = "yaml"
 
 
+_WEIGHT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}|/[0-9]{1,9})?")  # no exponents: 1e999999999 has no end
 _FACTS = "Where the facts come from"
 _NODES = "Reaching nodes"
 _OUTPUT = "Output"
@@ -205,7 +207,7 @@ def read_entries(texts: Sequence[str]) -> dict[str, Fraction] | None:
     for text in texts:
         node, weight = text.rsplit("=", 1) if "=" in text else (text, "1")
         try:
-            value = Fraction(weight) if len(weight) < 20 else Fraction(-1)
+            value = Fraction(weight) if _WEIGHT.fullmatch(weight) else Fraction(-1)
         except (ValueError, ZeroDivisionError):
             value = Fraction(-1)
         if value < 0 or not node:

@@ -28,6 +28,7 @@ DUMP = DATA / "story-1-both-nodes" / "nodes" / "node1" / "iptables-save.txt"
         pytest.param(["trace", "svc/test-service", "--demo", "--node", "node9"], 2, "there is no node node9 in the demo snapshot (it has: node1, node2)", id="no such node"),
         pytest.param(["trace", "svc/test-service", "--demo", "--entry", "node9"], 2, "there is no node node9", id="no such entry node"),
         pytest.param(["trace", "svc/test-service", "--demo", "--entry", "node1=x"], 2, "cannot read --entry 'node1=x'", id="a weight that is no number"),
+        pytest.param(["trace", "svc/test-service", "--demo", "--entry", "node1=1e999999999"], 2, "cannot read --entry", id="a weight without end"),
         pytest.param(["trace", "svc/test-service", "--demo", "--from", "pod/nope"], 2, "there is no pod default/nope", id="no such pod"),
         pytest.param(["trace", "svc/test-service", "--demo", "--from", "what"], 2, "cannot read --from 'what'", id="an unreadable sender"),
         pytest.param(["trace", "pod/web", "--demo"], 2, "only a service or an address can", id="a pod as the target"),
