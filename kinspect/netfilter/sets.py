@@ -64,11 +64,10 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """An interface of ``hash:net,iface``: its name, or how names begin; ``port``: of a bridge."""
+    """An interface of ``hash:net,iface``: its name, or how names begin."""
 
     name: str
     wildcard: bool = False
-    port: bool = False
     nomatch: bool = False
 
 
@@ -174,7 +173,7 @@ class IpSet:
                 continue
             for face in faces:
                 name = str(interface)
-                if not face.port and (name.startswith(face.name) if face.wildcard else name == face.name):
+                if name.startswith(face.name) if face.wildcard else name == face.name:
                     return face.nomatch
             return None
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network, summarize_address_range
+from ipaddress import IPv4Network, ip_address, ip_network, summarize_address_range
 from typing import Final
 
 from kinspect.errors import RulesError
@@ -34,6 +34,7 @@ class _Found:
 
     type: str
     options: Sequence[str]
+    line: int = 0
     members: list[tuple[int, str]] = field(default_factory=list)  # line, text behind the set's name
     listed: bool = True  # False: ``ipset list -terse`` leaves the members out
 
@@ -62,7 +63,7 @@ def _saved(lines: Sequence[str], source: str) -> dict[str, _Found]:
         rest = words[2] if len(words) > 2 else ""
         if command in _CREATE and rest:
             kind, *options = rest.split()
-            found[name] = _Found(kind, options)
+            found[name] = _Found(kind, options, number)
         elif command in _ADD and rest:
             if name not in found:
                 raise RulesError(
@@ -91,7 +92,7 @@ def _listed(lines: Iterable[str], source: str) -> dict[str, _Found]:
     for number, line in enumerate(lines, 1):
         key, colon, value = line.partition(":")
         if key == "Name" and colon:
-            name, inside, item = value.strip(), False, _Found("", (), listed=False)
+            name, inside, item = value.strip(), False, _Found("", (), number, listed=False)
             found[name] = item
         elif not line.strip():
             inside = False
@@ -115,12 +116,21 @@ def _set(name: str, item: _Found, source: str) -> IpSet:
         family = _FAMILIES.get(options.get("family", "inet"), 4)
     elif item.type.startswith("bitmap:ip"):
         family = 4
-    mark_mask = int(options.get("markmask", "0xffffffff"), 0)
+    try:
+        net_mask = _net_mask(options.get("netmask"), family)
+        mark_mask = integer(options.get("markmask", "0xffffffff"))
+    except ValueError:
+        raise RulesError(
+            f"expected netmask and markmask of the set {name} to be masks",
+            source=source,
+            line=item.line,
+            text=" ".join([item.type, *item.options]),
+        ) from None
     return IpSet(
         name,
         item.type,
         family,
-        _loader(name, item, _net_mask(options.get("netmask"), family), mark_mask, source),
+        _loader(name, item, net_mask, mark_mask, source),
         counted="counters" in item.options,
         mark_mask=mark_mask,
     )
@@ -134,7 +144,7 @@ def _net_mask(text: str | None, family: Family | None) -> int:
     bits = 128 if family == 6 else 32
     if text is None:
         return bits
-    return int(text) if text.isdigit() else ip_network(f"0.0.0.0/{text}").prefixlen
+    return integer(text, 0, bits) if text.isdigit() else IPv4Network(f"0.0.0.0/{text}").prefixlen
 
 
 def _loader(
@@ -195,9 +205,11 @@ class _Reader:
         self._add([], [], values, "nomatch" in words)
 
     def _face(self, parts: Sequence[str], words: Sequence[str]) -> None:
-        name = parts[1].removeprefix("physdev:")
-        face = Face(name, "wildcard" in words, name != parts[1], "nomatch" in words)
-        for network in _networks(parts[0]):
+        networks = _networks(parts[0])
+        if parts[1].startswith("physdev:"):
+            return  # a bridge's port: -m set never asks for one, and other members stand in its place
+        face = Face(parts[1], "wildcard" in words, "nomatch" in words)
+        for network in networks:
             number = network_number(network.network_address, network.prefixlen)
             self.members.add_face(network.prefixlen, number, face)
 
