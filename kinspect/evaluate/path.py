@@ -211,7 +211,9 @@ def _step(branch: Branch, packet: Packet, event: Routed) -> Branch:
 
 
 def _leaving(branch: Branch, hop: Hop) -> Branch:
-    return _with(branch, branch.packet.to(oif=hop.dev))
+    # ip_forward lowers the time to live before the hook.
+    ttl = branch.packet.ttl
+    return _with(branch, branch.packet.to(oif=hop.dev, ttl=None if ttl is None else max(0, ttl - 1)))
 
 
 def _tracked(packet: Packet) -> Packet:

@@ -46,15 +46,21 @@ class _Reader:
     family: Family
     parts: list[_Part] = field(default_factory=list)
     target: _Part | None = None
+    number: int = 0
     chain: str = ""
     goto: bool = False
+
+    @property
+    def name(self) -> str:
+        """What names the rule in a question about it alone."""
+        return f"{self.chain} rule {self.number}"
 
     def read(self) -> None:
         at = 0
         negated: int | None = None
         while at < len(self.words):
             word = self.words[at].text
-            if word == "!":
+            if word == "!" and _bare(self.words[at]):
                 negated = at
                 at += 1
                 continue
@@ -117,7 +123,9 @@ class _Reader:
         end = at + 1
         while len(values) < arity and end < len(self.words):
             value = self.words[end].text
-            if value == "!" and not values and not inverted:  # --dport ! 80, as once written
+            if (
+                value == "!" and _bare(self.words[end]) and not values and not inverted
+            ):  # --dport ! 80, as once written
                 inverted = True
             elif value.startswith("--") and self._owner(value)[0] is not None:
                 break  # a value is missing
@@ -177,7 +185,7 @@ def parse_rule(
     except BadQuote as error:
         raise RulesError(str(error), source=source, line=line, text=text, column=error.column) from None
     words = _without_remarks(words, text)
-    reader = _Reader(words, family)
+    reader = _Reader(words, family, number=number)
     try:
         reader.read()
         clauses = tuple(_clause(part, reader, text) for part in reader.parts)
@@ -202,6 +210,11 @@ def parse_rule(
         target_text=target_text,
         counters=counters,
     )
+
+
+def _bare(word: Word) -> bool:
+    """Whether a word of one character stands without quotes: a comment may be just "!"."""
+    return word.end - word.start == 1
 
 
 def _without_remarks(words: list[Word], text: str) -> list[Word]:
@@ -233,7 +246,9 @@ def _clause(part: _Part, reader: _Reader, text: str) -> Clause:
         return Clause(part.match, shown)
     if part.extension is None or part.unknown:
         return Clause(UnsupportedMatch(shown), shown)
-    return Clause(part.extension.read(Options(part.options, part.start, reader.family)), shown)
+    return Clause(
+        part.extension.read(Options(part.options, part.start, reader.family, rule=reader.name)), shown
+    )
 
 
 def _target(reader: _Reader, text: str) -> tuple[Target, str]:
@@ -242,7 +257,9 @@ def _target(reader: _Reader, text: str) -> tuple[Target, str]:
         return Nothing(), ""
     shown = _text(part, reader, text)
     if part.extension is not None and not part.unknown:
-        target: Target = part.extension.read(Options(part.options, part.start, reader.family))
+        target: Target = part.extension.read(
+            Options(part.options, part.start, reader.family, rule=reader.name)
+        )
         return target, shown
     if part.unknown:
         return UnsupportedTarget(shown), shown

@@ -312,3 +312,18 @@ def test_a_dump_may_be_gzipped_by_hand(tmp_path: Path) -> None:
     assert [Fraction(o["probability"]) for o in json.loads(ran.out)["traces"][0]["outcomes"]] == [
         Fraction(1, 2)
     ] * 2
+
+
+def test_a_comment_that_is_only_an_exclamation_mark_negates_nothing() -> None:
+    dump = read('*nat\n:A - [0:0]\n-A A -m comment --comment "!" -j DROP\nCOMMIT\n')
+    (rule,) = chain(dump, "nat", "A").rules()
+    assert (rule.target_text, rule.printed()) == ("-j DROP", rule.text)
+
+
+def test_two_rules_with_the_same_limit_are_two_questions() -> None:
+    dump = read("*nat\n:A - [0:0]\n-A A -m limit --limit 5/min\n-A A -m limit --limit 5/min\nCOMMIT\n")
+    one, two = (
+        rule.clauses[0].match.odds(packet("1.1.1.1", "2.2.2.2", 1), Host())
+        for rule in chain(dump, "nat", "A").rules()
+    )
+    assert one != two
