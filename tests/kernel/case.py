@@ -1,0 +1,122 @@
+"""A case: rules, sets and switches of a node, and packets; as data that a file can hold."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from kinspect.model.packet import ICMP, ICMPV6, TCP, UDP, CtState, Family, Packet
+from kinspect.parse.headers import packet_from_ip
+
+HERE = "here"  # made by the node itself
+SWITCHES: Mapping[str, str] = {
+    "net.ipv4.ip_forward": "1",
+    "net.ipv6.conf.all.forwarding": "1",
+    "net.ipv4.conf.all.route_localnet": "0",
+    "net.ipv4.conf.eth0.route_localnet": "0",
+}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A packet to send, and where it comes in."""
+
+    where: str
+    src: str
+    dst: str
+    protocol: int = TCP
+    sport: int = 40000
+    dport: int = 80
+    flags: int = 2  # SYN
+    type: int = 0
+    code: int = 0
+    times: int = 1
+
+    @property
+    def family(self) -> Family:
+        return 4 if ip_address(self.dst).version == 4 else 6
+
+    def wire(self, number: int) -> bytes:
+        """The packet, whose last four bytes are its number."""
+        src, dst = ip_address(self.src).packed, ip_address(self.dst).packed
+        mark = struct.pack(">I", number)
+        size = len(self._transport(0) + mark)
+        pseudo = src + dst + struct.pack(">II" if self.family == 6 else ">HH", size, self.protocol)
+        if self.family == 4:
+            pseudo = src + dst + struct.pack(">BBH", 0, self.protocol, size)
+        summed = b"" if self.protocol == ICMP else pseudo
+        body = self._transport(_checksum(summed + self._transport(0) + mark)) + mark
+        if self.family == 6:
+            return struct.pack(">IHBB", 6 << 28, size, self.protocol, 64) + src + dst + body
+
+        def header(checksum: int) -> bytes:
+            return struct.pack(">BBHHHBBH", 0x45, 0, 20 + size, 1, 0, 64, self.protocol, checksum) + src + dst
+
+        return header(_checksum(header(0))) + body
+
+    def _transport(self, checksum: int) -> bytes:
+        match self.protocol:
+            case 6:
+                return struct.pack(
+                    ">HHIIBBHHH", self.sport, self.dport, 1, 0, 0x50, self.flags, 1024, checksum, 0
+                )
+            case 17:
+                return struct.pack(">HHHH", self.sport, self.dport, 12, checksum)
+            case 1 | 58:
+                return struct.pack(">BBHHH", self.type, self.code, checksum, 77, 1)
+            case _:
+                return b"\0" * 4
+
+    def packet(self) -> Packet:
+        """The packet as kinspect sees it where it begins."""
+        made = packet_from_ip(self.wire(0))
+        local = self.where == HERE
+        return made.to(local=local, iif=None if local else self.where, state=self._state())
+
+    def _state(self) -> CtState:
+        """What conntrack makes of a packet without a connection (nf_conntrack_proto_*.c)."""
+        if self.protocol == TCP:
+            return CtState.NEW if self.flags & 0x17 in (0x02, 0x10) else CtState.INVALID
+        if self.protocol in (ICMP, ICMPV6):
+            return CtState.NEW if self.type in (8, 128) else CtState.INVALID
+        return CtState.NEW
+
+
+def _checksum(data: bytes) -> int:
+    total = sum(struct.unpack(f">{(len(data) + 1) // 2}H", data + b"\0" * (len(data) % 2)))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF or 0xFFFF
+
+
+@dataclass(frozen=True)
+class Case:
+    """One rule set on one back end, and the packets that go through it."""
+
+    backend: str
+    family: Family
+    rules: tuple[str, ...]
+    probes: tuple[Probe, ...]
+    sets: tuple[str, ...] = ()
+    switches: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+    def text(self) -> str:
+        """As a file of ``cases`` has it."""
+        return json.dumps({key: value for key, value in asdict(self).items() if value}, indent=1) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> Case:
+        """From a file of ``cases``."""
+        found: dict[str, Any] = json.loads(path.read_text())
+        found["probes"] = tuple(Probe(**probe) for probe in found["probes"])
+        found["rules"], found["sets"] = tuple(found["rules"]), tuple(found.get("sets", ()))
+        return cls(**found)
+
+
+__all__ = ["HERE", "SWITCHES", "UDP", "Case", "Probe"]

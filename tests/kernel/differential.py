@@ -1,0 +1,178 @@
+"""One case in the kernel and in the evaluator: where their answers differ, in words."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+
+from kinspect.evaluate.path import evaluate
+from kinspect.model.odds import NOTHING, Weight
+from kinspect.model.packet import Family, Packet
+from kinspect.model.rules import Verdict
+from kinspect.model.trace import Evaluation
+from kinspect.parse.dump import read_dump
+from kinspect.parse.headers import packet_from_ip
+from kinspect.parse.host import read_host
+from tests.kernel.case import HERE, SWITCHES, Case
+from tests.kernel.netns import Node
+
+_SIGMAS = 5
+
+End = tuple[object, ...]
+"""Where a packet ended: lost, or the way out with what it then was."""
+
+LOST: End = ("lost",)
+
+
+@dataclass
+class Bench:
+    """A node, and what it counts over many cases."""
+
+    node: Node
+    sets: str = ""
+    loaded: set[tuple[str, Family]] = field(default_factory=set)
+    pairs: int = 0
+    cases: int = 0
+    open_answers: int = 0  # packets whose answer depends on a question
+    questions: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)  # by what iptables said
+
+    @cached_property
+    def files(self) -> Mapping[str, bytes]:
+        """The node's addresses and routes, which never change."""
+        return self.node.files()
+
+    def clear(self) -> None:
+        """Take away all rules."""
+        while self.loaded:
+            self.node.load("", *self.loaded.pop())
+
+    def differences(self, case: Case) -> list[str]:
+        """Empty where the kernel and the evaluator agree. Raises Refused for rules that iptables refuses."""
+        sets = "".join(f"{line}\n" for line in case.sets)
+        if sets != self.sets or self.loaded - {(case.backend, case.family)}:
+            self.clear()
+        if sets != self.sets:
+            self.node.sets(sets)
+            self.sets = sets
+        switches = {**SWITCHES, **case.switches}
+        self.node.switch(switches)
+        self.loaded.add((case.backend, case.family))
+        self.node.load("\n".join(case.rules), case.backend, case.family)
+        numbered = [(number, probe) for number, probe in enumerate(case.probes) for _ in range(probe.times)]
+        out = self.node.send([(probe.where, probe.wire(number)) for number, probe in numbered])
+        saved = self.node.save(case.backend, case.family)
+        observed: dict[int, Counter[End]] = {number: Counter() for number in range(len(case.probes))}
+        for item in out:
+            data = bytes.fromhex(item["data"])
+            observed[int.from_bytes(data[-4:], "big")][_end(item, packet_from_ip(data))] += 1
+        files = {
+            **self.files,
+            "ipset-save.txt": self.node.run("ipset", "save").encode() if sets else b"",
+            "sysctl.txt": "".join(f"{key} = {value}\n" for key, value in switches.items()).encode(),
+        }
+        host, _ = read_host("node", files)
+        rules = read_dump(saved.encode(), source="dump", family=case.family)
+        found: list[str] = []
+        expected: dict[int, Expected] = {}
+        for number, probe in enumerate(case.probes):
+            packet = probe.packet()
+            evaluation = evaluate(packet, host, [rules])
+            for (_, _, line), weight in evaluation.hits.items():
+                expected.setdefault(line, Expected()).add(weight, probe.times, len(evaluation.ways) > 1)
+            found += self._ends(f"packet {number}", evaluation, observed[number], probe.times)
+            self.pairs += 1
+        self.cases += 1
+        for line, text in enumerate(saved.splitlines(), 1):
+            counted = re.match(r"\[(\d+):\d+\] (-A .*)", text)
+            if counted and not expected.get(line, Expected()).allows(int(counted[1])):
+                found.append(f"{counted[2]}: met {counted[1]} times, not {expected.get(line, Expected())}")
+        return found
+
+    def _ends(self, name: str, evaluation: Evaluation, observed: Counter[End], times: int) -> list[str]:
+        """The ends of one packet, sent so many times."""
+        weights: dict[End, Weight] = {}
+        for way in evaluation.ways:
+            arrives = way.verdict is Verdict.ACCEPT
+            end = _expected_end(way.packet, way.delivered) if arrives else LOST
+            weights[end] = weights.get(end, NOTHING) + way.weight
+        open_questions = {q for weight in weights.values() for q in weight.questions()}
+        self.open_answers += bool(open_questions)
+        self.questions.update(open_questions)
+        observed = observed.copy()
+        observed[LOST] += times - observed.total()
+        found = []
+        for end, count in observed.items():
+            matching = [weight for wanted, weight in weights.items() if _same(end, wanted)]
+            total = NOTHING
+            for weight in matching:
+                total = total + weight
+            allowed = Expected()
+            allowed.add(total, times, random=len(evaluation.ways) > 1)
+            if not allowed.allows(count):
+                wanted = "; ".join(f"{_words(end)} {weight.bounds()[0]}" for end, weight in weights.items())
+                found.append(f"{name}: {_words(end)} {count} times of {times}, expected: {wanted}")
+        return found
+
+
+@dataclass
+class Expected:
+    """How often something is to happen."""
+
+    low: Fraction = Fraction(0)
+    high: Fraction = Fraction(0)
+    variance: float = 0.0
+
+    def add(self, weight: Weight, times: int, random: bool) -> None:
+        """So many independent packets, each of which has this share."""
+        low, high = weight.bounds()
+        self.low += low * times
+        self.high += high * times
+        if random and times:
+            # One packet meets a rule twice at the most, so its variance is below this.
+            mean = min(float(high), 1.0)
+            self.variance += times * (mean * (2 - mean) if 0 < mean < 1 or high > 1 else 0.0)
+
+    def allows(self, count: int) -> bool:
+        slack = _SIGMAS * math.sqrt(self.variance)
+        return float(self.low) - slack <= count <= float(self.high) + slack
+
+    def __str__(self) -> str:
+        span = str(self.low) if self.low == self.high else f"{self.low} to {self.high}"
+        return f"{span} ± {_SIGMAS * math.sqrt(self.variance):.1f}" if self.variance else span
+
+
+def _end(item: Mapping[str, object], packet: Packet) -> End:
+    delivered = item["way"] == "delivered"
+    dev = None if delivered else item["out"]
+    return (delivered, packet.src, packet.sport, packet.dst, packet.dport, dev, item["mark"])
+
+
+def _expected_end(packet: Packet, delivered: bool) -> End:
+    dev = None if delivered else packet.oif
+    return (delivered, packet.src, packet.sport, packet.dst, packet.dport, dev, packet.mark)
+
+
+def _same(seen: End, wanted: End) -> bool:
+    """Whether an end is the one expected; a port that cannot be known may be any."""
+    if len(seen) != len(wanted):
+        return False
+    return all(
+        one == other or (place in (2, 4) and other is None)
+        for place, (one, other) in enumerate(zip(seen, wanted, strict=True))
+    )
+
+
+def _words(end: End) -> str:
+    if end == LOST:
+        return "lost"
+    delivered, src, sport, dst, dport, dev, mark = end
+    return f"{'delivered' if delivered else f'sent by {dev}'} {src} {sport} -> {dst} {dport} mark {mark:#x}"
+
+
+__all__ = ["HERE", "Bench"]
