@@ -6,14 +6,14 @@ ip_local_out of the kernel. A nat table is asked by the first packet of a connec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from kinspect.errors import NotFound
 from kinspect.evaluate.walk import Branch, Ended, Record, Walk, merged
 from kinspect.model.host import Host
 from kinspect.model.odds import EVERYTHING, Weight
-from kinspect.model.packet import CtState, Packet
+from kinspect.model.packet import Address, CtState, Packet
 from kinspect.model.rules import ChainName, Ruleset, TableName, Verdict
 from kinspect.model.trace import Evaluation, Place, Routed, Step, Way
 from kinspect.netfilter import hooks
@@ -44,7 +44,23 @@ class _Journey:
 
     def incoming(self, branches: Sequence[Branch]) -> None:
         """From the wire, or for the second time by lo."""
-        for branch in self._through(hooks.PREROUTING, branches):
+        arrived = []
+        for branch in branches:
+            packet = branch.packet
+            if (
+                packet.family == 6
+                and packet.iif != "lo"
+                and (packet.src.is_loopback or packet.dst.is_loopback)
+            ):
+                self._end(
+                    _Gone(branch, Verdict.DROP, "::1 belongs to no wire")
+                )  # ip6_rcv_core, before any hook
+            else:
+                arrived.append(_with(branch, packet.to(oif="")))
+        for branch in self._through(hooks.PREROUTING, arrived):
+            if (why := self._misplaced(branch.packet)) is not None:
+                self._end(_Gone(branch, Verdict.DROP, why))
+                continue
             for routed, hop in self._routed(branch):
                 if hop.type in ("local", "broadcast", "multicast", "anycast"):
                     self._deliver([routed])
@@ -55,25 +71,58 @@ class _Journey:
 
     def outgoing(self, branches: Sequence[Branch]) -> None:
         """From a process on the host."""
-        for stages in (hooks.OUTPUT_MANGLE, hooks.OUTPUT_NAT, hooks.OUTPUT_FILTER):
-            # Routed before the first table, and again behind mangle and nat, as ip_route_me_harder
-            # does where mark or destination changed; where neither did, the route is the same.
-            branches = self._through(stages, [b for branch in branches for b in self._sent(branch)])
+        branches = [_departing(sent) for branch in branches for sent in self._sent(branch)]
+        branches = self._through(hooks.OUTPUT_RAW, branches)
+        # Routed again behind mangle and nat (ip_route_me_harder), each for its own reason only: a
+        # mark that raw, nat or filter sets does not make the kernel choose another route.
+        branches = self._rerouted(hooks.OUTPUT_MANGLE, branches, _route_keys)
+        branches = self._rerouted(hooks.OUTPUT_NAT, branches, lambda packet: (packet.dst,))
+        branches = [_departing(branch) for branch in self._through(hooks.OUTPUT_FILTER, branches)]
         for branch in self._through(hooks.POSTROUTING, branches):
             if branch.packet.oif == "lo":
-                again = branch.packet.to(iif="lo", oif=None, local=False, looped=True)
+                again = branch.packet.to(iif="lo", local=False, looped=True)
                 self.incoming([_step(branch, again, Routed("back to this host, by lo"))])
             else:
                 self._leave(branch)
 
+    def _rerouted(
+        self,
+        stages: Sequence[Stage],
+        branches: Sequence[Branch],
+        keys: Callable[[Packet], tuple[object, ...]],
+    ) -> list[Branch]:
+        """Through the tables, and routed again where they changed one of the keys."""
+        live: list[Branch] = []
+        for before in branches:
+            for after in self._through(stages, [before]):
+                changed = keys(after.packet) != keys(before.packet)
+                live.extend(self._sent(after) if changed else [after])
+        return merged(live)
+
     def _sent(self, branch: Branch) -> Iterable[Branch]:
+        """Routed, with the route still to be taken: all of OUTPUT sees the interface of the first one."""
         for routed, hop in self._routed(branch):
             if hop.type in ("local", "broadcast", "anycast"):
-                yield _with(routed, routed.packet.to(oif="lo"))
+                yield _with(routed, routed.packet.to(rerouted=("lo", None)))
             elif hop.type in _GONE:
                 self._end(_Gone(routed, Verdict.REJECT, f"no way to {routed.packet.dst}: {hop.type}"))
+            elif _loopback(routed.packet.src) and not self._loopback_leaves(hop.dev):
+                why = f"a packet from {routed.packet.src} does not leave: route_localnet is 0"
+                self._end(_Gone(routed, Verdict.DROP, why))
             else:
-                yield _with(routed, routed.packet.to(oif=hop.dev))
+                yield _with(routed, routed.packet.to(rerouted=(hop.dev, hop.gateway)))
+
+    def _misplaced(self, packet: Packet) -> str | None:
+        """Why a packet that came in is a martian: a loopback address belongs to no wire."""
+        for address in (packet.dst, packet.src):
+            if packet.iif != "lo" and _loopback(address) and not self._loopback_leaves(packet.iif):
+                return f"{address} came by {packet.iif or 'a wire'}: route_localnet is 0"
+        return None
+
+    def _loopback_leaves(self, dev: str | None) -> bool:
+        """Whether 127.0.0.0/8 may go by a wire: route_localnet, of all or of it; where not read, yes."""
+        switches = [self.host.sysctl(f"net.ipv4.conf.{name}.route_localnet") for name in ("all", dev)]
+        return "1" in switches or switches[0] is None
 
     def _routed(self, branch: Branch) -> Iterable[tuple[Branch, Hop]]:
         """The routing decision; two where it depends on what is not known."""
@@ -132,7 +181,8 @@ class _Journey:
             if isinstance(stage, Track):
                 live = [_with(branch, _tracked(branch.packet)) for branch in live]
                 continue
-            live = self._nat(stage, live) if stage.binds else self._table(stage, live, self.rulesets)
+            rulesets = [rules for rules in self.rulesets if stage.asks(rules.backend)]
+            live = self._nat(stage, live) if stage.binds else self._table(stage, live, rulesets)
         return live
 
     def _table(self, stage: Stage, branches: Sequence[Branch], rulesets: Sequence[Ruleset]) -> list[Branch]:
@@ -198,6 +248,24 @@ class _Journey:
         return [*bound, *(_with(rest, rest.packet.to(**{side: True})) for rest in live)]
 
 
+def _departing(branch: Branch) -> Branch:
+    """By the interface that the last routing chose."""
+    if branch.packet.rerouted is None:
+        return branch
+    oif, via = branch.packet.rerouted
+    return _with(branch, branch.packet.to(oif=oif, via=via, rerouted=None))
+
+
+def _route_keys(packet: Packet) -> tuple[object, ...]:
+    """What mangle can change for the kernel to route again."""
+    lifetime = packet.ttl if packet.family == 6 else None
+    return packet.src, packet.dst, packet.mark, packet.mark_unknown, packet.tos, lifetime
+
+
+def _loopback(address: Address) -> bool:
+    return address.version == 4 and address.is_loopback
+
+
 def _with(branch: Branch, packet: Packet) -> Branch:
     return Branch(packet, branch.weight, branch.last, branch.snat)
 
@@ -213,7 +281,8 @@ def _step(branch: Branch, packet: Packet, event: Routed) -> Branch:
 def _leaving(branch: Branch, hop: Hop) -> Branch:
     # ip_forward lowers the time to live before the hook.
     ttl = branch.packet.ttl
-    return _with(branch, branch.packet.to(oif=hop.dev, ttl=None if ttl is None else max(0, ttl - 1)))
+    left = None if ttl is None else max(0, ttl - 1)
+    return _with(branch, branch.packet.to(oif=hop.dev, via=hop.gateway, ttl=left))
 
 
 def _tracked(packet: Packet) -> Packet:

@@ -35,7 +35,8 @@ class LinkAddress:
     address: Address
     network: Network  # the network of its prefix
     scope: str = "global"  # global, site, link, host
-    secondary: bool = False
+    secondary: bool = False  # for IPv6: temporary
+    deprecated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

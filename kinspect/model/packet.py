@@ -91,7 +91,9 @@ class Packet:
     headers: frozenset[int] = frozenset()  # IPv6 extension headers, by number; none unless stated
 
     iif: str | None = None  # interface it came in by; None: made here, or not known (see ``local``)
-    oif: str | None = None  # interface it will leave by, once routed; None: not yet, or not known
+    oif: str | None = None  # interface it will leave by; "": by none, or not routed yet; None: not known
+    via: Address | None = None  # the gateway that it goes to next, where its route has one
+    rerouted: tuple[str | None, Address | None] | None = None  # oif and via to be, once OUTPUT is behind it
     physdev_in: str | None = None  # bridge port, for a bridged packet
     physdev_out: str | None = None
     local: bool = False  # made by this host: it came in by no interface

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final
+from typing import Final, Literal
 
 from kinspect.model.packet import Address
 
@@ -16,11 +16,19 @@ _BITS: Final = 0xFFFFFFFF
 
 
 def chosen_address(
-    low: Address, high: Address, src: Address, dst: Address, *, persistent: bool = False
+    low: Address,
+    high: Address,
+    src: Address,
+    dst: Address,
+    *,
+    persistent: bool = False,
+    rewrites: Literal["src", "dst"] = "dst",
 ) -> Address:
     """The address from ``low`` to ``high`` for a connection from ``src`` to ``dst``.
 
-    ``persistent``: the source alone decides, so a client keeps its address.
+    ``persistent``: the source alone decides, so a client keeps its address. ``rewrites`` is the side
+    that the address is for: the kernel mixes in each word of the destination behind its choice of
+    that word, which has then replaced it where the destination is what is rewritten.
     """
     if low == high:
         return low
@@ -35,7 +43,7 @@ def chosen_address(
         found.append((start + (chosen * count >> 32)) & _BITS)
         full_range = full_range or found[-1] != most
         if not persistent:
-            chosen ^= destination[part]
+            chosen ^= destination[part] if rewrites == "src" else _swapped(found[-1])
     packed = b"".join(number.to_bytes(4, "big") for number in found)
     return IPv4Address(packed) if low.version == 4 else IPv6Address(packed)
 
@@ -43,6 +51,10 @@ def chosen_address(
 def _words(address: Address) -> list[int]:
     """The address as a little-endian machine reads its words."""
     return [int.from_bytes(address.packed[i : i + 4], "little") for i in range(0, len(address.packed), 4)]
+
+
+def _swapped(number: int) -> int:
+    return int.from_bytes(number.to_bytes(4, "big"), "little")
 
 
 def _numbers(address: Address) -> list[int]:

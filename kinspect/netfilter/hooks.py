@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from kinspect.model.rules import TableName
+from kinspect.model.rules import Backend, TableName
 
 Hook = Literal["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]
 Manipulation = Literal["dst", "src"]
@@ -17,11 +17,20 @@ Manipulation = Literal["dst", "src"]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A table at a hook; ``binds`` says which side of a connection a nat table settles there."""
+    """A table at a hook; ``binds`` says which side of a connection a nat table settles there.
+
+    ``backend``: the rules of this back end only, or of all but the one with ``not_backend``.
+    """
 
     table: TableName
     hook: Hook
     binds: Manipulation | None = None
+    backend: Backend | None = None
+    not_backend: Backend | None = None
+
+    def asks(self, backend: Backend | None) -> bool:
+        """Whether the rules of a back end are asked here."""
+        return self.backend in (None, backend) and (self.not_backend is None or backend != self.not_backend)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +42,27 @@ def _stage(table: str, hook: Hook, binds: Manipulation | None = None) -> Stage:
     return Stage(TableName(table), hook, binds)
 
 
+_SECURITY: Final = TableName("security")
+
+
 PREROUTING: Final = (
     _stage("raw", "PREROUTING"),
     Track(),
     _stage("mangle", "PREROUTING"),
     _stage("nat", "PREROUTING", "dst"),
 )
+# iptables-nft gives its security chains priority 150, behind nat; the kernel's own table has 50.
 INPUT: Final = (
     _stage("mangle", "INPUT"),
     _stage("filter", "INPUT"),
-    _stage("security", "INPUT"),
+    Stage(_SECURITY, "INPUT", not_backend="nft"),
     _stage("nat", "INPUT", "src"),
+    Stage(_SECURITY, "INPUT", backend="nft"),
 )
 FORWARD: Final = (_stage("mangle", "FORWARD"), _stage("filter", "FORWARD"), _stage("security", "FORWARD"))
-# After mangle and after nat the packet is routed again where its mark or destination changed.
-OUTPUT_MANGLE: Final = (_stage("raw", "OUTPUT"), Track(), _stage("mangle", "OUTPUT"))
+# After mangle the packet is routed again where its mark changed, after nat where its destination did.
+OUTPUT_RAW: Final = (_stage("raw", "OUTPUT"), Track())
+OUTPUT_MANGLE: Final = (_stage("mangle", "OUTPUT"),)
 OUTPUT_NAT: Final = (_stage("nat", "OUTPUT", "dst"),)
 OUTPUT_FILTER: Final = (_stage("filter", "OUTPUT"), _stage("security", "OUTPUT"))
 POSTROUTING: Final = (_stage("mangle", "POSTROUTING"), _stage("nat", "POSTROUTING", "src"))

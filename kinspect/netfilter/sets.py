@@ -212,7 +212,7 @@ def _value(dim: str, way: str, packet: Packet, of: IpSet, host: Host) -> object:
         case "mark":
             return None if packet.mark_unknown & of.mark_mask else packet.mark & of.mark_mask
         case _:  # iface
-            unrouted = packet.oif is None and host.family_routes(packet.dst) is not None
+            unrouted = packet.oif == "" or (packet.oif is None and host.family_routes(packet.dst) is not None)
             if packet.local if source else unrouted:
                 raise _NoField
             return packet.iif if source else packet.oif

@@ -32,6 +32,8 @@ class _AddrInfo(msgspec.Struct):
     prefixlen: int | None = None
     scope: str = "global"
     secondary: bool = False
+    temporary: bool = False
+    deprecated: bool = False
     address: str | None = None  # the peer of a point-to-point address
 
 
@@ -64,6 +66,7 @@ class _Route(msgspec.Struct):
     gateway: str | None = None
     via: _Via | None = None
     prefsrc: str | None = None
+    pref: str | None = None  # of IPv6 only
     metric: int = 0
     nexthops: list[_NextHop] = []
 
@@ -177,7 +180,8 @@ def _links(items: Iterable[_Link], node: str) -> Mapping[str, Link]:
                 )
             except ValueError as error:
                 raise _unreadable(node, names.IP_ADDR, str(error)) from error
-            found.append(LinkAddress(prefix.ip, prefix.network, info.scope, info.secondary))
+            secondary = info.secondary or info.temporary
+            found.append(LinkAddress(prefix.ip, prefix.network, info.scope, secondary, info.deprecated))
         links[item.ifname] = Link(
             item.ifname,
             tuple(found),
@@ -201,8 +205,9 @@ def _routes(item: _Route, version: int, node: str, file: str) -> Iterable[Route]
     hops = item.nexthops or [_NextHop(item.dev, item.gateway)]
     try:
         via = ip_address(item.via.host) if item.via and item.via.host else None
-        if item.dst == "default" and item.gateway is not None:
-            version = ip_address(item.gateway).version
+        if item.dst == "default":
+            # ``ip route show table all`` lists both families, and a default route does not name its own.
+            version = ip_address(item.gateway).version if item.gateway else 6 if item.pref else version
         network = _network(item.dst, version)
         for hop in hops:
             yield Route(

@@ -26,7 +26,8 @@ from kinspect.model.packet import (
     Packet,
     TcpFlag,
 )  # fmt: skip
-from kinspect.netfilter.routing import own_source, route
+from kinspect.netfilter.routing import route
+from kinspect.netfilter.sources import own_source
 from kinspect.parse.cluster import Cluster
 from kinspect.parse.node import NodeState
 from kinspect.parse.target import FromAddress, FromNode, FromPod, Sender

@@ -134,8 +134,14 @@ def test_policy_routing_goes_by_the_mark() -> None:
         rules={4: [*usual, PolicyRule(100, "7", mark=(0x1, 0xFF))]},
     )
     text = f"{chains('mangle', OUTPUT='ACCEPT')}\n-A OUTPUT -p tcp -j MARK --set-xmark 0x1/0xff"
-    text += f"\n{chains('filter', OUTPUT='ACCEPT')}\n-A OUTPUT -o tun0 -j DROP"
-    assert ends(text, outgoing("203.0.113.5"), host) == {"DROP": 1}
+    text += "\n" + chains("filter", OUTPUT="ACCEPT") + "\n-A OUTPUT -o {} -j DROP"
+    # All of OUTPUT sees the interface that was chosen before it (nf_hook_state), POSTROUTING the new one.
+    later = f"{chains('mangle', OUTPUT='ACCEPT', POSTROUTING='ACCEPT')}\n-A OUTPUT -p tcp -j MARK --set-xmark 0x1/0xff"
+    later += "\n-A POSTROUTING -o tun0 -j DROP"
+    assert ends(text.format("tun0"), outgoing("203.0.113.5"), host) == {"203.0.113.5:80": 1}
+    assert ends(text.format("eth0"), outgoing("203.0.113.5"), host) == {"DROP": 1}
+    assert ends(later, outgoing("203.0.113.5"), host) == {"DROP": 1}
+    text = later
     assert ends(text, outgoing("203.0.113.5"), replace(host, rules={4: usual})) == {"203.0.113.5:80": 1}
 
 

@@ -46,7 +46,7 @@ def disagree(bench: Bench, case: Case) -> list[str]:
     return found
 
 
-def write(case: Case, found: list[str], folder: Path) -> Path:
+def write(case: Case, folder: Path) -> Path:
     """A new case file, named by what it holds."""
     folder.mkdir(exist_ok=True)
     text = case.text()
@@ -79,7 +79,7 @@ def main() -> None:
                     found = explore(bench, case)
                     if found is not None:
                         disagreements += 1
-                        _show(*found, write(*found, args.folder))
+                        _show(*found, write(found[0], args.folder))
                 pairs[backend, family, draws] += bench.pairs - before
             _report(bench, pairs, disagreements)
 

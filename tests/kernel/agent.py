@@ -71,10 +71,12 @@ SYSCTLS = {
 }
 
 # Packets without a process (answers to what is refused, neighbour discovery) end before any table.
+# Asking for ct state turns connection tracking on: the kernel has it off, and no nat rule is asked,
+# where nothing in a namespace needs it.
 OBSERVE = """
 table inet observe {
     chain own { type filter hook output priority -500; meta skuid 0-4294967294 accept; drop; }
-    chain delivered { type filter hook input priority 1000; log group 1; drop; }
+    chain delivered { type filter hook input priority 1000; ct state new counter; log group 1; drop; }
     chain sent { type filter hook postrouting priority 1000; oifname "lo" accept; log group 2; drop; }
 }
 """

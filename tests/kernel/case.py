@@ -74,8 +74,8 @@ class Probe:
 
     def packet(self) -> Packet:
         """The packet as kinspect sees it where it begins."""
-        made = packet_from_ip(self.wire(0))
         local = self.where == HERE
+        made = packet_from_ip(self.wire(0), mac_src=None if local else "02:00:00:00:00:01")
         return made.to(local=local, iif=None if local else self.where, state=self._state())
 
     def _state(self) -> CtState:
@@ -115,7 +115,7 @@ class Case:
         """From a file of ``cases``."""
         found: dict[str, Any] = json.loads(path.read_text())
         found["probes"] = tuple(Probe(**probe) for probe in found["probes"])
-        found["rules"], found["sets"] = tuple(found["rules"]), tuple(found.get("sets", ()))
+        found["rules"], found["sets"] = tuple(found.get("rules", ())), tuple(found.get("sets", ()))
         return cls(**found)
 
 

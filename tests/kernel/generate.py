@@ -14,14 +14,7 @@ from typing import Final
 
 from kinspect.model.packet import ICMP, ICMPV6, TCP, UDP, Family
 from tests.kernel.case import HERE, Case, Probe
-
-HOOKS: Final[dict[str, tuple[str, ...]]] = {
-    "raw": ("PREROUTING", "OUTPUT"),
-    "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
-    "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
-    "filter": ("INPUT", "FORWARD", "OUTPUT"),
-    "security": ("INPUT", "FORWARD", "OUTPUT"),
-}
+from tests.kernel.netns import HOOKS
 
 
 @dataclass(frozen=True)
@@ -349,7 +342,9 @@ def _rule(rng: Random, chain: Chain, family: Family, sets: Sequence[str], draws:
     elif protocol:
         words.append(f"-p {'ipv6-icmp' if protocol == 'icmp' and family == 6 else protocol}")
     count = rng.choice((0, 0, 0, 1, 1, 2))
-    words += [_matches(rng, chain, family, sets, draws, protocol) for _ in range(count)]
+    matches = [_matches(rng, chain, family, sets, draws, protocol) for _ in range(count)]
+    # iptables-nft 1.8.9 prints two of tcp or udp as one.
+    words += {" ".join(match.split()[:2]): match for match in matches}.values()
     return " ".join([*words, _target(rng, chain, family, protocol)]).strip()
 
 

@@ -16,7 +16,13 @@ from kinspect.model.packet import Family
 from tests.needs import needs, unmet
 
 TOOLS = ("unshare", "ip", "nft", "iptables-nft-restore", "iptables-legacy-restore", "ipset", "conntrack")
-TABLES = ("raw", "mangle", "nat", "filter", "security")
+HOOKS = {
+    "raw": ("PREROUTING", "OUTPUT"),
+    "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
+    "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
+    "filter": ("INPUT", "FORWARD", "OUTPUT"),
+    "security": ("INPUT", "FORWARD", "OUTPUT"),
+}  # by table
 
 
 class Node:
@@ -58,7 +64,10 @@ class Node:
     def load(self, rules: str, backend: str, family: Family) -> None:
         """Load rules as the whole rule set of one back end and family. Raises Refused."""
         named = {line[1:].strip() for line in rules.splitlines() if line.startswith("*")}
-        rest = "".join(f"*{table}\nCOMMIT\n" for table in TABLES if table not in named)
+        rest = ""
+        for table, chains in HOOKS.items():
+            if table not in named:  # legacy keeps the policy of a chain that is not named
+                rest += "\n".join([f"*{table}", *(f":{chain} ACCEPT [0:0]" for chain in chains), "COMMIT\n"])
         self.run(f"{_tool(family)}-{backend}-restore", stdin=f"{rules}\n{rest}")
 
     def save(self, backend: str, family: Family) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from kinspect.errors import SnapshotError
-from kinspect.netfilter.routing import own_source, route
+from kinspect.netfilter.routing import route
+from kinspect.netfilter.sources import own_source
 from kinspect.parse.host import read_host
 from tests.clusters import node, packet
 

@@ -154,7 +154,8 @@ def _is_of_type_6(
     if host.family_routes(address) is None:
         known = _own_6(address, host, interface)
         return known if asked == {"LOCAL"} or known else None
-    hop = route(address, host)
+    # The kernel binds its lookup to the interface: without a route by that one, it is UNREACHABLE.
+    hop = route(address, host, only_by=interface)
     if hop is None or hop.doubt is not None:
         return None
     found = {_ROUTE_TYPES.get(hop.type)}

@@ -107,6 +107,8 @@ class Status:
     def odds(self, packet: Packet, host: Host) -> Odds:
         """A first packet's connection has none of them; an established one has two for sure."""
         asked = self.statuses - {"NONE"}
+        if packet.looped and "CONFIRMED" in asked:  # when it left by lo
+            return certain(not self.inverted)
         if packet.state is CtState.NEW or not asked:
             return certain(self.inverted)
         if packet.state is CtState.ESTABLISHED and asked & {"SEEN_REPLY", "CONFIRMED"}:

@@ -100,6 +100,8 @@ class Interface:
         interface = packet.oif if self.outgoing else packet.iif
         if not self.outgoing and packet.local:
             return "the packet is made here"
+        if interface == "":
+            return "it leaves by no interface, or is not routed yet"
         return f"it {'leaves' if self.outgoing else 'comes in'} by {interface or 'an unknown interface'}"
 
 

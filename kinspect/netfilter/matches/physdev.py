@@ -121,7 +121,7 @@ def _stays(packet: Packet, host: Host) -> Odds:
     """Whether it leaves by another port of its bridge, without being routed."""
     if packet.physdev_out is not None:
         return ALWAYS
-    if packet.oif is None:
+    if not packet.oif:
         routed = host.family_routes(packet.dst) is not None
         return NEVER if routed else Undecided(_BRIDGED)
     return Undecided(_BRIDGED) if packet.oif == packet.iif or packet.iif is None else NEVER

@@ -41,6 +41,8 @@ class Ports:
         if packet.protocol != self.protocol or packet.fragment:
             return NEVER
         undecided: Odds | None = None
+        if self._as_one(packet):
+            return Undecided("the rule is from iptables-nft, which compares the two ports as one number")
         for which, found, wanted, inverted in (
             ("source", packet.sport, self.sport, self.sport_inverted),
             ("destination", packet.dport, self.dport, self.dport_inverted),
@@ -62,6 +64,19 @@ class Ports:
         if self.unread is not None:
             return Undecided(f"the packet meets {self.unread}")
         return undecided or ALWAYS
+
+    def _as_one(self, packet: Packet) -> bool:
+        """Whether the back ends differ: iptables-nft makes ``! --sport 1 ! --dport 2`` one comparison.
+
+        It holds there unless both ports are the ones named (measured with 1.8.9: add_nft_tcpudp
+        in nft-shared.c); both back ends print the same text.
+        """
+        if self.protocol not in (TCP, UDP) or not (self.sport_inverted and self.dport_inverted):
+            return False
+        if self.sport is None or self.dport is None:
+            return False
+        single = self.sport[0] == self.sport[1] and self.dport[0] == self.dport[1]
+        return single and (packet.sport == self.sport[0]) != (packet.dport == self.dport[0])
 
     def seen(self, packet: Packet) -> str:
         """Its ports."""

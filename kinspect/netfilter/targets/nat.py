@@ -7,14 +7,14 @@ new source to the next; a port that is taken makes the kernel draw another.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from kinspect.model.host import Host
 from kinspect.model.packet import WITH_PORTS, Address, Packet
 from kinspect.model.rules import Bind, Effect
 from kinspect.netfilter.hashing import chosen_address
 from kinspect.netfilter.options import Option, Options, address, port
-from kinspect.netfilter.routing import source_address
+from kinspect.netfilter.sources import source_address
 
 _RANDOM: Final = {"--random": 0, "--persistent": 0, "--random-fully": 0}
 OPTIONS_DNAT: Final = {"--to-destination": 1, **_RANDOM}
@@ -64,11 +64,21 @@ class Range:
     high: Address | None = None
     ports: Ports | None = None
 
-    def address(self, present: Address, packet: Packet, *, persistent: bool) -> Address:
+    def holds(self, address: Address, port: int | None, packet: Packet) -> bool:
+        """Whether address and port are in the range."""
+        if self.low is not None and self.high is not None and not self.low <= address <= self.high:  # type: ignore[operator]
+            return False
+        if self.ports is None or packet.protocol not in WITH_PORTS:
+            return True
+        return port is not None and self.ports.low <= port <= self.ports.high
+
+    def address(self, side: Literal["src", "dst"], packet: Packet, *, persistent: bool) -> Address:
         """The address for a packet; of several by the kernel's hash of its source and destination."""
         if self.low is None or self.high is None:
-            return present
-        return chosen_address(self.low, self.high, packet.src, packet.dst, persistent=persistent)
+            return packet.src if side == "src" else packet.dst
+        return chosen_address(
+            self.low, self.high, packet.src, packet.dst, persistent=persistent, rewrites=side
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,7 @@ class Dnat:
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the destination."""
-        chosen = self.to.address(packet.dst, packet, persistent=self.persistent)
+        chosen = self.to.address("dst", packet, persistent=self.persistent)
         return with_destination(packet, chosen, self.to.ports, anew=self.random)
 
 
@@ -94,8 +104,10 @@ class Snat:
     persistent: bool = False
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Bind the source."""
-        chosen = self.to.address(packet.src, packet, persistent=self.persistent)
+        """Bind the source; one that is in the range already is kept (get_unique_tuple in nf_nat_core.c)."""
+        if not self.random and self.to.holds(packet.src, packet.sport, packet):
+            return with_source(packet, packet.src)
+        chosen = self.to.address("src", packet, persistent=self.persistent)
         return with_source(packet, chosen, self.to.ports, anew=self.random)
 
 
