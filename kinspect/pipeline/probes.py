@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, Literal
 
 from kinspect.errors import CallError, NotFound
 from kinspect.model.answer import Via
@@ -31,6 +31,9 @@ from kinspect.netfilter.sources import own_source
 from kinspect.parse.cluster import Cluster
 from kinspect.parse.node import NodeState
 from kinspect.parse.target import FromAddress, FromNode, FromPod, Sender
+
+AnySender = Literal["pod", "process"]
+"""A class of senders: some pod on each node that is entered, or a process on it."""
 
 VIAS: Final[tuple[Via, ...]] = ("clusterip", "nodeport", "loadbalancer", "externalip")
 
@@ -54,7 +57,7 @@ class Prober:
     cluster: Cluster
     states: Mapping[str, NodeState]
     families: Sequence[Family] = (4, 6)
-    sender: Sender | None = None
+    sender: Sender | AnySender | None = None
     namespace: str = "default"
     state: CtState = CtState.NEW
     iif: str | None = None
@@ -132,7 +135,7 @@ class Prober:
             case FromAddress(address):
                 home = self.cluster.node_of(address)
                 return names if home is None else [name for name in names if name == home]
-            case None:
+            case _:
                 return names
 
     def _source(
@@ -141,7 +144,10 @@ class Prober:
         """(source address, made by the node itself, who that is)."""
         family: Family = 4 if dst.version == 4 else 6
         match self.sender:
-            case FromNode(node):
+            case "pod":
+                return self._some_pod(name, family, service)
+            case FromNode() | "process":
+                node = name
                 own = own_source(dst, self.states[node].host) or self._node_address(node, family)
                 if own is None:
                     self.skipped.append(f"{node} has no address to send from to {dst}")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
 from kinspect.checks.remarks import remarks
-from kinspect.errors import CallError, KinspectError, NotFound
-from kinspect.evaluate.path import evaluate, evaluate_chain
-from kinspect.evaluate.summary import destinations, outcomes
-from kinspect.model.answer import OUTSIDE, NodeTrace, TraceAnswer, Via
-from kinspect.model.cluster import Backend, Endpoint, Service, ServicePort
+from kinspect.errors import CallError, NotFound
+from kinspect.evaluate.summary import destinations
+from kinspect.model.answer import OUTSIDE, TraceAnswer, Via
+from kinspect.model.cluster import Service, ServicePort
 from kinspect.model.packet import Address, CtState, Family, Packet, protocol_name
-from kinspect.model.rules import ChainName, Ruleset, TableName
-from kinspect.model.trace import Evaluation
+from kinspect.model.rules import ChainName, TableName
 from kinspect.parse.cluster import Cluster
-from kinspect.parse.node import NodeState, read_node
 from kinspect.parse.target import (
     AddressTarget,
     FromAddress,
@@ -27,16 +24,10 @@ from kinspect.parse.target import (
     ServiceTarget,
     Target,
 )
+from kinspect.pipeline.facts import Facts, read_facts
 from kinspect.pipeline.probes import VIAS, Probe, Prober, came_in, default_vias, ports_of
-from kinspect.pipeline.sources import Live, Rules, Source, open_recorded, open_rules, selected
+from kinspect.pipeline.sources import Live, Rules, Source, open_recorded, open_rules
 from kinspect.snapshot.types import Snapshot
-
-_UNTRACED = {
-    "ipvs": "kube-proxy runs in ipvs mode there",
-    "nftables": "kube-proxy runs in nftables mode there",
-    "none": "there are no rules of kube-proxy there (an eBPF data path, or a node without one)",
-    "unknown": "no dump of its rules was read",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +50,6 @@ class TraceRequest:
     explain: bool = False
 
 
-@dataclass(slots=True)
-class _Facts:
-    """What was read, and what could not be."""
-
-    cluster: Cluster
-    states: dict[str, NodeState]
-    undetermined: list[str]
-    warnings: list[str] = field(default_factory=list)
-
-
 def trace(request: TraceRequest, source: Source) -> TraceAnswer:
     """Trace a service's ways in, or one packet. Raises KinspectError."""
     if request.packet is None and request.target is None:
@@ -85,7 +66,12 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
             )
     else:
         snapshot = open_recorded(source)
-    facts = _read(request, snapshot)
+    facts = read_facts(
+        snapshot,
+        list(dict.fromkeys([*request.nodes, *(request.entry or ())])),
+        local=request.local,
+        table=request.table or (request.start[0] if request.start else None),
+    )
     if request.packet is not None:
         return _of_packet(request, facts, request.packet)
     assert request.target is not None
@@ -106,31 +92,7 @@ def _collected(request: TraceRequest, source: Live) -> tuple[Snapshot, str]:
     return collect(source.kubeconfig, source.context, source.ssh, source.parallel, source.progress, wanted)
 
 
-def _read(request: TraceRequest, snapshot: Snapshot) -> _Facts:
-    """The nodes that are asked for; one that cannot be read does not stop the others."""
-    cluster = Cluster(snapshot.api, snapshot.origin)
-    files = selected(snapshot, list(dict.fromkeys([*request.nodes, *(request.entry or ())])))
-    states: dict[str, NodeState] = {}
-    table = request.table or (request.start[0] if request.start else None)
-    undetermined = [f"{name}: {why}" for name, why in snapshot.failed.items()]
-    failures: list[KinspectError] = []
-    for name, node_files in files.items():
-        node = cluster.nodes.get(name)
-        known = [a for of in (node.addresses.values() if node else ()) for a in of]
-        known += [str(address) for address in request.local]
-        try:
-            states[name] = read_node(name, node_files, known, table=table, paths=snapshot.paths)
-        except KinspectError as error:
-            failures.append(error)
-            undetermined.append(str(error))
-    if failures and not states:
-        raise failures[0]
-    if not states and not undetermined:
-        raise CallError(f"{snapshot.origin} has no nodes", hint="give a snapshot with nodes/, or --rules")
-    return _Facts(cluster, states, undetermined)
-
-
-def _prober(request: TraceRequest, facts: _Facts, namespace: str = "default") -> Prober:
+def _prober(request: TraceRequest, facts: Facts, namespace: str = "default") -> Prober:
     return Prober(
         facts.cluster,
         facts.states,
@@ -142,7 +104,7 @@ def _prober(request: TraceRequest, facts: _Facts, namespace: str = "default") ->
     )
 
 
-def _of_packet(request: TraceRequest, facts: _Facts, packet: Packet) -> TraceAnswer:
+def _of_packet(request: TraceRequest, facts: Facts, packet: Packet) -> TraceAnswer:
     """One packet, at every node asked for."""
     probes = []
     for name, state in facts.states.items():
@@ -153,7 +115,7 @@ def _of_packet(request: TraceRequest, facts: _Facts, packet: Packet) -> TraceAns
     return _answer(request, facts, probes)
 
 
-def _of_target(request: TraceRequest, facts: _Facts, target: Target, namespace: str) -> TraceAnswer:
+def _of_target(request: TraceRequest, facts: Facts, target: Target, namespace: str) -> TraceAnswer:
     prober = _prober(request, facts, namespace)
     match target:
         case ServiceTarget(name, space, port):
@@ -238,9 +200,7 @@ def _frontend(
     return None, None
 
 
-def _address_way(
-    facts: _Facts, service: Service | None, address: Address
-) -> tuple[Via, Sequence[str] | None]:
+def _address_way(facts: Facts, service: Service | None, address: Address) -> tuple[Via, Sequence[str] | None]:
     """By which way an address is entered, and at which nodes: a node's own address at that node."""
     home = [name for name, state in facts.states.items() if state.host.is_local(address) is True]
     if service is None:
@@ -255,13 +215,16 @@ def _address_way(
 
 
 def _answer(
-    request: TraceRequest, facts: _Facts, probes: Sequence[Probe], service: Service | None = None
+    request: TraceRequest, facts: Facts, probes: Sequence[Probe], service: Service | None = None
 ) -> TraceAnswer:
     endpoints = tuple(facts.cluster.endpoints(service.key)) if service else ()
+    start = request.start
+    if start is not None and start[0] is None and request.table is not None:
+        start = (TableName(request.table), start[1])
     traces = [
         traced
         for probe in probes
-        if (traced := _traced(request, facts, probe, facts.states[probe.node], endpoints)) is not None
+        if (traced := facts.follow(probe, endpoints, start=start, explain=request.explain)) is not None
     ]
     entry = request.entry or {}
     shares = destinations(traces, entry)
@@ -275,72 +238,6 @@ def _answer(
         warnings=tuple(dict.fromkeys(facts.warnings)),
         undetermined=tuple(dict.fromkeys(facts.undetermined)),
     )
-
-
-def _traced(
-    request: TraceRequest,
-    facts: _Facts,
-    probe: Probe,
-    state: NodeState,
-    endpoints: Sequence[Endpoint],
-) -> NodeTrace | None:
-    """One packet at one node; None where its rules cannot be followed, which is then said."""
-    notes = [*probe.notes, *state.notes]
-    family = probe.packet.family
-    rulesets = state.rulesets[family]
-    untraced = _UNTRACED.get(state.data_path)
-    if untraced is not None and (probe.via != "packet" or state.data_path in ("ipvs", "nftables")):
-        facts.undetermined.append(
-            f"{state.name}: {untraced} ({state.proof}): kinspect follows iptables rules only"
-        )
-        return None
-    if not rulesets:
-        tool = "iptables-save" if family == 4 else "ip6tables-save"
-        facts.undetermined.append(f"{state.name}: no {tool} dump was read: IPv{family} cannot be traced")
-        return None
-    if probe.packet.state is CtState.ESTABLISHED:
-        notes.append(
-            "an established connection: no nat rule is asked, it goes where the connection already goes"
-        )
-    try:
-        evaluation = _evaluated(request, probe.packet, state, rulesets)
-    except KinspectError as error:
-        if len(facts.states) == 1:
-            raise
-        facts.undetermined.append(str(error))
-        return None
-
-    for rules in rulesets:
-        facts.warnings += [str(error) for error in rules.damaged]
-
-    def lookup(address: Address, port: int | None) -> Backend:
-        known = endpoints or facts.cluster.endpoints_at(address)
-        return facts.cluster.backend(address, port, known)
-
-    return NodeTrace(
-        node=probe.node,
-        via=probe.via,
-        packet=probe.packet,
-        evaluation=evaluation,
-        outcomes=outcomes(evaluation, lookup),
-        port=probe.port,
-        origin=probe.origin,
-        notes=tuple(dict.fromkeys([*notes, *evaluation.notes])),
-    )
-
-
-def _evaluated(
-    request: TraceRequest, packet: Packet, state: NodeState, rulesets: Sequence[Ruleset]
-) -> Evaluation:
-    if request.start is None:
-        return evaluate(packet, state.host, rulesets, explain=request.explain)
-    table, chain = request.start
-    found = [rules for rules in rulesets if table is None or rules.chain(table, chain) is not None]
-    rules = found[0] if found else rulesets[0]
-    if table is None:
-        tables = [name for name in rules.tables() if rules.chain(name, chain) is not None]
-        table = tables[0] if tables else TableName(request.table or "nat")
-    return evaluate_chain(packet, state.host, rules, table, chain, explain=request.explain)
 
 
 def packets(answer: TraceAnswer) -> Iterator[tuple[Packet, str]]:

@@ -1,0 +1,146 @@
+"""What a snapshot tells, read: the cluster and its nodes; and one packet followed at one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from kinspect.errors import CallError, KinspectError
+from kinspect.evaluate.path import evaluate, evaluate_chain
+from kinspect.evaluate.summary import outcomes
+from kinspect.model.answer import NodeTrace
+from kinspect.model.cluster import Backend, Endpoint
+from kinspect.model.packet import Address, CtState
+from kinspect.model.rules import ChainName, Ruleset, TableName
+from kinspect.model.trace import Evaluation
+from kinspect.parse.cluster import Cluster
+from kinspect.parse.node import NodeState, read_node
+from kinspect.pipeline.probes import Probe
+from kinspect.pipeline.sources import selected
+from kinspect.snapshot.types import Snapshot
+
+_UNTRACED: Final = {
+    "ipvs": "kube-proxy runs in ipvs mode there",
+    "nftables": "kube-proxy runs in nftables mode there",
+    "none": "there are no rules of kube-proxy there (an eBPF data path, or a node without one)",
+    "unknown": "no dump of its rules was read",
+}
+
+Start = tuple[TableName | None, ChainName]
+"""Where a walk begins in a fragment of a dump: a table, where it is named, and a chain."""
+
+
+@dataclass(slots=True)
+class Facts:
+    """What was read, and what could not be: ``undetermined`` grows where a packet cannot be followed."""
+
+    cluster: Cluster
+    states: dict[str, NodeState]
+    undetermined: list[str]
+    warnings: list[str] = field(default_factory=list)
+
+    def follow(
+        self,
+        probe: Probe,
+        endpoints: Sequence[Endpoint] = (),
+        *,
+        start: Start | None = None,
+        explain: bool = False,
+    ) -> NodeTrace | None:
+        """One packet at one node; None where its rules cannot be followed, which is then said.
+
+        ``endpoints`` are those of the service that is traced. Raises KinspectError where there is
+        no other node.
+        """
+        state, packet = self.states[probe.node], probe.packet
+        rulesets = state.rulesets[packet.family]
+        why = _untraceable(state, probe)
+        if why is not None:
+            self.undetermined.append(f"{state.name}: {why}")
+            return None
+        notes = [*probe.notes, *state.notes]
+        if packet.state is CtState.ESTABLISHED:
+            notes.append(
+                "an established connection: no nat rule is asked, it goes where the connection already goes"
+            )
+        try:
+            if start is None:
+                evaluation = evaluate(packet, state.host, rulesets, explain=explain)
+            else:
+                evaluation = _from_chain(probe, state, rulesets, start, explain)
+        except KinspectError as error:
+            if len(self.states) == 1:
+                raise
+            self.undetermined.append(str(error))
+            return None
+        for rules in rulesets:
+            self.warnings += [str(error) for error in rules.damaged]
+
+        def lookup(address: Address, port: int | None) -> Backend:
+            known = endpoints or self.cluster.endpoints_at(address)
+            return self.cluster.backend(address, port, known)
+
+        return NodeTrace(
+            node=probe.node,
+            via=probe.via,
+            packet=packet,
+            evaluation=evaluation,
+            outcomes=outcomes(evaluation, lookup),
+            port=probe.port,
+            origin=probe.origin,
+            notes=tuple(dict.fromkeys([*notes, *evaluation.notes])),
+        )
+
+
+def read_facts(
+    snapshot: Snapshot, nodes: Sequence[str] = (), *, local: Sequence[Address] = (), table: str | None = None
+) -> Facts:
+    """The nodes that are asked for, or all; one that cannot be read does not stop the others.
+
+    ``local`` are addresses of the hosts that no snapshot tells, ``table`` names that of a fragment.
+    Raises KinspectError where no node could be read.
+    """
+    cluster = Cluster(snapshot.api, snapshot.origin)
+    files = selected(snapshot, nodes)
+    states: dict[str, NodeState] = {}
+    undetermined = [f"{name}: {why}" for name, why in snapshot.failed.items()]
+    failures: list[KinspectError] = []
+    for name, node_files in files.items():
+        node = cluster.nodes.get(name)
+        known = [a for of in (node.addresses.values() if node else ()) for a in of]
+        known += [str(address) for address in local]
+        try:
+            states[name] = read_node(name, node_files, known, table=table, paths=snapshot.paths)
+        except KinspectError as error:
+            failures.append(error)
+            undetermined.append(str(error))
+    if failures and not states:
+        raise failures[0]
+    if not states and not undetermined:
+        raise CallError(f"{snapshot.origin} has no nodes", hint="give a snapshot with nodes/, or --rules")
+    return Facts(cluster, states, undetermined)
+
+
+def _untraceable(state: NodeState, probe: Probe) -> str | None:
+    """Why a node's rules cannot be followed, where they cannot."""
+    untraced = _UNTRACED.get(state.data_path)
+    if untraced is not None and (probe.via != "packet" or state.data_path in ("ipvs", "nftables")):
+        return f"{untraced} ({state.proof}): kinspect follows iptables rules only"
+    family = probe.packet.family
+    if not state.rulesets[family]:
+        tool = "iptables-save" if family == 4 else "ip6tables-save"
+        return f"no {tool} dump was read: IPv{family} cannot be traced"
+    return None
+
+
+def _from_chain(
+    probe: Probe, state: NodeState, rulesets: Sequence[Ruleset], start: Start, explain: bool
+) -> Evaluation:
+    table, chain = start
+    found = [rules for rules in rulesets if table is None or rules.chain(table, chain) is not None]
+    rules = found[0] if found else rulesets[0]
+    if table is None:
+        tables = [name for name in rules.tables() if rules.chain(name, chain) is not None]
+        table = tables[0] if tables else TableName("nat")
+    return evaluate_chain(probe.packet, state.host, rules, table, chain, explain=explain)

@@ -1,0 +1,66 @@
+"""All traffic to all services: every way in, from outside, from a pod and from a process on each node.
+
+What ``check`` and ``audit`` look at. One packet stands for a class of sources; what a rule does for
+some addresses of the class only (a source range, an outside client that is not OUTSIDE_CLIENT) is
+seen where the class's packet is among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from kinspect.model.answer import OUTSIDE, NodeTrace, Via
+from kinspect.model.cluster import Endpoint, Service
+from kinspect.model.packet import Family
+from kinspect.pipeline.facts import Facts
+from kinspect.pipeline.probes import VIAS, AnySender, Prober
+
+Sources = Literal["outside", "pod", "process"]
+_SENDERS: Final[tuple[tuple[Sources, AnySender | None], ...]] = (
+    ("outside", None),
+    ("pod", "pod"),
+    ("process", "process"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What one class of sources sends to a service at one node, by one way in: where it goes."""
+
+    service: Service
+    endpoints: tuple[Endpoint, ...]  # all that the API lists for the service, ready or not
+    sources: Sources
+    trace: NodeTrace
+
+
+def survey(
+    facts: Facts,
+    services: Iterable[Service],
+    *,
+    families: Sequence[Family] = (4, 6),
+    vias: Sequence[Via] = VIAS,
+    sources: Sequence[Sources] = ("outside", "pod", "process"),
+) -> Iterator[Traffic]:
+    """Follow all of it. What cannot be followed is left out and added to ``facts.undetermined``.
+
+    Services without rules (headless, ExternalName) have no traffic that a node sends anywhere.
+    """
+    probers = [
+        (kind, Prober(facts.cluster, facts.states, families=families, sender=sender))
+        for kind, sender in _SENDERS
+        if kind in sources
+    ]
+    for service in services:
+        if service.headless or service.type == "ExternalName":
+            continue
+        endpoints = tuple(facts.cluster.endpoints(service.key))
+        for kind, prober in probers:
+            ways = [via for via in vias if kind != "outside" or via in OUTSIDE]
+            for probe in prober.of_service(service, ways, service.ports):
+                trace = facts.follow(probe, endpoints)
+                if trace is not None:
+                    yield Traffic(service, endpoints, kind, trace)
+    for _, prober in probers:
+        facts.undetermined += prober.skipped
