@@ -131,7 +131,7 @@ class Weight:
         if len(self.terms) == 1:
             ((answers, value),) = self.terms.items()
             return value if not answers else None
-        low, high = self.bounds()
+        low, high = self.counts()
         return low if low == high else None
 
     def bounds(self) -> tuple[Fraction, Fraction]:
@@ -140,9 +140,12 @@ class Weight:
         Splits by one question after another; with very many questions it stops and takes what is
         sure: the terms without a question as the least, the sum of all as the greatest.
         """
-        budget = iter(range(_SPLITS))
-        low, high = _bounds(dict(self.terms), budget)
+        low, high = self.counts()
         return low, min(high, ONE)
+
+    def counts(self) -> tuple[Fraction, Fraction]:
+        """As ``bounds``, for what one packet may do more than once, such as meet a rule."""
+        return _bounds(dict(self.terms), iter(range(_SPLITS)))
 
     def questions(self) -> tuple[str, ...]:
         """The questions that it depends on, sorted."""

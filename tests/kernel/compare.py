@@ -40,7 +40,7 @@ def sent(lab: Lab, backend: str, packets: list[Packet]) -> tuple[list[Evaluation
     spread: dict[int, float] = {}
     for evaluation in evaluations:
         for (_, _, line), weight in evaluation.hits.items():
-            least, most = weight.bounds()
+            least, most = weight.counts()
             low[line] = low.get(line, Fraction(0)) + least
             high[line] = high.get(line, Fraction(0)) + most
             # A rule met twice by one packet, as on the way through lo, is not a draw.

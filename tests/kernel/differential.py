@@ -143,7 +143,7 @@ class Expected:
 
     def add(self, weight: Weight, times: int) -> None:
         """So many independent packets, each of which has this share."""
-        low, high = (weight.exact, weight.exact) if weight.exact is not None else weight.bounds()
+        low, high = (weight.exact, weight.exact) if weight.exact is not None else weight.counts()
         self.low += low * times
         self.high += high * times
         if times > 1:

@@ -39,7 +39,11 @@ class Random:
 
 @dataclass(frozen=True, slots=True)
 class Nth:
-    """Holds for one of every ``every`` packets that reach the rule."""
+    """Holds for one of every ``every`` packets that reach the rule.
+
+    Its share is exact in the long run. Where the same packets meet several such rules in turn their
+    counts go hand in hand, and the shares of both together, here a product, may be others.
+    """
 
     every: int
     packet: int = 0

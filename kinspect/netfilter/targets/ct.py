@@ -27,8 +27,9 @@ class Untrack:
     """The packet is not tracked, unless it is already."""
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Of what comes back by the loopback the connection stays."""
-        return Proceed(packet if packet.tracked else packet.to(state=CtState.UNTRACKED))
+        """Of what comes back by the loopback the connection stays, where it has one."""
+        held = packet.tracked and packet.state is not CtState.INVALID
+        return Proceed(packet if held else packet.to(state=CtState.UNTRACKED))
 
 
 def read_NOTRACK(options: Options) -> Untrack:  # noqa: N802 - named after the target
