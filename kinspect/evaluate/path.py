@@ -229,7 +229,7 @@ class _Journey:
         if len(asked) < 2:
             return [(branch, asked)]
         first, second = asked[:2]
-        question = f"the nat rules of {first.source} are asked before those of {second.source}"
+        question = order_question(first, second)
         orders: list[tuple[Branch, Sequence[Ruleset]]] = []
         for answer, order in ((True, [first, second]), (False, [second, first])):
             weight = branch.weight.given(question, answer)
@@ -246,6 +246,11 @@ class _Journey:
             live = [ended.branch for ended in accepted if not ended.bound]
         side = "src_bound" if stage.binds == "src" else "dst_bound"
         return [*bound, *(_with(rest, rest.packet.to(**{side: True})) for rest in live)]
+
+
+def order_question(first: Ruleset, second: Ruleset) -> str:
+    """What decides where two back ends' nat rules send a packet to different places."""
+    return f"the nat rules of {first.source} are asked before those of {second.source}"
 
 
 def _departing(branch: Branch) -> Branch:
@@ -306,6 +311,7 @@ def evaluate(packet: Packet, host: Host, rulesets: Sequence[Ruleset], *, explain
         packet=packet,
         ways=tuple(journey.ways),
         hits=record.hits,
+        met=record.met,
         considered=tuple(record.considered),
         notes=tuple(record.notes),
     )
@@ -334,6 +340,7 @@ def evaluate_chain(
         packet=packet,
         ways=tuple(ways),
         hits=record.hits,
+        met=record.met,
         considered=tuple(record.considered),
         notes=tuple(record.notes),
     )

@@ -69,12 +69,14 @@ class Record:
 
     explain: bool = False
     hits: dict[RuleKey, Weight] = field(default_factory=dict)
+    met: dict[RuleKey, Rule] = field(default_factory=dict)
     considered: list[Considered] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)
 
     def hit(self, place: Place, rule: Rule, weight: Weight) -> None:
         """Count a share of the packet at a rule."""
         key = (place.source, place.table, rule.line)
+        self.met[key] = rule
         self.hits[key] = self.hits.get(key, NOTHING) + weight
 
 

@@ -105,6 +105,7 @@ class Evaluation:
     packet: Packet
     ways: tuple[Way, ...]
     hits: Mapping[RuleKey, Weight] = field(default_factory=dict)  # expected count for one packet
+    met: Mapping[RuleKey, Rule] = field(default_factory=dict)  # the rules of ``hits``
     considered: tuple[Considered, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from kinspect.checks.backends import back_ends
 from kinspect.errors import CallError, KinspectError
 from kinspect.evaluate.path import evaluate, evaluate_chain
 from kinspect.evaluate.summary import outcomes
@@ -81,6 +82,8 @@ class Facts:
             known = endpoints or self.cluster.endpoints_at(address)
             return self.cluster.backend(address, port, known)
 
+        both = back_ends(state.name, rulesets, evaluation)
+        self.warnings += both.warnings
         return NodeTrace(
             node=probe.node,
             via=probe.via,
@@ -89,7 +92,7 @@ class Facts:
             outcomes=outcomes(evaluation, lookup),
             port=probe.port,
             origin=probe.origin,
-            notes=tuple(dict.fromkeys([*notes, *evaluation.notes])),
+            notes=tuple(dict.fromkeys([*notes, *both.notes, *evaluation.notes])),
         )
 
 

@@ -261,6 +261,19 @@ def test_both_back_ends_give_bounds_and_the_question() -> None:
     assert outcomes["10.42.19.2:80"]["bounds"] == [0.5, 1.0]
     assert outcomes["10.42.20.2:80"]["bounds"] == [0.0, 0.5]
     assert "are asked before those of" in outcomes["10.42.20.2:80"]["conditions"][0]
+    (warning,) = ran.json["warnings"]
+    assert warning.startswith(
+        "node1: kube-proxy's rules are in both back ends and send this to different places"
+    )
+    assert any("0 in legacy" in note and "0 in nft" in note for note in ran.json["traces"][0]["notes"])
+
+
+def test_which_back_end_has_the_rules_is_said_where_only_one_has() -> None:
+    snapshot = str(DATA / "split-backends")
+    ran = kinspect("trace", "svc/test-service", "--snapshot", snapshot, "--node", "node2", "-o", "json")
+    assert ran.code == 0
+    assert not ran.json["warnings"]
+    assert "those of legacy (node2/iptables-legacy-save.txt)" in " ".join(ran.json["traces"][0]["notes"])
 
 
 def test_missing_files_are_replaced_by_what_the_api_says_and_that_is_noted(tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""Two back ends at once: which one has kube-proxy's rules, and which one packets have met.
+
+Both of iptables' back ends may have rules on one node, and packets pass both. In their nat tables
+the first that binds a connection is followed, and which is asked first is not in any dump: the
+kernel asks in the order in which they were registered (nf_nat_register_fn, nf_nat_inet_fn).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kinspect.evaluate.path import order_question
+from kinspect.model.rules import ChainName, Ruleset, TableName
+from kinspect.model.trace import Evaluation
+
+_NAT = TableName("nat")
+
+
+@dataclass(frozen=True, slots=True)
+class BackEnds:
+    """What is to be said of a node's two back ends about one packet."""
+
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def back_ends(node: str, rulesets: Sequence[Ruleset], evaluation: Evaluation) -> BackEnds:
+    """Which back end carries kube-proxy's rules; a warning where they send the packet apart."""
+    if len(rulesets) < 2:
+        return BackEnds()
+    carrying = [rules for rules in rulesets if _has_services(rules)]
+    if not carrying:
+        return BackEnds()
+    if len(carrying) == 1:
+        (only,) = carrying
+        return BackEnds((f"kube-proxy's rules are those of {_name(only)}; the other back end has none",))
+    note = "kube-proxy's rules are in both back ends"
+    met = _met(carrying, evaluation)
+    if met:
+        note += f"; packets that met their DNAT rules for this: {_counts(carrying, met)}"
+    asked = {
+        order_question(first, second) for first in carrying for second in carrying if first is not second
+    }
+    if not any(asked.intersection(way.weight.questions()) for way in evaluation):
+        return BackEnds((note,))
+    counted = [rules for rules in carrying if met.get(rules.source)]
+    evidence = "no dump tells which of them is asked first"
+    if len(counted) == 1:
+        evidence += f", but only those of {_name(counted[0])} have been met by packets"
+    warning = (
+        f"{node}: kube-proxy's rules are in both back ends and send this to different places: {evidence}"
+        " (flush those that its kube-proxy no longer writes)"
+    )
+    return BackEnds((note,), (warning,))
+
+
+def _has_services(rules: Ruleset) -> bool:
+    chain = rules.chain(_NAT, ChainName("KUBE-SERVICES"))
+    return chain is not None and bool(chain.rules())
+
+
+def _met(carrying: Sequence[Ruleset], evaluation: Evaluation) -> dict[str, int]:
+    """The packets that the DNAT rules of either have counted, by dump; empty without counters."""
+    met = {rules.source: 0 for rules in carrying}
+    seen = False
+    for (source, table, _), rule in evaluation.met.items():
+        if table == _NAT and source in met and rule.counters and rule.target_text.startswith("-j DNAT"):
+            met[source] += rule.counters.packets
+            seen = True
+    return met if seen else {}
+
+
+def _counts(carrying: Sequence[Ruleset], met: dict[str, int]) -> str:
+    return ", ".join(f"{met.get(rules.source, 0)} in {_name(rules)}" for rules in carrying)
+
+
+def _name(rules: Ruleset) -> str:
+    return f"{rules.backend} ({rules.source})" if rules.backend else rules.source
