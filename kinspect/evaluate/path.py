@@ -6,7 +6,7 @@ ip_local_out of the kernel. A nat table is asked by the first packet of a connec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kinspect.errors import NotFound
@@ -19,7 +19,7 @@ from kinspect.model.trace import Evaluation, Place, Routed, Step, Way
 from kinspect.netfilter import hooks
 from kinspect.netfilter.hooks import Stage, Track
 from kinspect.netfilter.matches.addrtype import own_address
-from kinspect.netfilter.routing import Hop, route
+from kinspect.netfilter.routing import Fork, Hop, route
 
 _GONE = ("blackhole", "unreachable", "prohibit")
 
@@ -126,22 +126,13 @@ class _Journey:
 
     def _routed(self, branch: Branch) -> Iterable[tuple[Branch, Hop]]:
         """The routing decision; two where it depends on what is not known."""
-        hop = route(branch.packet.dst, self.host, branch.packet)
-        if hop is None:
-            question = own_address(branch.packet.dst)
-            local, onward = branch.weight.split((question,))
-            if local:
-                yield _weighing(branch, local), Hop("local", dev="lo")
-            if onward:
-                yield _weighing(branch, onward), Hop("unicast")
-        elif hop.doubt is not None:
-            usual, other = branch.weight.given(hop.doubt, False), branch.weight.given(hop.doubt, True)
-            if usual:
-                yield _weighing(branch, usual), hop
-            if other:
-                yield _weighing(branch, other), Hop("unicast")
+        decision = route(branch.packet.dst, self.host, branch.packet)
+        if decision is None:
+            yield from _parted(
+                branch, Fork(own_address(branch.packet.dst).question, Hop("local", dev="lo"), Hop("unicast"))
+            )
         else:
-            yield branch, hop
+            yield from _parted(branch, decision)
 
     def _refused(self, branch: Branch, hop: Hop) -> _Gone | None:
         """Why the host does not forward it, where it does not."""
@@ -281,6 +272,17 @@ def _weighing(branch: Branch, weight: Weight) -> Branch:
 
 def _step(branch: Branch, packet: Packet, event: Routed) -> Branch:
     return Branch(packet, branch.weight, Step(event, branch.last), branch.snat)
+
+
+def _parted(branch: Branch, decision: Hop | Fork) -> Iterator[tuple[Branch, Hop]]:
+    """The branch, or a part of it for each way that the decision can go."""
+    if isinstance(decision, Hop):
+        yield branch, decision
+        return
+    for answer, part in ((False, decision.usual), (True, decision.applies)):
+        weight = branch.weight.given(decision.question, answer)
+        if weight:
+            yield from _parted(_weighing(branch, weight), part)
 
 
 def _leaving(branch: Branch, hop: Hop) -> Branch:

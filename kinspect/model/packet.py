@@ -143,6 +143,14 @@ class Packet:
         return replace(self, **changes)  # type: ignore[arg-type]
 
 
+def equal_bits(mark: int, unknown: int, value: int, mask: int) -> bool | None:
+    """Whether ``(mark & mask) == value``; None where it hangs on unknown bits."""
+    open_bits = unknown & mask
+    if (mark ^ value) & mask & ~open_bits or value & ~mask:
+        return False
+    return None if open_bits else True
+
+
 def protocol_name(number: int) -> str:
     """The name of a protocol as users type it, or its number where it has none."""
     return NAMES.get(number, str(number))

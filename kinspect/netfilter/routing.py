@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host, PolicyRule, Route, RouteType
-from kinspect.model.packet import Address, Packet
+from kinspect.model.packet import Address, Packet, equal_bits
 
 # What a host has that nobody configured: ip rule's three.
 _USUAL: Final = (
@@ -17,25 +17,41 @@ _USUAL: Final = (
 )
 
 
+_TABLES: Final = ("local", "main", "default")
+
+
 @dataclass(frozen=True, slots=True)
 class Hop:
     """What the routing decision came to.
 
     ``dev`` is None where the snapshot has no routes: onward, but by an unknown interface.
-    ``doubt`` names the condition of a policy rule that could not be decided: the hop is then what
-    holds if that rule does not apply.
     """
 
     type: RouteType
     dev: str | None = None
     gateway: Address | None = None
     prefsrc: Address | None = None
-    doubt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A decision that hangs on a policy rule whose condition cannot be decided."""
+
+    question: str
+    applies: Hop | Fork
+    usual: Hop | Fork
+
+
+def usual(decision: Hop | Fork | None) -> Hop | None:
+    """The hop if no rule in doubt applies."""
+    while isinstance(decision, Fork):
+        decision = decision.usual
+    return decision
 
 
 def route(
     dst: Address, host: Host, packet: Packet | None = None, *, only_by: str | None = None
-) -> Hop | None:
+) -> Hop | Fork | None:
     """The route to an address, for this packet's source, mark and interface.
 
     ``only_by``: of the routes by this interface alone. None: it cannot be told whether the address
@@ -49,23 +65,51 @@ def route(
         return Hop("local", dev="lo") if local else Hop("unicast")
     if only_by is None and packet is not None and not packet.local and _of_one_link(dst):
         only_by = packet.iif
-    doubt = None
-    for rule in sorted(host.rules.get(dst.version) or _USUAL, key=lambda rule: rule.priority):
+    policy = sorted(host.rules.get(dst.version) or _USUAL, key=lambda rule: rule.priority)
+    return _decided(policy, dst, packet, routes, only_by)
+
+
+def _decided(
+    policy: Sequence[PolicyRule],
+    dst: Address,
+    packet: Packet | None,
+    routes: Sequence[Route],
+    only_by: str | None,
+) -> Hop | Fork:
+    for number, rule in enumerate(policy):
         applies = _applies(rule, dst, packet)
-        if applies is None:
-            doubt = (
-                doubt
-                or f"the policy routing rule {rule.priority} applies ({rule.undecidable or 'its condition'})"
-            )
+        found = None if applies is False else _by(rule, dst, routes, only_by)
+        if found is None:
             continue
-        if not applies:
-            continue
-        if rule.action in ("blackhole", "unreachable", "prohibit"):
-            return Hop(rule.action, doubt=doubt)  # type: ignore[arg-type]
-        found = _lookup(rule.table, dst, routes, only_by)
-        if found is not None and found.type != "throw":
-            return Hop(found.type, found.dev, found.gateway, found.prefsrc, doubt)
-    return Hop("unreachable", doubt=doubt)
+        if applies:
+            return found
+        rest = _decided(policy[number + 1 :], dst, packet, routes, only_by)
+        if rest == found:
+            return found
+        question = f"the policy routing rule {rule.priority} applies ({_condition(rule, packet)})"
+        return Fork(question, found, rest)
+    return Hop("unreachable")
+
+
+def _condition(rule: PolicyRule, packet: Packet | None) -> str:
+    """What of a rule is open."""
+    if rule.undecidable is not None:
+        return rule.undecidable
+    if rule.mark is not None and packet is not None and packet.mark_unknown:
+        return f"the packet's mark is {rule.mark[0]:#x}/{rule.mark[1]:#x}"
+    return f"the packet comes in by {rule.iif}"
+
+
+def _by(rule: PolicyRule, dst: Address, routes: Sequence[Route], only_by: str | None) -> Hop | None:
+    """What a policy rule that applies comes to; None: the next rule is asked."""
+    if rule.action in ("blackhole", "unreachable", "prohibit"):
+        return Hop(rule.action)  # type: ignore[arg-type]
+    found = _lookup(rule.table, dst, routes, only_by)
+    if found is None and rule.table not in _TABLES and not any(known.table == "local" for known in routes):
+        return Hop("unicast")  # only the main table was dumped
+    if found is None or found.type == "throw":
+        return None
+    return Hop(found.type, found.dev, found.gateway, found.prefsrc)
 
 
 def _of_one_link(dst: Address) -> bool:
@@ -80,8 +124,8 @@ def _applies(rule: PolicyRule, dst: Address, packet: Packet | None) -> bool | No
     if rule.src is not None:
         conditions.append(packet is not None and packet.src in rule.src)
     if rule.mark is not None:
-        value, mask = rule.mark
-        conditions.append((packet.mark if packet else 0) & mask == value)
+        mark, unknown = (packet.mark, packet.mark_unknown) if packet else (0, 0)
+        conditions.append(equal_bits(mark, unknown, *rule.mark))
     if rule.iif is not None:
         iif = ("lo" if packet.local else packet.iif) if packet else "lo"
         conditions.append(None if iif is None else iif == rule.iif)

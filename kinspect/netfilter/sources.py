@@ -8,7 +8,7 @@ from typing import Final
 
 from kinspect.model.host import Host, Link, LinkAddress
 from kinspect.model.packet import Address, Packet
-from kinspect.netfilter.routing import route
+from kinspect.netfilter.routing import route, usual
 
 _LINK_LOCAL, _SITE_LOCAL, _GLOBAL = 2, 5, 14  # scopes, as RFC 4291 numbers them
 _LABELS: Final = [
@@ -28,7 +28,7 @@ def source_address(packet: Packet, host: Host) -> Address | None:
 
 def own_source(dst: Address, host: Host) -> Address | None:
     """The source that a process on the host gets for a new connection, if it binds to none."""
-    hop = route(dst, host)
+    hop = usual(route(dst, host))
     if hop is None:
         return None
     if hop.type == "local":

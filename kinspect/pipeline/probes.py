@@ -26,7 +26,7 @@ from kinspect.model.packet import (
     Packet,
     TcpFlag,
 )  # fmt: skip
-from kinspect.netfilter.routing import route
+from kinspect.netfilter.routing import route, usual
 from kinspect.netfilter.sources import own_source
 from kinspect.parse.cluster import Cluster
 from kinspect.parse.node import NodeState
@@ -241,7 +241,7 @@ def ports_of(service: Service, wanted: str | None) -> Sequence[ServicePort]:
 
 def came_in(src: Address, state: NodeState) -> str | None:
     """The interface by which a packet from there comes in: the one that leads back to it."""
-    hop = route(src, state.host)
+    hop = usual(route(src, state.host))
     return hop.dev if hop and hop.type == "unicast" else None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kinspect.errors import SnapshotError
-from kinspect.netfilter.routing import route
+from kinspect.netfilter.routing import Fork, Hop, route
 from kinspect.netfilter.sources import own_source
 from kinspect.parse.host import read_host
 from tests.clusters import node, packet
@@ -35,7 +35,7 @@ def files(**found: Any) -> dict[str, bytes]:
 )
 def test_a_recorded_host_routes_as_it_did(dst: str, kind: str, dev: str, gateway: str | None) -> None:
     hop = route(ip_address(dst), node("story-1-both-nodes", "node1").host)
-    assert hop is not None
+    assert isinstance(hop, Hop)
     assert (hop.type, hop.dev, str(hop.gateway) if hop.gateway else None) == (kind, dev, gateway)
 
 
@@ -74,7 +74,7 @@ def test_longer_prefixes_and_lower_metrics_win() -> None:
         dst: route(ip_address(dst), host)
         for dst in ("10.9.9.9", "10.1.0.1", "10.2.0.1", "10.3.0.1", "8.8.8.8")
     }
-    assert {dst: (hop.type, hop.dev) if hop else None for dst, hop in found.items()} == {
+    assert {dst: (hop.type, hop.dev) if isinstance(hop, Hop) else None for dst, hop in found.items()} == {
         "10.9.9.9": ("unicast", "b"),
         "10.1.0.1": ("unicast", "c"),
         "10.2.0.1": ("blackhole", None),
@@ -105,8 +105,9 @@ def test_policy_rules_go_by_source_mark_and_interface() -> None:
     )
 
     def dev(dst: str = "8.8.8.8", src: str = "192.0.2.9", **fields: Any) -> str | None:
-        hop = route(ip_address(dst), host, packet(src, dst, 80, **fields))
-        return (hop.dev or hop.type) if hop else None
+        hop = route(ip_address(dst), host, packet(src, dst, 80, **{"iif": "eth9", **fields}))
+        assert isinstance(hop, Hop)
+        return hop.dev or hop.type
 
     assert dev() == "main0"
     assert dev(src="10.1.1.1") == "src0"
@@ -115,17 +116,49 @@ def test_policy_rules_go_by_source_mark_and_interface() -> None:
     assert dev("203.0.113.7") == "prohibit"
 
 
-def test_a_rule_that_cannot_be_decided_is_a_doubt() -> None:
+RULES_IN_DOUBT = [
+    {"priority": 5, "ipproto": "tcp", "table": "9"},
+    {"priority": 6, "fwmark": "0x10", "fwmask": "0x30", "table": "7"},
+    {"priority": 32766, "table": "main"},
+]
+LOCAL = {"type": "local", "dst": "192.0.2.1", "dev": "eth0", "table": "local"}
+
+
+def in_doubt(*routes: dict[str, Any], **fields: Any) -> Hop | Fork | None:
+    """What is decided for a packet with a mark of unknown bits."""
     host, _ = read_host(
-        "n",
-        files(
-            ip_route=[{"dst": "default", "dev": "main0"}],
-            ip_rule=[{"priority": 5, "ipproto": "tcp", "table": "9"}, {"priority": 32766, "table": "main"}],
-        ),
+        "n", files(ip_route=[{"dst": "default", "dev": "main0"}, *routes], ip_rule=RULES_IN_DOUBT)
     )
-    hop = route(ip_address("8.8.8.8"), host)
-    assert hop is not None
-    assert (hop.dev, hop.doubt) == ("main0", "the policy routing rule 5 applies (ipproto tcp)")
+    return route(ip_address("8.8.8.8"), host, packet("192.0.2.9", "8.8.8.8", 80, **fields))
+
+
+def test_a_rule_that_cannot_be_decided_is_a_fork_to_both_ways() -> None:
+    nine = {"dst": "default", "dev": "nine0", "table": "9"}
+    assert in_doubt(LOCAL, nine) == Fork(
+        "the policy routing rule 5 applies (ipproto tcp)", Hop("unicast", "nine0"), Hop("unicast", "main0")
+    )
+
+
+def test_a_rule_in_doubt_that_leads_nowhere_changes_nothing() -> None:
+    assert in_doubt(LOCAL) == Hop("unicast", "main0")
+
+
+def test_where_only_the_main_table_was_dumped_another_may_lead_anywhere() -> None:
+    assert in_doubt() == Fork(
+        "the policy routing rule 5 applies (ipproto tcp)", Hop("unicast"), Hop("unicast", "main0")
+    )
+
+
+def test_unknown_bits_of_a_mark_leave_a_rule_by_mark_open() -> None:
+    seven = {"dst": "default", "dev": "seven0", "table": "7"}
+    assert in_doubt(LOCAL, seven) == Hop("unicast", "main0")
+    assert in_doubt(LOCAL, seven, mark=0x10) == Hop("unicast", "seven0")
+    assert in_doubt(LOCAL, seven, mark_unknown=0xC0) == Hop("unicast", "main0")
+    assert in_doubt(LOCAL, seven, mark_unknown=0x10) == Fork(
+        "the policy routing rule 6 applies (the packet's mark is 0x10/0x30)",
+        Hop("unicast", "seven0"),
+        Hop("unicast", "main0"),
+    )
 
 
 @pytest.mark.parametrize("name", ["ip-addr.json", "ip-route.json", "ip-rule.json"])

@@ -15,7 +15,7 @@ from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, unless
 from kinspect.model.packet import Address, Packet
 from kinspect.netfilter.options import Option, OptionError, Options
-from kinspect.netfilter.routing import route
+from kinspect.netfilter.routing import Fork, route
 
 OPTIONS: Final = {"--src-type": 1, "--dst-type": 1, "--limit-iface-in": 0, "--limit-iface-out": 0}
 
@@ -156,7 +156,7 @@ def _is_of_type_6(
         return known if asked == {"LOCAL"} or known else None
     # The kernel binds its lookup to the interface: without a route by that one, it is UNREACHABLE.
     hop = route(address, host, only_by=interface)
-    if hop is None or hop.doubt is not None:
+    if hop is None or isinstance(hop, Fork):
         return None
     found = {_ROUTE_TYPES.get(hop.type)}
     if interface is not None:

@@ -7,9 +7,8 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.odds import NEVER, Odds, Undecided, certain, unless
-from kinspect.model.packet import Packet
+from kinspect.model.packet import Packet, equal_bits
 from kinspect.netfilter.matches.conntrack import connected
-from kinspect.netfilter.matches.mark import equal_bits
 from kinspect.netfilter.options import Options, masked
 
 OPTIONS: Final = {"--mark": 1}

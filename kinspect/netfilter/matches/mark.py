@@ -7,7 +7,7 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.odds import Odds, Undecided, certain, unless
-from kinspect.model.packet import Packet
+from kinspect.model.packet import Packet, equal_bits
 from kinspect.netfilter.options import Options, masked
 
 OPTIONS: Final = {"--mark": 1}
@@ -30,14 +30,6 @@ class Mark:
     def seen(self, packet: Packet) -> str:
         """The mark."""
         return f"its mark is {packet.mark:#x}"
-
-
-def equal_bits(mark: int, unknown: int, value: int, mask: int) -> bool | None:
-    """Whether ``(mark & mask) == value``; None where it hangs on unknown bits."""
-    open_bits = unknown & mask
-    if (mark ^ value) & mask & ~open_bits or value & ~mask:
-        return False
-    return None if open_bits else True
 
 
 def read(options: Options) -> Mark:

@@ -13,7 +13,7 @@ from kinspect.model.host import Host
 from kinspect.model.odds import Odds, Undecided, certain, unless
 from kinspect.model.packet import Packet
 from kinspect.netfilter.options import Options
-from kinspect.netfilter.routing import route
+from kinspect.netfilter.routing import Fork, route
 
 OPTIONS: Final = {"--loose": 0, "--validmark": 0, "--accept-local": 0, "--invert": 0}
 
@@ -54,7 +54,7 @@ class ReversePath:
             oif=None,
         )
         hop = route(packet.src, host, back)
-        if hop is None or hop.doubt is not None:
+        if hop is None or isinstance(hop, Fork):
             return None
         if hop.type != "unicast" and not (hop.type == "local" and self.accept_local):
             return False
