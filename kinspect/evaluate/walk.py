@@ -27,7 +27,6 @@ from kinspect.model.rules import (
     Enter,
     OneOf,
     Proceed,
-    Remembers,
     Rule,
     Ruleset,
     Verdict,
@@ -124,9 +123,8 @@ class Walk:
                     self.record.hit(self.place, rule, held)
                     taken = branch.after(Matched(self.place, rule, depth, branch.packet), weight=held)
                     packet = branch.packet
-                    for clause in rule.clauses:
-                        if isinstance(clause.match, Remembers):
-                            packet = clause.match.after(packet)
+                    for match in rule.remembers:
+                        packet = match.after(packet)
                     taken = _with(taken, packet)
                     target = rule.target
                     if target is not None:

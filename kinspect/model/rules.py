@@ -139,6 +139,7 @@ class Rule:
     target: Target | None
     target_text: str
     counters: Counters | None = None
+    remembers: tuple[Remembers, ...] = ()  # of its matches
 
     def printed(self) -> str:
         """The rule as iptables-save would print it, from its parts."""

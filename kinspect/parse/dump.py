@@ -39,6 +39,7 @@ _KEY: Final = re.compile(
     r'(?:-p (tcp|udp|sctp) (?:-m comment --comment (?:"(?:[^"\\\n]|\\.)*"|[^ "\\\n]+) )?'
     r"(?:-m addrtype --dst-type LOCAL )?-m \2 --dport (\d+) )?[^\n]*\n"
 )
+_LOOKUPS: Final = 64  # chains of a table, beyond which reading all declarations is cheaper
 _INDEX_FROM: Final = 32  # rules in a chain, below which looking at all of them is cheaper
 
 BUILTIN: Final = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
@@ -144,13 +145,20 @@ class _Table:
     def policy(self, name: str) -> str | None:
         """The policy that a chain was declared with, ``-`` for user-defined; None: not declared.
 
-        Looked up one by one: a trace visits a dozen of a hundred thousand chains.
+        Looked up one by one at first: a trace visits a dozen of a hundred thousand chains.
         """
+        if len(self.chains) > _LOOKUPS:
+            return self._policies.get(name)
         at = self.text.find(f"\n:{name} ", self.start, self.end)
         if at < 0:
             return None
         found = _DECLARATION.match(self.text, at + 1)
         return found[2] if found else None
+
+    @cached_property
+    def _policies(self) -> dict[str, str]:
+        found = _DECLARATION.findall(self.text, self.start, self.end)
+        return {name: policy for name, policy, *_ in reversed(found)}  # the first counts
 
     @cached_property
     def runs(self) -> dict[str, list[_Run]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from kinspect.errors import RulesError
 from kinspect.model.packet import SCTP, TCP, UDP, Family
-from kinspect.model.rules import ChainName, Clause, Counters, Match, Rule, Target
+from kinspect.model.rules import ChainName, Clause, Counters, Match, Remembers, Rule, Target
 from kinspect.netfilter import registry
 from kinspect.netfilter.matches import ip
 from kinspect.netfilter.matches.unsupported import Unsupported as UnsupportedMatch
@@ -209,6 +209,7 @@ def parse_rule(
         target=target,
         target_text=target_text,
         counters=counters,
+        remembers=tuple(c.match for c in clauses if isinstance(c.match, Remembers)),
     )
 
 
