@@ -8,7 +8,9 @@ and cannot read is an error that points at the word.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import cast
 
 from kinspect.errors import RulesError
 from kinspect.model.packet import SCTP, TCP, UDP, Family
@@ -21,7 +23,7 @@ from kinspect.netfilter.registry import Extension
 from kinspect.netfilter.targets.nothing import Nothing
 from kinspect.netfilter.targets.unsupported import Unsupported as UnsupportedTarget
 from kinspect.netfilter.targets.verdict import Jump
-from kinspect.parse.words import BadQuote, Word, split
+from kinspect.parse.words import LONGEST, BadQuote, Word, split
 
 _COUNTED = re.compile(r"\[\d+:\d+\]")
 _IMPLIED = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
@@ -180,6 +182,9 @@ def parse_rule(
     text: str, *, source: str, line: int, number: int, counters: Counters | None = None, family: Family = 4
 ) -> Rule:
     """A line ``-A CHAIN …`` as a Rule. Raises RulesError that points at the word."""
+    if len(text) > LONGEST:
+        message = f"a rule of {len(text)} characters is none that iptables could have taken"
+        raise RulesError(message, source=source, line=line)
     try:
         words = split(text)
     except BadQuote as error:
@@ -209,8 +214,15 @@ def parse_rule(
         target=target,
         target_text=target_text,
         counters=counters,
-        remembers=tuple(c.match for c in clauses if isinstance(c.match, Remembers)),
+        remembers=tuple(_remembering(clauses)),
     )
+
+
+def _remembering(clauses: Iterable[Clause]) -> Iterator[Remembers]:
+    for clause in clauses:
+        # Asking the protocol itself takes ten times as long.
+        if hasattr(clause.match, "after"):
+            yield cast("Remembers", clause.match)
 
 
 def _bare(word: Word) -> bool:

@@ -15,6 +15,7 @@ from kinspect.errors import RulesError
 from kinspect.model.packet import Family
 from kinspect.parse.listing import HEADER as LISTED_CHAIN
 from kinspect.parse.listing import Listing
+from kinspect.parse.words import LONGEST
 
 _COUNTED: Final = re.compile(r"\[(\d+):(\d+)\] ")
 _RULE: Final = re.compile(r"(?:-A|--append|-I|--insert) ")
@@ -75,11 +76,21 @@ class _Reader:
         self._listing: Listing | None = None
 
     def read(self, text: str) -> Canonical:
+        long = re.search(f"[^\n]{{{LONGEST + 1}}}", text)
+        if long is not None:
+            raise RulesError(
+                "a line longer than any that iptables prints",
+                source=self._source,
+                line=text.count("\n", 0, long.start()),
+                hint="give iptables-save output",
+            )
         lines = text.split("\n")
         number = 0
         while number < len(lines):
             line, at = lines[number], number
-            while line.endswith("\\") and number + 1 < len(lines):  # a script's line goes on
+            while (
+                line.endswith("\\") and number + 1 < len(lines) and len(line) < LONGEST
+            ):  # a script's line goes on
                 number += 1
                 line = f"{line[:-1].rstrip()} {lines[number].strip()}"
             number += 1

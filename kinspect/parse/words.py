@@ -12,6 +12,11 @@ _PIECE: Final = re.compile(r"""[^\s"'\\]+|"((?:[^"\\]|\\.)*)"|'([^']*)'|\\(.)"""
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
+# iptables-restore reads lines of 10,240 bytes and rules of 255 words (xshared.h, MAX_ARGC).
+LONGEST: Final = 1 << 16
+"""Characters of a line, beyond which it is no rule."""
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """A word of a rule: its meaning and its place in the line."""
