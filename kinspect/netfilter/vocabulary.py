@@ -6,6 +6,7 @@ Told by the module that reads it, so nothing is listed twice.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Final
 
 from kinspect.netfilter import registry
@@ -20,7 +21,16 @@ class Standing(enum.Enum):
     UNKNOWN = "unknown"  # never heard of: kept as it stands, and undecided
 
 
-_UNDECIDED: Final = frozenset({"limits", "unread", "socket", "realm", "queue", "tproxy", "synproxy"})
+# By module, with what it takes that no dump tells.
+_UNDECIDED: Final[Mapping[str, str]] = {
+    "limits": "the packets that went before decide",
+    "unread": "a clock, a payload, a program or a processor decides",
+    "socket": "the sockets of the host decide",
+    "realm": "a snapshot's routes do not carry realms",
+    "queue": "a program on the host decides",
+    "tproxy": "a program on the host takes the packet, where it listens",
+    "synproxy": "the host answers in the server's place; what follows is another packet",
+}
 _INERT: Final = frozenset({"inert", "aside"})
 
 
@@ -32,6 +42,11 @@ def match(name: str) -> Standing:
 def target(name: str) -> Standing:
     """The standing of a target (``-j``) that is no chain."""
     return _of(registry.TARGETS.get(name))
+
+
+def why(name: str) -> str | None:
+    """Why a match or target leaves a question, where it always does."""
+    return _UNDECIDED.get(registry.MATCHES.get(name) or registry.TARGETS.get(name) or "")
 
 
 def _of(module: str | None) -> Standing:

@@ -127,7 +127,7 @@ except KinspectError as error:
             ("rule", piece)
             for piece in ("a", " a", '"', "\\", "! ", "-m tcp ", "-s 10.0.0.0/8,", "--dport 80 ")
         ],
-        *[("line", piece) for piece in ("a", " ", "[", ":", "-A x ", "\\\n", "-A A\n")],
+        *[("line", piece) for piece in ("a", " ", "[", ":", "-A x ", "-A A\n")],
         *[("listing", piece) for piece in ("a ", " ", "/* ")],
         *[("set", piece) for piece in ("1", "1.1.1.1,", " ")],
         *[("json", piece) for piece in ("a", "[", '{"a":')],
