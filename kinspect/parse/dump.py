@@ -18,7 +18,7 @@ from kinspect.model.packet import Family, Packet
 from kinspect.model.rules import Backend, ChainName, Clause, Counters, Rule, TableName, Verdict
 from kinspect.netfilter.matches.unsupported import Unsupported as UnsupportedMatch
 from kinspect.netfilter.targets.unsupported import Unsupported as UnsupportedTarget
-from kinspect.parse.rule import parse_rule
+from kinspect.parse.quick import read_rule
 from kinspect.parse.text import canonical
 
 # Lines of one chain that stand together.
@@ -82,7 +82,7 @@ class DumpChain:
         table = self._table
         line = table.numbers[line] if table.numbers else line
         try:
-            return parse_rule(
+            return read_rule(
                 text, source=table.source, line=line, number=number, counters=counters, family=table.family
             )
         except RulesError as error:
