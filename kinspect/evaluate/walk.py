@@ -16,7 +16,7 @@ from typing_extensions import assert_never
 
 from kinspect.errors import RulesError
 from kinspect.model.host import Host
-from kinspect.model.odds import NEVER, NOTHING, Chance, Odds, Undecided, Weight
+from kinspect.model.odds import ALWAYS, NEVER, NOTHING, Chance, Odds, Undecided, Weight
 from kinspect.model.packet import Packet
 from kinspect.model.rules import (
     Back,
@@ -113,7 +113,7 @@ class Walk:
             following: list[Branch] = []
             for branch in live:
                 odds = self._odds(rule, branch.packet, depth)
-                if odds == (NEVER,):
+                if odds is None:
                     following.append(branch)
                     continue
                 held, missed = branch.weight.split(odds)
@@ -138,25 +138,27 @@ class Walk:
         if self.record.explain or not live:
             return chain.rules()
         if len(live) == 1:
-            return list(chain.relevant(live[0].packet))
+            return chain.relevant(live[0].packet)
         found = {rule.number: rule for branch in live for rule in chain.relevant(branch.packet)}
         return [found[number] for number in sorted(found)]
 
-    def _odds(self, rule: Rule, packet: Packet, depth: int) -> tuple[Odds, ...]:
-        """What all matches of a rule need; a certain no settles it, whatever else is open."""
+    def _odds(self, rule: Rule, packet: Packet, depth: int) -> Sequence[Odds] | None:
+        """What all matches of a rule need; None: a certain no, which settles it whatever else is open."""
         needed: list[Odds] = []
         refused: str | None = None
         for clause in rule.clauses:
             odds = clause.match.odds(packet, self.host)
-            if odds == NEVER:
+            if odds is ALWAYS:
+                continue
+            if odds is NEVER or odds == NEVER:
                 if not self.record.explain:
-                    return (NEVER,)
+                    return None
                 refused = refused or f"not {clause.text}: {clause.match.seen(packet)}"
             elif not (isinstance(odds, Chance) and odds.share == 1):
                 needed.append(odds)
         if self.record.explain:
             self._explain(rule, depth, needed, refused)
-        return (NEVER,) if refused else tuple(needed)
+        return None if refused else needed
 
     def _explain(self, rule: Rule, depth: int, needed: Sequence[Odds], refused: str | None) -> None:
         if refused is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Literal, Protocol, TypeAlias
 
@@ -111,7 +112,7 @@ class AddressSet(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Host:
     """The state of one host that its rules and routes ask for."""
 
@@ -142,10 +143,14 @@ class Host:
 
     def family_routes(self, address: Address) -> Sequence[Route] | None:
         """The routes of an address's family; None where none were read."""
-        if self.routes is None:
-            return None
-        of_family = [route for route in self.routes if route.destination.version == address.version]
-        return of_family or None
+        return self._by_family.get(address.version)
+
+    @cached_property
+    def _by_family(self) -> Mapping[int, Sequence[Route]]:
+        found: dict[int, list[Route]] = {}
+        for route in self.routes or ():
+            found.setdefault(route.destination.version, []).append(route)
+        return found
 
 
 def any_network(version: int) -> Network:

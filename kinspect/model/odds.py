@@ -24,7 +24,9 @@ class Chance:
 
     def inverted(self) -> Chance:
         """The odds of the opposite."""
-        return Chance(ONE - self.share)
+        if self is NEVER:
+            return ALWAYS
+        return NEVER if self is ALWAYS else Chance(ONE - self.share)
 
 
 @dataclass(frozen=True, slots=True)

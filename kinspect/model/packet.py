@@ -8,9 +8,11 @@ certainly not so, as the match says.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final, Literal, TypeAlias
+from operator import attrgetter
+from typing import Any, Final, Literal, TypeAlias
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Family: TypeAlias = Literal[4, 6]
@@ -140,7 +142,13 @@ class Packet:
 
     def to(self, **changes: object) -> Packet:
         """A copy with some fields changed."""
-        return replace(self, **changes)  # type: ignore[arg-type]
+        values = dict(zip(_FIELDS, _values(self), strict=True))
+        values.update(changes)
+        return Packet(**values)
+
+
+_FIELDS: Final = tuple(field.name for field in fields(Packet))
+_values: Callable[[Packet], tuple[Any, ...]] = attrgetter(*_FIELDS)
 
 
 def equal_bits(mark: int, unknown: int, value: int, mask: int) -> bool | None:

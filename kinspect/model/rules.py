@@ -7,7 +7,7 @@ one module in ``netfilter``; this module only says what they have in common.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NewType, Protocol, TypeAlias, runtime_checkable
 
@@ -165,7 +165,7 @@ class Chain(Protocol):
         """All rules."""
         ...
 
-    def relevant(self, packet: Packet) -> Iterable[Rule]:
+    def relevant(self, packet: Packet) -> Sequence[Rule]:
         """The rules in order, but for some that certainly do not match this packet's addresses."""
         ...
 

@@ -8,7 +8,7 @@ Format: iptables-save(8); the two back ends print the same, in different orders 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, TypeAlias
@@ -91,16 +91,22 @@ class DumpChain:
             clause = Clause(UnsupportedMatch(what), text)
             return Rule(self.name, number, line, text, (clause,), UnsupportedTarget(what), "", counters)
 
+    @cached_property
+    def _all(self) -> Sequence[Rule]:
+        return tuple(self._rule(index) for index in range(len(self._lines)))
+
     def rules(self) -> Sequence[Rule]:
         """All rules, parsed."""
-        return [self._rule(index) for index in range(len(self._lines))]
+        return self._all
 
-    def relevant(self, packet: Packet) -> Iterator[Rule]:
+    def relevant(self, packet: Packet) -> Sequence[Rule]:
         """The rules in order, but for those that name another destination or port."""
         if len(self._lines) < _INDEX_FROM:
-            wanted: Iterable[int] = range(len(self._lines))
+            return self._all
+        index, dst = self._index, str(packet.dst)
+        if packet.dport is None:  # a port may be unknown, not absent: then all of the address
+            wanted = sorted(i for key, found in index.items() if key[0] in (None, dst) for i in found)
         else:
-            index, dst = self._index, str(packet.dst)
             wanted = sorted(
                 {
                     *index.get((None, None), ()),
@@ -109,10 +115,7 @@ class DumpChain:
                     *index.get((None, packet.dport), ()),
                 }
             )
-            if packet.dport is None:  # a port may be unknown, not absent: then all of the address
-                wanted = sorted(i for key, found in index.items() if key[0] in (None, dst) for i in found)
-        for number in wanted:
-            yield self._rule(number)
+        return [self._rule(number) for number in wanted]
 
     @cached_property
     def _index(self) -> dict[tuple[str | None, int | None], list[int]]:
