@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kinspect.errors import NotFound
+from kinspect.evaluate.tails import Tails, behind
 from kinspect.evaluate.walk import Branch, Ended, Record, Walk, merged
 from kinspect.model.host import Host
-from kinspect.model.odds import EVERYTHING, Weight
+from kinspect.model.odds import EVERYTHING, ZERO, Weight
 from kinspect.model.packet import Address, CtState, Packet
 from kinspect.model.rules import ChainName, Ruleset, TableName, Verdict
 from kinspect.model.trace import Evaluation, Place, Routed, Step, Way
@@ -40,6 +41,7 @@ class _Journey:
     host: Host
     rulesets: Sequence[Ruleset]
     record: Record
+    tails: Tails | None = None
     ways: list[Way] = field(default_factory=list)
 
     def incoming(self, branches: Sequence[Branch]) -> None:
@@ -58,16 +60,38 @@ class _Journey:
             else:
                 arrived.append(_with(branch, packet.to(oif="")))
         for branch in self._through(hooks.PREROUTING, arrived):
-            if (why := self._misplaced(branch.packet)) is not None:
-                self._end(_Gone(branch, Verdict.DROP, why))
-                continue
-            for routed, hop in self._routed(branch):
-                if hop.type in ("local", "broadcast", "multicast", "anycast"):
-                    self._deliver([routed])
-                elif (gone := self._refused(routed, hop)) is not None:
-                    self._end(gone)
-                else:
-                    self._forward(_leaving(routed, hop))
+            self._shared("came in", branch, self._arrived)
+
+    def _arrived(self, branch: Branch) -> None:
+        """Behind PREROUTING: to this host, or on by another interface."""
+        if (why := self._misplaced(branch.packet)) is not None:
+            self._end(_Gone(branch, Verdict.DROP, why))
+            return
+        for routed, hop in self._routed(branch):
+            if hop.type in ("local", "broadcast", "multicast", "anycast"):
+                self._deliver([routed])
+            elif (gone := self._refused(routed, hop)) is not None:
+                self._end(gone)
+            else:
+                self._forward(_leaving(routed, hop))
+
+    def _shared(self, where: str, branch: Branch, follow: Callable[[Branch], None]) -> None:
+        """Follow a branch to its ends, or take the known ways of one that goes the same."""
+
+        def walk() -> Sequence[Way]:
+            before, self.ways = self.ways, []
+            follow(Branch(branch.packet, EVERYTHING, None, branch.snat))
+            ways, self.ways = self.ways, before
+            return ways
+
+        ways = self.tails.follow(where, branch.packet, walk) if self.tails else None
+        if ways is None:
+            follow(branch)
+            return
+        for way in ways:
+            weight = branch.weight.scaled(way.weight.exact or ZERO)
+            last = behind(way.last, branch.last)
+            self.ways.append(Way(way.verdict, way.packet, weight, last, way.snat, way.delivered))
 
     def outgoing(self, branches: Sequence[Branch]) -> None:
         """From a process on the host."""
@@ -77,13 +101,18 @@ class _Journey:
         # mark that raw, nat or filter sets does not make the kernel choose another route.
         branches = self._rerouted(hooks.OUTPUT_MANGLE, branches, _route_keys)
         branches = self._rerouted(hooks.OUTPUT_NAT, branches, lambda packet: (packet.dst,))
-        branches = [_departing(branch) for branch in self._through(hooks.OUTPUT_FILTER, branches)]
-        for branch in self._through(hooks.POSTROUTING, branches):
-            if branch.packet.oif == "lo":
-                again = branch.packet.to(iif="lo", local=False, looped=True)
-                self.incoming([_step(branch, again, Routed("back to this host, by lo"))])
+        for branch in branches:
+            self._shared("goes out", branch, self._departed)
+
+    def _departed(self, branch: Branch) -> None:
+        """Behind OUTPUT's nat table."""
+        departing = [_departing(sent) for sent in self._through(hooks.OUTPUT_FILTER, [branch])]
+        for sent in self._through(hooks.POSTROUTING, departing):
+            if sent.packet.oif == "lo":
+                again = sent.packet.to(iif="lo", local=False, looped=True)
+                self.incoming([_step(sent, again, Routed("back to this host, by lo"))])
             else:
-                self._leave(branch)
+                self._leave(sent)
 
     def _rerouted(
         self,
@@ -296,14 +325,24 @@ def _tracked(packet: Packet) -> Packet:
     return packet if packet.state is CtState.UNTRACKED else packet.to(tracked=True)
 
 
-def evaluate(packet: Packet, host: Host, rulesets: Sequence[Ruleset], *, explain: bool = False) -> Evaluation:
+def evaluate(
+    packet: Packet,
+    host: Host,
+    rulesets: Sequence[Ruleset],
+    *,
+    explain: bool = False,
+    tails: Tails | None = None,
+) -> Evaluation:
     """Every way that the packet can go through the host, with exact weights.
 
+    With ``tails``, of the same host and rules, what is known of packets that go the same is taken
+    from there, and left there: for many packets. ``hits`` then lack the rules so taken, and an
+    event of a way may name another packet of its kind.
     ``rulesets`` are those of the packet's family, one a back end. Raises RulesError where a
     visited rule cannot be read.
     """
     record = Record(explain)
-    journey = _Journey(host, [rules for rules in rulesets if rules.family == packet.family], record)
+    journey = _Journey(host, [rules for rules in rulesets if rules.family == packet.family], record, tails)
     start = Branch(packet, EVERYTHING)
     if packet.local:
         journey.outgoing([start])

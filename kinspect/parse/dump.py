@@ -34,7 +34,7 @@ _ODD: Final = re.compile(r"\n(?!\[\d+:\d+\] -A |-A |:|\*|COMMIT\n|#|\n|\Z)([^\n]
 # What a rule's text surely asks of the destination: -d with one address, and a port behind the
 # options that may stand between. Anchored at the chain's name, so that a comment cannot forge it.
 _KEY: Final = re.compile(
-    r"(?:\[\d+:\d+\] )?-A [^ \n]+ (?:(?:! )?-s [^ \n]+ )?(?:-d ([^ \n/]+)(?:/(?:32|128))? )?"
+    r"(?:\[\d+:\d+\] )?-A [^ \n]+ (?:(?:! )?-s [^ \n]+ )?(?:-d (?:([^ \n/]+)(?:/(?:32|128))?|[^ \n]+) )?"
     r"(?:(?:! )?-[io] [^ \n]+ )*"
     r'(?:-p (tcp|udp|sctp) (?:-m comment --comment (?:"(?:[^"\\\n]|\\.)*"|[^ "\\\n]+) )?'
     r"(?:-m addrtype --dst-type LOCAL )?-m \2 --dport (\d+) )?[^\n]*\n"

@@ -10,9 +10,10 @@ from kinspect.checks.backends import back_ends
 from kinspect.errors import CallError, KinspectError
 from kinspect.evaluate.path import evaluate, evaluate_chain
 from kinspect.evaluate.summary import outcomes
+from kinspect.evaluate.tails import Tails
 from kinspect.model.answer import NodeTrace
 from kinspect.model.cluster import Backend, Endpoint
-from kinspect.model.packet import Address, CtState
+from kinspect.model.packet import Address, CtState, Family
 from kinspect.model.rules import ChainName, Ruleset, TableName
 from kinspect.model.trace import Evaluation
 from kinspect.parse.cluster import Cluster
@@ -40,6 +41,7 @@ class Facts:
     states: dict[str, NodeState]
     undetermined: list[str]
     warnings: list[str] = field(default_factory=list)
+    _tails: dict[tuple[str, Family], Tails] = field(default_factory=dict)
 
     def follow(
         self,
@@ -48,11 +50,13 @@ class Facts:
         *,
         start: Start | None = None,
         explain: bool = False,
+        among_many: bool = False,
     ) -> NodeTrace | None:
         """One packet at one node; None where its rules cannot be followed, which is then said.
 
-        ``endpoints`` are those of the service that is traced. Raises KinspectError where there is
-        no other node.
+        ``endpoints`` are those of the service that is traced. ``among_many``: what is known of
+        packets followed before may be used (see ``evaluate.tails``). Raises KinspectError where
+        there is no other node.
         """
         state, packet = self.states[probe.node], probe.packet
         rulesets = state.rulesets[packet.family]
@@ -67,7 +71,8 @@ class Facts:
             )
         try:
             if start is None:
-                evaluation = evaluate(packet, state.host, rulesets, explain=explain)
+                tails = self._shared(state, packet.family) if among_many else None
+                evaluation = evaluate(packet, state.host, rulesets, explain=explain, tails=tails)
             else:
                 evaluation = _from_chain(probe, state, rulesets, start, explain)
         except KinspectError as error:
@@ -94,6 +99,12 @@ class Facts:
             origin=probe.origin,
             notes=tuple(dict.fromkeys([*notes, *both.notes, *evaluation.notes])),
         )
+
+    def _shared(self, state: NodeState, family: Family) -> Tails:
+        key = (state.name, family)
+        if key not in self._tails:
+            self._tails[key] = Tails(state.host, state.rulesets[family])
+        return self._tails[key]
 
 
 def read_facts(

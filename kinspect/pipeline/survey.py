@@ -59,7 +59,7 @@ def survey(
         for kind, prober in probers:
             ways = [via for via in vias if kind != "outside" or via in OUTSIDE]
             for probe in prober.of_service(service, ways, service.ports):
-                trace = facts.follow(probe, endpoints)
+                trace = facts.follow(probe, endpoints, among_many=True)
                 if trace is not None:
                     yield Traffic(service, endpoints, kind, trace)
     for _, prober in probers:

@@ -11,10 +11,11 @@ from fractions import Fraction
 from functools import cached_property
 
 from kinspect.evaluate.path import evaluate
+from kinspect.evaluate.tails import Tails
 from kinspect.model.odds import NOTHING, Weight
 from kinspect.model.packet import Family, Packet
 from kinspect.model.rules import Verdict
-from kinspect.model.trace import Evaluation
+from kinspect.model.trace import Evaluation, Matched
 from kinspect.parse.dump import read_dump
 from kinspect.parse.headers import packet_from_ip
 from kinspect.parse.host import read_host
@@ -80,9 +81,12 @@ class Bench:
         rules = read_dump(saved.encode(), source="dump", family=case.family)
         found: list[str] = []
         expected: dict[int, Expected] = {}
+        tails = Tails(host, [rules])
         for number, probe in enumerate(case.probes):
             packet = probe.packet()
             evaluation = evaluate(packet, host, [rules])
+            if not same_ways(evaluation, evaluate(packet, host, [rules], tails=tails)):
+                found.append(f"packet {number}: among many it goes another way")
             for (_, _, line), weight in evaluation.hits.items():
                 expected.setdefault(line, Expected()).add(weight, probe.times)
             found += self._ends(f"packet {number}", evaluation, observed[number], probe.times)
@@ -116,6 +120,19 @@ class Bench:
                 what = " or ".join(map(_words, seen or wanted))
                 found.append(f"{name}: {what} {count} times of {times}, expected: {shown}")
         return found
+
+
+def same_ways(one: Evaluation, other: Evaluation) -> bool:
+    """Whether two evaluations come to the same ends, by the same rules, with the same weights."""
+
+    def told(evaluation: Evaluation) -> list[object]:
+        found: list[object] = []
+        for way in evaluation:
+            rules = [event.rule.line if isinstance(event, Matched) else event for event in way.events()]
+            found.append((way.verdict, way.packet, way.weight, rules, way.snat, way.delivered))
+        return found
+
+    return told(one) == told(other)
 
 
 def _groups(observed: Iterable[End], wanted: Iterable[End]) -> list[tuple[list[End], list[End]]]:

@@ -1,0 +1,222 @@
+"""Packets that part in their destination only, and that nothing behind nat tells apart.
+
+Behind the choice of an endpoint a host asks some dozen rules, and they are the same for most of its
+endpoints: none looks at more of a destination than in which networks it is. The bounds of all
+networks that these rules, the routes and the choice of a source ask for cut the addresses into
+stretches; two destinations of one stretch go the same way, which is then walked once.
+
+Where a rule asks more than that (a set, a range, a list of recent clients) nothing is shared.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.packet import Address, Packet
+from kinspect.model.rules import Chain, ChainName, Rule, Ruleset, TableName
+from kinspect.model.trace import Step, Way
+from kinspect.netfilter.matches.addrtype import AddressType
+from kinspect.netfilter.matches.connmark import ConnectionMark
+from kinspect.netfilter.matches.conntrack import Conntrack, State, Status
+from kinspect.netfilter.matches.ip import Anything, Destination, Interface, Protocol, Source
+from kinspect.netfilter.matches.mark import Mark
+from kinspect.netfilter.matches.multiport import Multiport
+from kinspect.netfilter.matches.ports import Ports
+from kinspect.netfilter.matches.statistic import Random
+from kinspect.netfilter.targets.connmark import RestoreMark, SaveMark, SetConnectionMark
+from kinspect.netfilter.targets.mark import SetMark
+from kinspect.netfilter.targets.nat import Masquerade, Snat
+from kinspect.netfilter.targets.nothing import Nothing
+from kinspect.netfilter.targets.reject import Reject
+from kinspect.netfilter.targets.verdict import Accept, Drop, Jump, Return
+
+Span = tuple[int, int]  # the first and the last of a stretch of addresses, or of ports
+
+# These look at a packet's destination not at all.
+_BLIND: Final = (Anything, Source, Protocol, Interface, Mark, ConnectionMark, Random, State, Nothing, Reject)
+_PLAIN_TARGETS: Final = (
+    Accept,
+    Drop,
+    Return,
+    Jump,
+    SetMark,
+    SetConnectionMark,
+    SaveMark,
+    RestoreMark,
+    Masquerade,
+)
+
+# What the choice of a source address tells apart (scopes of RFC 4291, labels of RFC 6724).
+_SPECIAL: Final = tuple(
+    ip_network(text)
+    for text in (
+        "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32",
+        "::1/128", "::ffff:0:0/96", "::/96", "2001:10::/28",
+        "2001::/32", "2002::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
+    )
+)  # fmt: skip
+
+_STAND_IN: Final[dict[int, Address]] = {4: IPv4Address(0), 6: IPv6Address(0)}
+
+
+@dataclass
+class Tails:
+    """The ways behind nat of one host that are known already."""
+
+    host: Host
+    rulesets: Sequence[Ruleset]
+    _known: dict[object, Sequence[Way] | None] = field(default_factory=dict)
+    _stretches: dict[int, tuple[list[int], list[int]] | None] = field(default_factory=dict)
+
+    def follow(self, where: str, packet: Packet, walk: Callable[[], Sequence[Way]]) -> Sequence[Way] | None:
+        """The ways of a packet from a point of its journey on; None: they cannot be shared.
+
+        ``walk`` walks them, for a packet whose weight is everything and that has no way behind it.
+        """
+        version = packet.dst.version
+        if version not in self._stretches:
+            self._stretches[version] = self._cut(version)
+        bounds = self._stretches[version]
+        if bounds is None:
+            return None
+        addresses, ports = bounds
+        key = (
+            where,
+            bisect_right(addresses, int(packet.dst)),
+            -1 if packet.dport is None else bisect_right(ports, packet.dport),
+            packet.to(dst=_STAND_IN[version], dport=None, original=None),
+        )
+        if key not in self._known:
+            ways = walk()
+            alike = all(
+                way.weight.plain and (way.packet.dst, way.packet.dport) == (packet.dst, packet.dport)
+                for way in ways
+            )
+            self._known[key] = ways if alike else None
+        known = self._known[key]
+        return None if known is None else [_as_if(way, packet) for way in known]
+
+    def _cut(self, version: int) -> tuple[list[int], list[int]] | None:
+        """Where stretches of addresses and of ports begin; None: rules ask for more than that."""
+        addresses = list(_of_host(self.host, version))
+        ports: list[Span] = []
+        for rules in self.rulesets:
+            for rule in _behind_nat(rules):
+                looks = _looks(rule)
+                if looks is None:
+                    return None
+                addresses += looks[0]
+                ports += looks[1]
+        return _starts(addresses), _starts(ports)
+
+
+def _starts(spans: Iterable[Span]) -> list[int]:
+    return sorted({edge for first, last in spans for edge in (first, last + 1)})
+
+
+def _of_host(host: Host, version: int) -> Iterator[Span]:
+    """The networks that routing and the choice of a source ask for."""
+    for network in _SPECIAL:
+        if network.version == version:
+            yield int(network.network_address), int(network.broadcast_address)
+    for route in host.routes or ():
+        if route.destination.version == version:
+            yield int(route.destination.network_address), int(route.destination.broadcast_address)
+    for rule in host.rules.get(version, ()):
+        if rule.dst is not None:
+            yield int(rule.dst.network_address), int(rule.dst.broadcast_address)
+    own = set(host.addresses or ())
+    for link in (host.links or {}).values():
+        own.update(address.address for address in link.addresses)
+    for address in own:
+        if address.version == version:
+            # How many bits a destination shares with it counts too.
+            for size in range(address.max_prefixlen + 1):
+                first = int(address) >> size << size
+                yield first, first + (1 << size) - 1
+
+
+def _behind_nat(rules: Ruleset) -> Iterator[Rule]:
+    """All rules that a packet may meet once its destination is settled."""
+    for table in rules.tables():
+        hooks = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]
+        if table == "nat":
+            hooks = ["INPUT", "POSTROUTING"]
+        found = [rules.chain(table, ChainName(hook)) for hook in hooks]
+        yield from _reached(rules, table, [chain for chain in found if chain is not None])
+
+
+def _reached(rules: Ruleset, table: TableName, chains: list[Chain]) -> Iterator[Rule]:
+    seen = {chain.name for chain in chains}
+    while chains:
+        for rule in chains.pop().rules():
+            yield rule
+            if isinstance(rule.target, Jump) and rule.target.chain not in seen:
+                seen.add(rule.target.chain)
+                chain = rules.chain(table, rule.target.chain)
+                if chain is not None:
+                    chains.append(chain)
+
+
+def _looks(rule: Rule) -> tuple[list[Span], list[Span]] | None:
+    """The addresses and the ports of destinations that a rule tells apart; None: more than that."""
+    addresses: list[Span] = []
+    ports: list[Span] = []
+    for clause in rule.clauses:
+        match clause.match:
+            case Destination(network):
+                last = network.value | (~network.mask & ((1 << _bits(network.version)) - 1))
+                if not _prefix(network.mask, _bits(network.version)):
+                    return None
+                addresses.append((network.value, last))
+            case Ports(dport=dport, unread=unread):
+                if unread is not None:
+                    return None
+                ports += [dport] if dport else []
+            case Multiport(side, ranges):
+                ports += ranges if side != "source" else ()
+            case AddressType():
+                pass  # told by routes
+            case Conntrack(_, parts):
+                if not all(isinstance(part, Status) for part in parts):
+                    return None
+            case other if isinstance(other, _BLIND):
+                pass
+            case _:
+                return None
+    target = rule.target
+    if isinstance(target, Snat):
+        return (addresses, ports) if target.to.low == target.to.high else None  # of several a hash decides
+    known = target is None or isinstance(target, (*_PLAIN_TARGETS, *_BLIND))
+    return (addresses, ports) if known else None
+
+
+def _bits(version: int) -> int:
+    return 32 if version == 4 else 128
+
+
+def _prefix(mask: int, bits: int) -> bool:
+    """Whether a mask is that of a network, its ones first."""
+    rest = ~mask & ((1 << bits) - 1)
+    return rest & (rest + 1) == 0
+
+
+def _as_if(way: Way, packet: Packet) -> Way:
+    """The way of a packet that parts from the one that went it in its destination only."""
+    original = way.packet.original
+    if original is not None:  # of a packet that nat had not changed before, it was made on this way
+        original = packet.original or original.to(dst=packet.dst, dport=packet.dport)
+    changed = way.packet.to(dst=packet.dst, dport=packet.dport, original=original)
+    return Way(way.verdict, changed, way.weight, way.last, way.snat, way.delivered)
+
+
+def behind(last: Step | None, before: Step | None) -> Step | None:
+    """The events of a tail, after those of the way up to it."""
+    for event in last.events() if last else ():
+        before = Step(event, before)
+    return before
