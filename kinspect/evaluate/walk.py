@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 from typing_extensions import assert_never
 
 from kinspect.errors import RulesError
@@ -37,8 +38,7 @@ from kinspect.netfilter.targets.unsupported import Unsupported
 _DEEPEST: Final = 256  # chains in chains; the kernel refuses loops, a damaged dump may have one
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(msgspec.Struct, frozen=True):
     """A packet at a point of the walk, with its share and the way it came."""
 
     packet: Packet
@@ -46,15 +46,14 @@ class Branch:
     last: Step | None = None
     snat: str | None = None
 
-    def after(self, event: Matched | Policy, **changes: object) -> Branch:
-        """The branch with one more event on its way."""
-        step = Step(event, self.last)
-        fields = {"packet": self.packet, "weight": self.weight, "snat": self.snat, **changes}
-        return Branch(last=step, **fields)  # type: ignore[arg-type]
+    def after(self, event: Matched | Policy, weight: Weight | None = None) -> Branch:
+        """The branch with one more event on its way, and perhaps another weight."""
+        return Branch(
+            self.packet, self.weight if weight is None else weight, Step(event, self.last), self.snat
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """A branch whose walk of this hook is over."""
 
     branch: Branch

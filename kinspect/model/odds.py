@@ -8,16 +8,16 @@ answers to such questions. Where no question is open a weight is one exact numbe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeAlias
+
+import msgspec
 
 ZERO = Fraction(0)
 ONE = Fraction(1)
 
 
-@dataclass(frozen=True, slots=True)
-class Chance:
+class Chance(msgspec.Struct, frozen=True):
     """Holds for this share of the packets that ask: 0 is a certain no, 1 a certain yes."""
 
     share: Fraction
@@ -29,8 +29,7 @@ class Chance:
         return NEVER if self is ALWAYS else Chance(ONE - self.share)
 
 
-@dataclass(frozen=True, slots=True)
-class Undecided:
+class Undecided(msgspec.Struct, frozen=True):
     """Cannot be known from what was read: holds if ``question`` is answered with ``answer``.
 
     The question is a sentence that a person can answer, such as ``the packet comes in by eth0``;
@@ -68,15 +67,14 @@ _NO_ANSWERS: Answers = frozenset()
 _SPLITS = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Weight:
+class Weight(msgspec.Struct, frozen=True):
     """An exact share of all packets, by the answers that it depends on.
 
     ``terms`` maps a set of answers to the share that exists under all of them; shares of all
     terms whose answers are given add up. ``{}: 1/2`` is one half whatever is answered.
     """
 
-    terms: Mapping[Answers, Fraction] = field(default_factory=lambda: {_NO_ANSWERS: ONE})
+    terms: Mapping[Answers, Fraction] = msgspec.field(default_factory=lambda: {_NO_ANSWERS: ONE})
 
     def scaled(self, share: Fraction) -> Weight:
         """The weight times a chance."""

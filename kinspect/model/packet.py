@@ -8,11 +8,11 @@ certainly not so, as the match says.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from operator import attrgetter
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Family: TypeAlias = Literal[4, 6]
@@ -73,8 +73,7 @@ class Owner:
     gid: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packet:
+class Packet(msgspec.Struct, frozen=True, kw_only=True):
     """One packet, at one point of its way."""
 
     src: Address
@@ -142,13 +141,7 @@ class Packet:
 
     def to(self, **changes: object) -> Packet:
         """A copy with some fields changed."""
-        values = dict(zip(_FIELDS, _values(self), strict=True))
-        values.update(changes)
-        return Packet(**values)
-
-
-_FIELDS: Final = tuple(field.name for field in fields(Packet))
-_values: Callable[[Packet], tuple[Any, ...]] = attrgetter(*_FIELDS)
+        return msgspec.structs.replace(self, **changes)
 
 
 def equal_bits(mark: int, unknown: int, value: int, mask: int) -> bool | None:

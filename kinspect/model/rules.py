@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, NewType, Protocol, TypeAlias, runtime_checkable
+
+import msgspec
 
 from kinspect.model.host import Host
 from kinspect.model.odds import Odds
@@ -29,23 +30,20 @@ class Verdict(enum.Enum):
     QUEUE = "QUEUE"
 
 
-@dataclass(frozen=True, slots=True)
-class Proceed:
+class Proceed(msgspec.Struct, frozen=True):
     """The walk goes on at the next rule, with this packet (changed or not)."""
 
     packet: Packet
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(msgspec.Struct, frozen=True):
     """The walk of this table's hook is over; DROP, REJECT and QUEUE end the packet."""
 
     verdict: Verdict
     packet: Packet
 
 
-@dataclass(frozen=True, slots=True)
-class Bind:
+class Bind(msgspec.Struct, frozen=True):
     """A nat binding: the connection has its new address, and the walk of the nat table is over.
 
     ``snat`` is the new source as text where it is an address that cannot be known ("masquerade").
@@ -55,21 +53,18 @@ class Bind:
     snat: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Enter:
+class Enter(msgspec.Struct, frozen=True):
     """Go to a chain; with ``goto`` its end is the end of the present chain too."""
 
     chain: ChainName
     goto: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Back:
+class Back(msgspec.Struct, frozen=True):
     """Back to the calling chain, or to the policy of a built-in one."""
 
 
-@dataclass(frozen=True, slots=True)
-class OneOf:
+class OneOf(msgspec.Struct, frozen=True):
     """The first effect whose odds hold; the last has none left to hold."""
 
     effects: tuple[tuple[Odds, Effect], ...]
@@ -107,24 +102,21 @@ class Target(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Clause:
+class Clause(msgspec.Struct, frozen=True):
     """A match with the words that it was read from."""
 
     match: Match
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(msgspec.Struct, frozen=True):
     """Packets and bytes that met a rule, or a policy, since it was loaded."""
 
     packets: int
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """One rule: its place, its words, its meaning.
 
     ``number`` counts from 1 in the chain, as ``iptables -L --line-numbers`` does; ``line`` from 1

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from kinspect.model.odds import Weight
 from kinspect.model.packet import Packet
 from kinspect.model.rules import Backend, ChainName, Rule, TableName, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a walk is: a hook of a table, in one back end's rules."""
 
     hook: str
@@ -20,8 +21,7 @@ class Place:
     backend: Backend | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Matched:
+class Matched(msgspec.Struct, frozen=True):
     """A rule that took the packet; ``depth`` counts the chains above it in this hook."""
 
     place: Place
@@ -30,8 +30,7 @@ class Matched:
     packet: Packet  # as it came to the rule
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """The end of a built-in chain, where its policy decided."""
 
     place: Place
@@ -39,8 +38,7 @@ class Policy:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Routed:
+class Routed(msgspec.Struct, frozen=True):
     """The routing decision: where the packet goes from here, in words, and if it could go on."""
 
     where: str
@@ -50,8 +48,7 @@ class Routed:
 Event = Matched | Policy | Routed
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One event of a way, and the way up to it."""
 
     event: Event
@@ -67,8 +64,7 @@ class Step:
         return found[::-1]
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(msgspec.Struct, frozen=True):
     """One way that a packet can go, to its end, and how much of the traffic goes it."""
 
     verdict: Verdict
