@@ -109,9 +109,11 @@ class Walk:
         for rule in self._rules(chain, live):
             if not live:
                 break
+            asked = [self._odds(rule, branch.packet, depth) for branch in live]
+            if all(odds is None for odds in asked):
+                continue
             following: list[Branch] = []
-            for branch in live:
-                odds = self._odds(rule, branch.packet, depth)
+            for branch, odds in zip(live, asked, strict=True):
                 if odds is None:
                     following.append(branch)
                     continue

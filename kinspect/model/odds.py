@@ -80,7 +80,7 @@ class Weight(msgspec.Struct, frozen=True):
         """The weight times a chance."""
         if share == ONE:
             return self
-        return Weight({answers: value * share for answers, value in self.terms.items() if value * share})
+        return Weight({answers: part for answers, value in self.terms.items() if (part := value * share)})
 
     def given(self, question: str, answer: bool) -> Weight:
         """The part of this weight under one more answer; what contradicts it is gone."""
@@ -159,6 +159,8 @@ EVERYTHING = Weight()
 def _combined(terms: dict[Answers, Fraction]) -> dict[Answers, Fraction]:
     """Terms with equal shares that differ in one answer only are one term without the question."""
     terms = {answers: value for answers, value in terms.items() if value}
+    if len(terms) < 2:
+        return terms
     again = any(answers for answers in terms)
     while again:
         again = False
