@@ -104,7 +104,8 @@ def read_facts(
     cluster = Cluster(snapshot.api, snapshot.origin)
     files = selected(snapshot, nodes)
     states: dict[str, NodeState] = {}
-    undetermined = [f"{name}: {why}" for name, why in snapshot.failed.items()]
+    undetermined = [f"{name}: {why}" for name, why in snapshot.failed.items() if not nodes or name in nodes]
+    undetermined += snapshot.lacking
     failures: list[KinspectError] = []
     for name, node_files in files.items():
         node = cluster.nodes.get(name)

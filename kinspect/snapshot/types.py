@@ -2,6 +2,7 @@
 
 The layout is that of the files (and of the archive that ``capture`` writes)::
 
+    manifest.json           what was read, when, how, and what failed (``snapshot.manifest``)
     api/KIND.json           the API's own list: services, endpointslices, endpoints, nodes, pods, …
     nodes/NODE/FILE         what a tool printed on the node: iptables-save.txt, ip-addr.json, …
 
@@ -10,14 +11,25 @@ Any file may be missing, and any may be gzipped (``FILE.gz``); names here are wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NewType
+
+from kinspect.snapshot.manifest import INTERRUPTED, Command, Manifest
 
 NodeName = NewType("NodeName", str)
 
 Files = Mapping[str, bytes]
 """File name to content. May read lazily: a look-up may raise SnapshotError."""
+
+
+class Fetched(dict[str, bytes]):
+    """The files of a node, with the commands that brought them, or did not."""
+
+    def __init__(self, files: Mapping[str, bytes], ran: Sequence[Command] = ()) -> None:
+        super().__init__(files)
+        self.ran = tuple(ran)
+
 
 # Files of a node. The first that exists of a family's dumps is used; the two back ends are
 # kept apart where a node has both.
@@ -53,3 +65,21 @@ class Snapshot:
     nodes: Mapping[NodeName, Files] = field(default_factory=dict)
     failed: Mapping[NodeName, str] = field(default_factory=dict)
     paths: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (node, file) as users named it
+    manifest: Manifest | None = None
+
+    @property
+    def lacking(self) -> list[str]:
+        """What the capture could not read of the API, or what moved while it read; in words."""
+        if self.manifest is None:
+            return []
+        found = [
+            f"{kind}: not in {self.origin}: "
+            + ("the capture was interrupted" if record.error == INTERRUPTED else record.error)
+            for kind, record in self.manifest.api.items()
+            if record.error is not None
+        ]
+        found += [
+            f"service {service}: its endpoints changed while {self.origin} was captured"
+            for service in self.manifest.changed
+        ]
+        return found

@@ -116,7 +116,7 @@ def test_links_and_paths_out_of_the_archive_are_not_followed(tmp_path: Path) -> 
 
 
 def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kinspect.snapshot.store._LARGEST_FILE", 1 << 20)
+    monkeypatch.setattr("kinspect.snapshot.tarball.LARGEST_FILE", 1 << 20)
     bomb = gzip.compress(b"\0" * (1 << 22))
     with pytest.raises(SnapshotError, match="unpacks to more than 1 MiB"):
         open_snapshot(folder(tmp_path / "f", {"api/nodes.json.gz": bomb})).api["nodes.json"]
