@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 CONNECTIONS: Final = 65_536  # lines of conntrack a node: Linux's own limit where nobody raised it
 
+API_FILES: Final = tuple(
+    f"{kind}.json"
+    for kind in ("endpoints", "endpointslices", "namespaces", "nodes", "pods", "services", "version")
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureRequest:
@@ -108,7 +113,8 @@ def _recorded(request: CaptureRequest, source: Source) -> Captured:
         services = [
             cluster.service(ns or request.namespace or "default", name).key for ns, name in request.services
         ]
-    api = narrowed(snapshot.api, request.namespace, services)
+    kept = {file: snapshot.api[file] for file in API_FILES if file in snapshot.api}  # and never Secrets
+    api = narrowed(kept, request.namespace, services)
     if "pods.json" in api:
         api["pods.json"] = without_secrets(api["pods.json"])
     nodes: dict[NodeName, Files] = {

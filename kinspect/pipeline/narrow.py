@@ -17,9 +17,11 @@ _SERVICE_LABEL: Final = "kubernetes.io/service-name"  # Kubernetes docs, "Endpoi
 
 # Parts of a pod that may hold secrets (environments, command lines, annotations of what was applied)
 # and that nothing asks for.
-POD_SECRETS: Final = ("metadata.annotations", "metadata.managedFields", "spec.containers", "spec.initContainers",
-                      "spec.ephemeralContainers", "spec.volumes", "status.containerStatuses",
-                      "status.initContainerStatuses", "status.ephemeralContainerStatuses")  # fmt: skip
+POD_SECRETS: Final = (
+    "metadata.annotations", "metadata.managedFields",
+    "spec.containers", "spec.initContainers", "spec.ephemeralContainers", "spec.volumes",
+    "status.containerStatuses", "status.initContainerStatuses", "status.ephemeralContainerStatuses",
+)  # fmt: skip
 
 
 class _Meta(msgspec.Struct, rename="camel"):

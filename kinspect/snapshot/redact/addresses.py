@@ -28,7 +28,8 @@ _AS_IS: Final = tuple(map(ip_network, (
 # What is in these stays in these.
 _KEPT: Final = tuple(map(ip_network, (
     "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10",
-    "fc00::/7", "fd00::/8", "fe80::/64", "ff00::/8", "ff02::1:ff00:0/104", "64:ff9b::/96", "2000::/3", "2001:db8::/32",
+    "fc00::/7", "fd00::/8", "fe80::/64", "ff00::/8", "ff02::1:ff00:0/104", "64:ff9b::/96",
+    "2000::/3", "2001:db8::/32",
 )))  # fmt: skip
 _MAPPED: Final = ip_network("::ffff:0:0/96")
 

@@ -109,8 +109,9 @@ _ROUTE: Final[Mapping[str, Shape]] = {
 _RULE: Final[Mapping[str, Shape]] = {
     **dict.fromkeys(("src", "dst"), "address"), "table": "table",
     **dict.fromkeys(
-        ("priority", "srclen", "dstlen", "action", "fwmark", "fwmask", "iif", "oif", "not", "tos", "ipproto",
-         "sport", "dport", "uid_start", "uid_end", "suppress_prefixlen", "l3mdev", "goto", "protocol"), "keep"),
+        ("priority", "srclen", "dstlen", "action", "fwmark", "fwmask", "iif", "oif", "not", "tos",
+         "ipproto", "sport", "dport", "uid_start", "uid_end", "suppress_prefixlen", "l3mdev", "goto",
+         "protocol"), "keep"),
 }  # fmt: skip
 HOST: Final[Mapping[str, Shape]] = {
     "ip-addr.json": {

@@ -19,12 +19,15 @@ _V4: Final = r"\d{1,3}(?:\.\d{1,3}){3}"
 _V6: Final = r"(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|" + _V4 + r")?"
 _ADDRESS: Final = re.compile(
     rf"(?<![\w.:])(?P<mac>(?:[0-9A-Fa-f]{{2}}:){{5}}[0-9A-Fa-f]{{2}})(?![\w:])"
-    rf"|(?<![\w.:])(?P<low>{_V4}|{_V6})(?:/(?P<mask>\d{{1,3}}(?![\w.:])|{_V4}|{_V6})|-(?P<high>{_V4}|{_V6}))?(?![\w.]|:[0-9A-Fa-f]*:)"
+    rf"|(?:(?<![\w.])(?={_V4})|(?<![\w.:]))(?P<low>{_V4}|{_V6})"
+    rf"(?:/(?P<mask>\d{{1,3}}(?![\w.:])|{_V4}|{_V6})|-(?P<high>{_V4}|{_V6}))?"
+    rf"(?!\w|\.\w|:[0-9A-Fa-f]*:)"
 )
 _QUOTED: Final = r'"(?:[^"\\]|\\.)*"'
 _RULE: Final = re.compile(
-    rf"(?P<option>--comment|--(?:log|nflog|ulog|audit)?-?prefix|--string|--hex-string|--bytecode|--u32|--path|--cgroup"
-    rf"|--object-pinned|--[ug]id-owner|--name|--hashlimit-name|--nfacct-name|--genre|--label|--selctx) +"
+    rf"(?P<option>--comment|--(?:log|nflog|ulog|audit)?-?prefix|--string|--hex-string|--bytecode|--u32|--path"
+    rf"|--cgroup|--object-pinned|--[ug]id-owner|--name|--hashlimit-name|--nfacct-name|--genre|--label"
+    rf"|--selctx) +"
     rf"(?P<value>{_QUOTED}|\S+)"
     rf"|(?<=-[jg] )(?P<chain>\S+)"
     rf"|(?<=-set )(?P<set>\S+)"
@@ -39,7 +42,8 @@ _REMARK: Final = re.compile(
 _BUILTIN: Final = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
 # Chains whose names are of the tools that made them, or hashes.
 _TOOLS: Final = re.compile(
-    r"(?:KUBE|CNI|DOCKER|FLANNEL|CILIUM|OLD_CILIUM|ANTREA|WEAVE|ISTIO|AWS|IP-MASQ)(?:[-_][A-Z0-9_-]*)?|CNI-[0-9a-f]+"
+    r"(?:KUBE|CNI|DOCKER|FLANNEL|CILIUM|OLD_CILIUM|ANTREA|WEAVE|ISTIO|AWS|IP-MASQ)(?:[-_][A-Z0-9_-]*)?"
+    r"|CNI-[0-9a-f]+"
 )
 _KUBE: Final = re.compile(r"KUBE-[A-Z0-9-]+|DEFAULT")
 _SERVICE: Final = re.compile(
@@ -47,7 +51,15 @@ _SERVICE: Final = re.compile(
 )
 _TARGET: Final = re.compile(rf"(?:({_V4})|\[({_V6})\]|({_V6}))(?::(\d+))?")
 # The words of kube-proxy's own comments (pkg/proxy/iptables/proxier.go) and of kubelet's.
-_WORDS: Final = frozenset(["->", "IP", "LOCAL", "NOTE:", "SNAT", "accepted", "balancer", "be", "block", "by", "chain", "check", "cluster", "conntrack", "connections", "destinations", "dropped", "endpoints", "external", "externally-visible", "firewall", "firewalled", "flanneld", "for", "forward", "forwarding", "has", "health", "in", "incoming", "is", "kubernetes", "last", "load", "loadbalancer", "local", "localnet", "masq", "masquerade", "must", "no", "node", "nodeports", "nodeports;", "not", "of", "other", "pod", "port", "portals", "ports", "postrouting", "requiring", "route", "rule", "rules", "service", "services", "the", "this", "to", "traffic", "will"])  # fmt: skip
+_WORDS: Final = frozenset({
+    "->", "IP", "LOCAL", "NOTE:", "SNAT", "accepted", "balancer", "be", "block", "by", "chain", "check",
+    "cluster", "conntrack", "connections", "destinations", "dropped", "endpoints", "external",
+    "externally-visible", "firewall", "firewalled", "flanneld", "for", "forward", "forwarding", "has",
+    "health", "in", "incoming", "is", "kubernetes", "last", "load", "loadbalancer", "local", "localnet",
+    "masq", "masquerade", "must", "no", "node", "nodeports", "nodeports;", "not", "of", "other", "pod",
+    "port", "portals", "ports", "postrouting", "requiring", "route", "rule", "rules", "service",
+    "services", "the", "this", "to", "traffic", "will",
+})  # fmt: skip
 _OPAQUE: Final = re.compile(
     r"ct_state_invalid_dropped_pkts|localhost_nps_accepted_pkts|iptables_nfacct|[0-9:x/-]+"
 )
