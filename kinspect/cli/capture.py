@@ -91,9 +91,15 @@ def capture(
     )
     if file == "-" and output is not Format.TABLE:
         raise CallError(f"-f - and -o {output.value} both want standard output", hint="name a file: -f FILE")
-    with _opened(file) as opened:  # before anything is read: a place that cannot be written is said at once
-        captured = pipeline.capture(request, source)
-        write_archive(opened, captured.snapshot, captured.manifest)
+    try:
+        with _opened(
+            file
+        ) as opened:  # before anything is read: a place that cannot be written is said at once
+            captured = pipeline.capture(request, source)
+            write_archive(opened, captured.snapshot, captured.manifest)
+    except KeyboardInterrupt:
+        talk(["interrupted: nothing was written"])
+        raise typer.Exit(_INTERRUPTED) from None
     _say(captured, file, output, no_color)
     if not captured.manifest.complete and isinstance(source, Live):
         raise typer.Exit(_INTERRUPTED)

@@ -16,12 +16,13 @@ ServiceKey = tuple[str, str]
 _SERVICE_LABEL: Final = "kubernetes.io/service-name"  # Kubernetes docs, "EndpointSlices": Ownership
 
 # Parts of a pod that may hold secrets (environments, command lines, annotations of what was applied)
-# and that nothing asks for.
+# and that nothing asks for. Of containers the name and the ports stay: a hostPort has rules too.
 POD_SECRETS: Final = (
-    "metadata.annotations", "metadata.managedFields",
-    "spec.containers", "spec.initContainers", "spec.ephemeralContainers", "spec.volumes",
-    "status.containerStatuses", "status.initContainerStatuses", "status.ephemeralContainerStatuses",
+    "metadata.annotations", "metadata.managedFields", "spec.containers", "spec.initContainers",
+    "spec.ephemeralContainers", "spec.volumes", "status.containerStatuses",
+    "status.initContainerStatuses", "status.ephemeralContainerStatuses",
 )  # fmt: skip
+_CONTAINER: Final = ("name", "ports")
 
 
 class _Meta(msgspec.Struct, rename="camel"):
@@ -64,17 +65,22 @@ def versions(data: bytes, what: str) -> dict[ServiceKey, set[tuple[str, str]]]:
 
 
 def without_secrets(pods: bytes, what: str = "pods.json") -> bytes:
-    """A list of pods without the fields of POD_SECRETS."""
-    gone = [path.split(".") for path in POD_SECRETS]
+    """A list of pods without the fields of POD_SECRETS. Raises SnapshotError."""
+    return _with_items(pods, [_bare(raw) for raw in _decoded(pods, what).items or ()])
 
-    def stripped(raw: msgspec.Raw) -> msgspec.Raw:
-        pod = msgspec.json.decode(raw)
-        for part, name in gone:
-            if isinstance(pod.get(part), dict):
-                pod[part].pop(name, None)
-        return msgspec.Raw(msgspec.json.encode(pod))
 
-    return _with_items(pods, [stripped(raw) for raw in _decoded(pods, what).items or ()])
+def _bare(raw: msgspec.Raw) -> msgspec.Raw:
+    pod = msgspec.json.decode(raw)
+    if not isinstance(pod, dict):
+        return msgspec.Raw(b"{}")
+    for path in POD_SECRETS:
+        part, name = path.split(".")
+        fields = pod.get(part)
+        gone = fields.pop(name, None) if isinstance(fields, dict) else None
+        if path == "spec.containers" and isinstance(gone, list):
+            containers = [container for container in gone if isinstance(container, dict)]
+            pod[part][name] = [{key: c[key] for key in _CONTAINER if key in c} for c in containers]
+    return msgspec.Raw(msgspec.json.encode(pod))
 
 
 def narrowed(api: Files, namespace: str | None, services: Collection[ServiceKey]) -> dict[str, bytes]:

@@ -54,9 +54,11 @@ def read_cluster(
         hosts = hosts_of(Cluster(reading.api, reading.origin), nodes, reading.origin)
         reading.records = {host.name: NodeRecord(error=INTERRUPTED) for host in hosts}
         _until_interrupt(reading, lambda: _read_lists(api, reading, space))
-        if "services" not in reading.failed_lists:
+        reading.services = wanted
+        if "services.json" in reading.api:
             cluster = Cluster(reading.api, reading.origin)
-            reading.services = [cluster.service(*key).key for key in wanted]
+            for key in wanted:
+                cluster.service(*key)  # raises NotFound, before any node is asked
         _until_interrupt(reading, lambda: _read_nodes(source, reading, hosts))
         _until_interrupt(reading, lambda: _compare(api, reading, space))
     return reading

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-import tarfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -26,6 +27,7 @@ from kinspect.snapshot.types import Files, NodeName, Snapshot
 _GZIP: Final = b"\x1f\x8b"
 _ARCHIVE: Final = re.compile(r"\.(?:tgz|tar(?:\.\w+)?)$")
 _SUFFIX: Final = re.compile(r"(?:\.(?:gz|rules|txt|dump|iptables|save))+$")
+_HEAD: Final = 1 << 16
 _DEEPEST: Final = 5  # folders below the one that is named
 _MOST_FILES: Final = tarball.MOST_MEMBERS
 
@@ -59,11 +61,8 @@ def open_snapshot(path: Path) -> Snapshot:
             return _of_folder(path)
         if not path.exists():
             raise SnapshotError(f"{path}: there is no such file or folder")
-        if not tarfile.is_tarfile(path):
-            rules = _of_rules(path)
-            if rules is not None:
-                return rules
-        return _of_archive(path)
+        # A pipe can be read once only, and is an archive.
+        return (_of_rules(path) if path.is_file() else None) or _of_archive(path)
     except OSError as error:
         raise SnapshotError(f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -100,8 +99,12 @@ def _walk(folder: Path, roots: Sequence[Path]) -> Iterator[tuple[str, Path]]:
             archive = _ARCHIVE.search(file) is not None
             name = (below / (file if archive else file.removesuffix(".gz"))).as_posix()
             path = Path(at, file)
-            if path.is_file() and (name not in found or path.suffix != ".gz"):
-                found[name] = path
+            if not path.is_file() or (name in found and path.suffix == ".gz"):
+                continue
+            # What was unpacked from an archive of strangers may lead anywhere.
+            if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+                raise SnapshotError(f"{path}: a link out of the folder", hint="copy what it leads to")
+            found[name] = path
         if len(found) > _MOST_FILES:
             raise SnapshotError(f"{folder}: it has more than {_MOST_FILES} files")
     yield from found.items()
@@ -142,16 +145,19 @@ def _stranger(path: Path) -> SnapshotError:
 def _of_rules(path: Path) -> Snapshot | None:
     """A file of rules as the snapshot of one node; None where it is something else."""
     with path.open("rb") as file:
+        head = file.read(_HEAD)
+        packed = head.startswith(_GZIP)
+        if packed:
+            with contextlib.suppress(zlib.error):
+                head = zlib.decompressobj(wbits=31).decompress(head, _HEAD)
+        if not looks_like_rules(head):
+            return None
+        file.seek(0)
         data = file.read(LARGEST_FILE + 1)
-    if data.startswith(_GZIP):
-        try:
-            data = unpacked(data, str(path))
-        except SnapshotError:
-            return None  # an archive that was cut short, more likely: that is said by who reads those
     if len(data) > LARGEST_FILE:
         raise SnapshotError(f"{path}: it is larger than {LARGEST_FILE >> 20} MiB")
-    if not looks_like_rules(data):
-        return None
+    if packed:
+        data = unpacked(data, str(path))
     row = layout_of([f"{path.name}.rules"])
     assert row is not None
     stem = _SUFFIX.sub("", path.name) or path.name

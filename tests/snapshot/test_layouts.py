@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -243,6 +245,24 @@ def test_a_hostile_member_is_refused_in_one_line(tmp_path: Path, bad: tarfile.Ta
 def test_links_that_nobody_reads_are_passed_over(tmp_path: Path) -> None:
     path = hostile(tmp_path / "s.tar.gz", GOOD, (member("proc-net/x", tarfile.SYMTYPE, "/etc/shadow"), b""))
     assert list(names(path)) == ["n1"]
+
+
+def test_a_link_out_of_an_unpacked_folder_is_not_followed(tmp_path: Path) -> None:
+    root = folder(tmp_path / "s", {"nodes/n1/iptables-save.txt": V4})
+    (tmp_path / "secret").write_text("s3cret")
+    (root / "nodes/n1/ip-addr.json").symlink_to("../../../secret")
+    with pytest.raises(SnapshotError, match=r"ip-addr\.json: a link out of the folder"):
+        open_snapshot(root)
+
+
+def test_an_archive_may_come_by_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    whole = hostile(tmp_path / "s.tar.gz", GOOD).read_bytes()
+    writer = threading.Thread(target=path.write_bytes, args=(whole,))
+    writer.start()
+    assert list(open_snapshot(path).nodes) == ["n1"]
+    writer.join()
 
 
 def test_too_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

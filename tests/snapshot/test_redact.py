@@ -299,10 +299,21 @@ def test_no_name_and_no_address_of_the_cluster_is_anywhere(cluster: str, tmp_pat
 
 
 def test_each_capture_has_a_key_of_its_own(tmp_path: Path) -> None:
-    one, other = (
-        redacted("zoo-nft", folder, None) for folder in (tmp_path / "1", tmp_path / "2") if not folder.mkdir()
-    )
-    assert set(open_snapshot(one).nodes).isdisjoint(open_snapshot(other).nodes)
+    names = []
+    for folder in (tmp_path / "1", tmp_path / "2"):
+        folder.mkdir()
+        names.append(set(open_snapshot(redacted("zoo-nft", folder)).nodes))
+    assert names[0].isdisjoint(names[1])
+
+
+def test_rules_that_cannot_be_redacted_are_left_out_and_said(tmp_path: Path) -> None:
+    (tmp_path / "nodes/n1").mkdir(parents=True)
+    (tmp_path / "nodes/n1/iptables-save.txt").write_text("Chain INPUT (policy ACCEPT)\ntarget prot opt\n")
+    made = capture(CaptureRequest(redact=True), Recorded(tmp_path))
+    assert [dict(files) for files in made.snapshot.nodes.values()] == [{}]
+    assert len(made.failures) == 1
+    assert "iptables-save.txt is not as the tool prints it: left out by --redact" in made.failures[0]
+    assert list(made.snapshot.failed.values()) == [made.failures[0].partition(": ")[2]]
 
 
 def test_a_redacted_capture_says_so_and_not_where_it_is_from(tmp_path: Path) -> None:

@@ -54,10 +54,17 @@ class Aliases:
 
     def __init__(self, key: bytes) -> None:
         self._key = key[:64]
+        self._made: dict[tuple[str, str], str] = {}
         self.known: dict[str, str] = {}  # every name that was replaced
 
     def of(self, kind: str, name: str) -> str:
         """The name in place of one of a kind."""
+        made = self._made.get((kind, name))
+        if made is None:
+            made = self._made[kind, name] = self._new(kind, name)
+        return made
+
+    def _new(self, kind: str, name: str) -> str:
         prefix, common = _KINDS[kind]
         if name in common:
             return name

@@ -33,6 +33,7 @@ class Redactor:
         self._texts = Texts(self._permutation, self._aliases)
         self._fields = Fields(self._texts, self._aliases)
         self._left_out: dict[str, None] = {}
+        self._unreadable: dict[str, str] = {}  # by node: why its files are not all there
         self._readers: Mapping[str, Callable[[str], str]] = {
             **dict.fromkeys(_DUMPS, self._texts.rules),
             names.IPSET: self._texts.sets,
@@ -85,8 +86,7 @@ class Redactor:
                     self._left_out[f"{file}: {_LEFT_OUT}"] = None
             except NotKept:
                 # One line of another form may hold anything: nothing of the file is kept.
-                alias = self.name("node", node)
-                self._left_out[f"{alias}/{file}: not as the tool prints it: {_LEFT_OUT}"] = None
+                self._unreadable[node] = f"{file} is not as the tool prints it: {_LEFT_OUT}"
         return made
 
     def _document(self, data: bytes, source: str, shape: Shape) -> bytes:
@@ -113,9 +113,12 @@ class Redactor:
                 )
                 for kind, record in manifest.api.items()
             },
-            nodes=dict(
-                sorted((self.name("node", name), self._record(r)) for name, r in manifest.nodes.items())
-            ),
+            nodes={
+                self.name("node", name): self._record(record, self._unreadable.get(name))
+                for name, record in sorted(
+                    manifest.nodes.items(), key=lambda node: self.name("node", node[0])
+                )
+            },
             redaction=Redaction(inexact=tuple(self._texts.inexact), left_out=tuple(self._left_out)),
         )
 
@@ -123,7 +126,7 @@ class Redactor:
         space, _, name = key.partition("/")
         return f"{self.name('namespace', space)}/{self.name('service', name)}"
 
-    def _record(self, record: NodeRecord) -> NodeRecord:
+    def _record(self, record: NodeRecord, unreadable: str | None) -> NodeRecord:
         return msgspec.structs.replace(
             record,
             target=self._target(record.target),
@@ -140,7 +143,7 @@ class Redactor:
                 tool: _lines(text, r"[\w -]+ v[\d.]+(?: \(\w+\))?").strip()
                 for tool, text in record.versions.items()
             },
-            error=self._texts.message(record.error) if record.error else None,
+            error=self._texts.message(record.error) if record.error else unreadable,
         )
 
     def _target(self, target: str | None) -> str | None:

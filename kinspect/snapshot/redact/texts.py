@@ -32,7 +32,7 @@ _RULE: Final = re.compile(
     rf"|(?<=-[jg] )(?P<chain>\S+)"
     rf"|(?<=-set )(?P<set>\S+)"
     rf"|(?P<quoted>{_QUOTED})"
-    rf"|(?P<rest>[^\s\"]+)"
+    rf"|(?P<rest>[^\s\".:]*[.:][^\s\"]*)"  # an address has one of these
 )
 _LINE: Final = re.compile(r"((?:\[\d+:\d+\] )?-A )(\S+)(.*)", re.DOTALL)
 _DECLARED: Final = re.compile(r":(\S+) (ACCEPT|DROP|QUEUE|RETURN|-)( \[\d+:\d+\])?")
@@ -83,6 +83,8 @@ class Texts:
 
     def addresses(self, text: str) -> str:
         """The text with other addresses; all else stays."""
+        if "." not in text and ":" not in text:
+            return text
         return _ADDRESS.sub(self._replaced, text)
 
     def _replaced(self, found: re.Match[str]) -> str:
