@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -17,7 +17,7 @@ from kinspect.errors import CallError, ExitCode
 from kinspect.pipeline import capture as pipeline
 from kinspect.pipeline.capture import Captured, CaptureRequest
 from kinspect.pipeline.sources import Live
-from kinspect.snapshot.archive import replacing, size_of, write_archive
+from kinspect.snapshot.archive import Keep, replacing, size_of, write_archive
 
 _INTERRUPTED = 130  # as a shell says for SIGINT
 
@@ -92,11 +92,10 @@ def capture(
     if file == "-" and output is not Format.TABLE:
         raise CallError(f"-f - and -o {output.value} both want standard output", hint="name a file: -f FILE")
     try:
-        with _opened(
-            file
-        ) as opened:  # before anything is read: a place that cannot be written is said at once
+        # Before anything is read: a place that cannot be written is said at once.
+        with _opened(file) as keep:
             captured = pipeline.capture(request, source)
-            write_archive(opened, captured.snapshot, captured.manifest)
+            keep(lambda opened: write_archive(opened, captured.snapshot, captured.manifest))
     except KeyboardInterrupt:
         talk(["interrupted: nothing was written"])
         raise typer.Exit(_INTERRUPTED) from None
@@ -115,16 +114,17 @@ def _service(text: str) -> tuple[str | None, str]:
     return space or None, name
 
 
-@contextlib.contextmanager
-def _opened(file: str) -> Iterator[BinaryIO]:
+def _opened(file: str) -> contextlib.AbstractContextManager[Keep]:
     if file != "-":
-        with replacing(Path(file)) as opened:
-            yield opened
-        return
+        return replacing(Path(file))
     if sys.stdout.isatty():
         raise CallError("an archive is no text for a terminal", hint="-f FILE, or a pipe behind it")
+    return contextlib.nullcontext(_to_stdout)
+
+
+def _to_stdout(write: Callable[[BinaryIO], None]) -> None:
     try:
-        yield sys.stdout.buffer
+        write(sys.stdout.buffer)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         raise

@@ -120,7 +120,7 @@ def read_facts(
         raise failures[0]
     if not states and not undetermined:
         raise CallError(f"{snapshot.origin} has no nodes", hint="give a snapshot with nodes/, or --rules")
-    return Facts(cluster, states, undetermined)
+    return Facts(cluster, states, undetermined, snapshot.remarks)
 
 
 def _untraceable(state: NodeState, probe: Probe) -> str | None:

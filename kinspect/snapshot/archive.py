@@ -15,9 +15,9 @@ import re
 import stat
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeAlias
 
 from kinspect.errors import CallError
 from kinspect.snapshot.manifest import NAME, Manifest, encode
@@ -60,43 +60,66 @@ def _members(snapshot: Snapshot, manifest: Manifest) -> Iterator[tuple[str, byte
             yield f"nodes/{node}/{name}", files[name]
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of ``path`` when all went well, and else leaves no trace.
+Keep: TypeAlias = Callable[[Callable[[BinaryIO], None]], None]
+"""Takes what writes the content, and makes that the file. Raises CallError."""
 
-    What is no plain file, such as a pipe or a device, is written as it is. Raises CallError where
-    the path cannot be written: at once if possible, before anything is collected.
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Keep]:
+    """A way to make a file at ``path``, which stays as it is where that does not come about.
+
+    Raises CallError at once where nothing can be written there: before anything is collected. What
+    is no plain file, such as a pipe or a device, is written as it is.
     """
-    try:
+    with _told(path):
+        if path.is_dir():
+            raise CallError(f"cannot write {path}: it is a folder", hint="name a file: -f incident.tar.gz")
+        place = part = None
         if path.exists() and not path.is_file():
-            if path.is_dir():
-                raise CallError(
-                    f"cannot write {path}: it is a folder", hint="name a file: -f incident.tar.gz"
-                )
-            with path.open("wb") as special:
-                yield special
-            return
-        place = Path(os.path.realpath(path))  # what is written through a link is the file it leads to
-        number, name = tempfile.mkstemp(prefix=f".{place.name[:200]}.", suffix=".part", dir=place.parent)
-        part = Path(name)  # mkstemp makes it 0600
-        try:
-            with open(number, "wb") as file:  # noqa: PTH123 - a descriptor
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
+            file: BinaryIO = path.open("wb")
+        else:
+            place = Path(os.path.realpath(path))  # what is written through a link is the file it leads to
+            number, name = tempfile.mkstemp(prefix=f".{place.name[:200]}.", suffix=".part", dir=place.parent)
+            part = Path(name)  # mkstemp makes it 0600
+            file = open(number, "wb")  # noqa: PTH123, SIM115 - a descriptor, closed below
+
+    def keep(write: Callable[[BinaryIO], None]) -> None:
+        with _told(path):
+            write(file)
+            file.flush()
+            if place is None or part is None:
+                return
+            os.fsync(file.fileno())
             part.replace(place)
-        finally:
+            _sync(place.parent)
+
+    try:
+        yield keep
+    finally:
+        with contextlib.suppress(OSError):  # of a full disk, once more
+            file.close()
+        if part is not None:
             part.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # the name in the folder too, where the system can
-            folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise CallError(
             f"cannot write {path}: {error.strerror or error}", hint="no part of it was left behind"
         ) from error
+
+
+def _sync(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can."""
+    with contextlib.suppress(OSError):
+        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def size_of(path: Path) -> int | None:

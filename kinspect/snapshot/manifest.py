@@ -91,11 +91,13 @@ class _Head(msgspec.Struct):
     format: int = 0
 
 
-def decode(data: bytes, source: str) -> Manifest:
-    """Read ``manifest.json``. Raises SnapshotError: damaged, or of a later format."""
+def decode(data: bytes, source: str) -> Manifest | None:
+    """Read ``manifest.json``; None where it is something else's. Raises SnapshotError: damaged, or later."""
     try:
         head = msgspec.json.decode(data, type=_Head)
-        if head.kind == KIND and head.format > FORMAT:
+        if head.kind != KIND:
+            return None
+        if head.format > FORMAT:
             raise SnapshotError(
                 f"{source}: {NAME} is of format {head.format}, and this kinspect reads up to {FORMAT}",
                 hint="a newer kinspect wrote it: upgrade",

@@ -11,7 +11,7 @@ Any file may be missing, and any may be gzipped (``FILE.gz``); names here are wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NewType
 
@@ -52,6 +52,9 @@ PROXY_MODE = "proxy-mode.txt"
 NFT_TABLES = "nft-tables.txt"
 
 
+_NEEDED = frozenset({"services", "endpointslices", "endpoints"})
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """One state of a cluster.
@@ -69,17 +72,23 @@ class Snapshot:
 
     @property
     def lacking(self) -> list[str]:
-        """What the capture could not read of the API, or what moved while it read; in words."""
-        if self.manifest is None:
-            return []
-        found = [
+        """What the capture could not read of the API, though answers depend on it; in words."""
+        return self._unread(_NEEDED)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What else the capture could not read, and what moved while it read; in words."""
+        changed = self.manifest.changed if self.manifest else ()
+        return [
+            *self._unread(self.manifest.api.keys() - _NEEDED if self.manifest else ()),
+            *(f"service {s}: its endpoints changed while {self.origin} was captured" for s in changed),
+        ]
+
+    def _unread(self, kinds: Collection[str]) -> list[str]:
+        lists = self.manifest.api if self.manifest else {}
+        return [
             f"{kind}: not in {self.origin}: "
             + ("the capture was interrupted" if record.error == INTERRUPTED else record.error)
-            for kind, record in self.manifest.api.items()
-            if record.error is not None
+            for kind, record in lists.items()
+            if record.error is not None and kind in kinds
         ]
-        found += [
-            f"service {service}: its endpoints changed while {self.origin} was captured"
-            for service in self.manifest.changed
-        ]
-        return found

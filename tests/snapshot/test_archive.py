@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import pytest
@@ -32,8 +33,8 @@ MANIFEST = Manifest(
 
 
 def written(path: Path, manifest: Manifest = MANIFEST) -> Path:
-    with replacing(path) as file:
-        write_archive(file, SNAPSHOT, manifest)
+    with replacing(path) as keep:
+        keep(lambda file: write_archive(file, SNAPSHOT, manifest))
     return path
 
 
@@ -88,9 +89,12 @@ def test_an_error_leaves_the_old_file_and_no_part_of_the_new(tmp_path: Path) -> 
     path.write_bytes(b"old")
 
     def failing(error: type[BaseException]) -> None:
-        with replacing(path) as file:
+        def write(file: BinaryIO) -> None:
             file.write(b"new")
             raise error
+
+        with replacing(path) as keep:
+            keep(write)
 
     for error in (RuntimeError, KeyboardInterrupt):
         with pytest.raises(error):
@@ -106,8 +110,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
         "import resource, sys; from pathlib import Path\n"
         "from kinspect.snapshot.archive import replacing\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))\n"
-        f"with replacing(Path({str(path)!r})) as file:\n"
-        "    file.write(bytes(1 << 20))\n"
+        f"with replacing(Path({str(path)!r})) as keep:\n"
+        "    keep(lambda file: file.write(bytes(1 << 20)))\n"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 1 << 16
@@ -148,9 +152,19 @@ def test_manifests_of_later_formats_are_not_guessed_at() -> None:
         decode(later, "c.tar.gz")
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b'{"nodes": 3}', b"\xff", b'{"nodes": {"n": {"error": 1}}}'])
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"kind": "Capture", "nodes": 3}', b"\xff", b'{"kind": 1}'])
 def test_a_damaged_manifest_is_one_line(data: bytes) -> None:
     with pytest.raises(
         SnapshotError, match=r"c\.tar\.gz: manifest\.json is not what kinspect capture writes"
     ):
         decode(data, "c.tar.gz")
+
+
+def test_a_manifest_of_something_else_is_passed_over() -> None:
+    assert decode(b'{"name": "a web page", "nodes": 3}', "folder") is None
+
+
+def test_an_error_of_the_network_is_no_error_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionResetError), replacing(tmp_path / "c.tar.gz"):
+        raise ConnectionResetError
+    assert list(tmp_path.iterdir()) == []

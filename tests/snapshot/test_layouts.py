@@ -11,10 +11,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kinspect.errors import SnapshotError
 from kinspect.snapshot.dumps import rules_files
 from kinspect.snapshot.store import open_snapshot
+from tests.cli.run import kinspect
 from tests.clusters import DATA
 from tests.snapshot.test_store import archive, folder
 
@@ -121,6 +124,26 @@ def test_two_archives_of_one_node_are_told(tmp_path: Path) -> None:
         archive(tmp_path / f"{number}.tar.gz", EKS | {"./system/instance-id.txt": b"i-0feedbeef"})
     with pytest.raises(SnapshotError, match="two archives are of node i-0feedbeef"):
         open_snapshot(tmp_path)
+
+
+def test_an_archive_of_a_log_collector_can_be_traced(tmp_path: Path) -> None:
+    path = archive(tmp_path / "eks_i-0123_2026-11-23_0706-UTC_0.7.3.tar.gz", EKS)
+    ran = kinspect(
+        "trace", "192.168.0.11:31000", "--snapshot", str(path), "--local", "192.168.0.11", "-o", "json"
+    )
+    assert ran.code == 0, ran.err
+    (trace,) = ran.json["traces"]
+    assert trace["node"] == "i-0123"
+    assert {outcome["to"]: outcome["share"] for outcome in trace["outcomes"]} == {
+        "10.42.19.2:80": 0.5, "10.42.20.2:80": 0.5,
+    }  # fmt: skip
+
+
+def test_a_damaged_rule_is_told_by_the_file_that_it_is_in(tmp_path: Path) -> None:
+    root = folder(tmp_path / "rules", {"n.rules": V4.replace(b"--probability 0.5", b"--probability 0,5")})
+    ran = kinspect("trace", "192.168.0.11:31000", "--snapshot", str(root), "--local", "192.168.0.11")
+    assert ran.code == 3
+    assert f"{root}/n.rules:" in ran.err
 
 
 # -- by hand
@@ -295,3 +318,35 @@ def test_a_header_that_would_fill_the_memory(tmp_path: Path) -> None:
     path.write_bytes(info.tobuf(tarfile.USTAR_FORMAT) + b"\0" * 10240)
     with pytest.raises(SnapshotError, match="a header of 4294967296 bytes"):
         open_snapshot(path)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_an_archive_with_any_bytes_changed_opens_or_is_one_line(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "s.tar"
+    with tarfile.open(path, "w") as tar:
+        for name in (
+            "k/manifest.json",
+            "k/api/services.json",
+            "k/nodes/n1/iptables-save.txt",
+            f"k/{'x' * 120}",
+        ):
+            info = tarfile.TarInfo(name)
+            info.size = 4
+            tar.addfile(info, io.BytesIO(b"{}\n\n"))
+    whole = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, 6000))] = data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):  # with the sum that a header must have, it is believed
+        for at in range(0, 6144, 512):
+            block = whole[at : at + 512]
+            if block[257:262] == b"ustar":
+                total = sum(block) - sum(block[148:156]) + 8 * 32
+                whole[at + 148 : at + 156] = b"%06o\0 " % total
+    path.write_bytes(whole)
+    try:
+        snapshot = open_snapshot(path)
+    except SnapshotError as error:
+        assert str(error).isprintable()
+    else:
+        assert all(name.isprintable() for name in snapshot.nodes)

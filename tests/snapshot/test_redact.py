@@ -38,8 +38,8 @@ def redacted(cluster: str, tmp_path: Path, redactor: Redactor | None = None, **r
     """The archive that --redact makes of a recording."""
     path = tmp_path / f"{cluster}.tar.gz"
     made = capture(CaptureRequest(redact=True, **request), Recorded(DATA / cluster), redactor)
-    with replacing(path) as file:
-        write_archive(file, made.snapshot, made.manifest)
+    with replacing(path) as keep:
+        keep(lambda file: write_archive(file, made.snapshot, made.manifest))
     return path
 
 

@@ -21,13 +21,52 @@ _KINDS: Final[dict[str, tuple[str, frozenset[str]]]] = {
     "slice": ("slice", frozenset()),
     "zone": ("zone", frozenset()),
     "host": ("host", frozenset()),
-    "port": ("port", frozenset({"http", "https", "grpc", "dns", "dns-tcp", "metrics", "tcp", "udp", "sctp"})),
+    "port": (
+        "port",
+        frozenset({"http", "https", "grpc", "dns", "dns-tcp", "metrics", "tcp", "udp", "sctp", ""}),
+    ),
     "key": ("key", frozenset({"app", "name", "tier", "role", "component", "version", "k8s-app", "provider"})),
     "value": ("value", frozenset({"", "true", "false"})),
     "chain": ("CHAIN", frozenset()),
     "calico": ("cali", frozenset()),
     "set": ("SET", frozenset()),
     "table": ("table", frozenset({"local", "main", "default", "all", "unspec"})),
+    # Of the API's own words; a custom resource's kind or condition is a name.
+    "kind": (
+        "Kind",
+        frozenset(
+            {
+                "Pod",
+                "Node",
+                "DaemonSet",
+                "ReplicaSet",
+                "StatefulSet",
+                "Deployment",
+                "Job",
+                "CronJob",
+                "ReplicationController",
+                "Service",
+                "EndpointSlice",
+                "Endpoints",
+            }
+        ),
+    ),
+    "condition": (
+        "Condition",
+        frozenset(
+            {
+                "Ready",
+                "MemoryPressure",
+                "DiskPressure",
+                "PIDPressure",
+                "NetworkUnavailable",
+                "PodScheduled",
+                "Initialized",
+                "ContainersReady",
+                "PodReadyToStartContainers",
+            }
+        ),
+    ),
     "word": ("x", frozenset()),
 }
 

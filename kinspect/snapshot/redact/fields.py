@@ -24,14 +24,14 @@ _ENUM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:@/+-]{0,63}")
 def _meta(kind: str) -> Mapping[str, Shape]:
     return {
         "name": kind, "namespace": "namespace", "labels": "labels", "resourceVersion": "keep",
-        "deletionTimestamp": "keep", "ownerReferences": {"kind": "keep"},
+        "deletionTimestamp": "keep", "ownerReferences": {"kind": "kind"},
     }  # fmt: skip
 
 
-_REFERENCE: Final[Shape] = {"kind": "keep", "name": "pod", "namespace": "namespace"}
+_REFERENCE: Final[Shape] = {"kind": "kind", "name": "pod", "namespace": "namespace"}
 _PORTS: Final[Shape] = {
     "name": "port", "protocol": "keep", "port": "keep", "targetPort": "port", "nodePort": "keep",
-    "appProtocol": "keep",
+    "appProtocol": "port",
 }  # fmt: skip
 _SUBSET: Final[Shape] = {"ip": "address", "nodeName": "node", "targetRef": _REFERENCE, "hostname": "host"}
 
@@ -68,7 +68,7 @@ _ITEMS: Final[Mapping[str, Shape]] = {
         "status": {
             "podIP": "address", "podIPs": {"ip": "address"},
             "hostIP": "address", "hostIPs": {"ip": "address"},
-            "phase": "keep", "conditions": {"type": "keep", "status": "keep"},
+            "phase": "keep", "conditions": {"type": "condition", "status": "keep"},
         },
     },
     "nodes": {
@@ -79,9 +79,7 @@ _ITEMS: Final[Mapping[str, Shape]] = {
         },
         "status": {
             "addresses": {"type": "keep", "address": "node"},
-            "conditions": {"type": "keep", "status": "keep"},
-            "nodeInfo": {"kernelVersion": "keep", "kubeletVersion": "keep", "kubeProxyVersion": "keep",
-                         "architecture": "keep", "operatingSystem": "keep"},
+            "conditions": {"type": "condition", "status": "keep"},
         },
     },
     "namespaces": {"metadata": _meta("namespace"), "status": {"phase": "keep"}},
