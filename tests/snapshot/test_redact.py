@@ -143,6 +143,13 @@ def test_nothing_of_a_rule_tells_the_cluster(line: str) -> None:
     assert made.split("\n")[2].split()[0] == "-A"
 
 
+def test_chains_as_a_listing_by_specification_shows_them() -> None:
+    made = texts().rules("-P INPUT ACCEPT\n-N PAYROLL\n-N KUBE-SVC-A\n-A INPUT -j PAYROLL\n")
+    chain = made.split("\n")[1].removeprefix("-N ")
+    assert made == f"-P INPUT ACCEPT\n-N {chain}\n-N KUBE-SVC-A\n-A INPUT -j {chain}\n"
+    assert "PAYROLL" not in made
+
+
 def test_options_and_kube_proxys_own_words_stay() -> None:
     line = (
         '[7:420] -A KUBE-SVC-AAAA -p tcp -m comment --comment "kubernetes service nodeports; NOTE: this must be'
