@@ -44,8 +44,8 @@ def _rules(data: bytes, member: str, source: str) -> dict[str, bytes]:
 
 
 def _loose(data: bytes, member: str, source: str) -> dict[str, bytes]:
-    """A file that may be anything: rules, if it looks like that."""
-    if not looks_like_rules(data):
+    """A file that may be anything: rules, if it looks like that; a .txt only if it is a dump of them."""
+    if not looks_like_rules(data) or (member.endswith(".txt") and not _SAVED.search(data)):
         return {}
     found = rules_files(data, source)
     if set(found) == {names.IPTABLES} and _SIXTH.search(member):
@@ -82,6 +82,7 @@ def _instance(data: bytes, member: str, source: str) -> dict[str, bytes]:
 
 
 NODE_NAME: Final = "@name"
+_SAVED: Final = re.compile(rb"^(?:\*\w+\s*$|(?:\[\d+:\d+\] )?-A \S+ )", re.M)
 _SIXTH: Final = re.compile(r"[._-](?:v6|ipv6|ip6|ip6tables|ip6tables-save)(?:\.\w+)?$", re.IGNORECASE)
 _FAMILY: Final = re.compile(
     r"[._-](?:v[46]|ipv?[46]|ip6?tables(?:-nft|-legacy)?(?:-save)?)(?=\.\w+$|$)", re.IGNORECASE
@@ -115,9 +116,9 @@ LAYOUTS: Final[tuple[Layout, ...]] = (
         "a kinspect capture",
         marker=r"(?:[^/]+/)?(?:api/[^/]+|nodes/[^/]+/[^/]+)",
         files=(
-            (r"(?:[^/]+/)?(?P<manifest>manifest\.json)", _own),
-            (r"(?:[^/]+/)?api/(?P<api>[^/]+)", _own),
-            (r"(?:[^/]+/)?nodes/(?P<node>[^/]+)/[^/]+", _own),
+            (_AROUND + r"(?P<manifest>manifest\.json)", _own),
+            (_AROUND + r"api/(?P<api>[^/]+)", _own),
+            (_AROUND + r"nodes/(?P<node>[^/]+)/[^/]+", _own),
         ),
     ),
     Layout(
@@ -130,6 +131,11 @@ LAYOUTS: Final[tuple[Layout, ...]] = (
             (_AROUND + r"system/instance-id\.txt", _instance),
         ),
         stem=r"eks_(?P<node>i-[0-9a-f]+)_.*",
+    ),
+    Layout(
+        "one node's files, as a capture names them",
+        marker=_AROUND + r"ip6?tables(?:-legacy|-nft)?-save\.txt",
+        files=((_AROUND + "(?:" + "|".join(map(re.escape, names.NODE_FILES)) + ")", _own),),
     ),
     Layout(
         "Retina capture",
@@ -165,10 +171,10 @@ def may_hold(member: str) -> bool:
     return _ANY.fullmatch(member) is not None
 
 
-def layout_of(members: Iterable[str]) -> Layout | None:
+def layout_of(members: Iterable[str], rows: Iterable[Layout] = LAYOUTS) -> Layout | None:
     """The layout of a folder or an archive by the names of its members."""
     known = list(members)
-    for row in LAYOUTS:
+    for row in rows:
         marker = re.compile(row.marker)
         if any(marker.fullmatch(member) for member in known):
             return row

@@ -14,6 +14,7 @@ from kinspect.errors import SnapshotError
 from kinspect.snapshot import manifest, tarball
 from kinspect.snapshot.dumps import looks_like_rules
 from kinspect.snapshot.layouts import (
+    LAYOUTS,
     NODE_NAME,
     Layout,
     layout_of,
@@ -22,7 +23,7 @@ from kinspect.snapshot.layouts import (
     place,
 )  # fmt: skip
 from kinspect.snapshot.tarball import LARGEST_FILE, unpacked
-from kinspect.snapshot.types import Files, NodeName, Snapshot
+from kinspect.snapshot.types import NODE_FILES, Files, NodeName, Snapshot
 
 _GZIP: Final = b"\x1f\x8b"
 _ARCHIVE: Final = re.compile(r"\.(?:tgz|tar(?:\.\w+)?)$")
@@ -72,7 +73,8 @@ def _of_folder(folder: Path) -> Snapshot:
     found = dict(_walk(folder, own or [folder]))
     if own and (folder / manifest.NAME).is_file():
         found[manifest.NAME] = folder / manifest.NAME
-    row = layout_of(filter(may_hold, found))
+    # A folder of snapshots is none: only an archive may have a folder around the whole.
+    row = layout_of(filter(may_hold, found), LAYOUTS if own else LAYOUTS[1:])
     if row is not None:
         contents: dict[str, Content] = {name: _reader(file) for name, file in found.items() if may_hold(name)}
         snapshot = _built(str(folder), folder.resolve().name, row, contents)
@@ -158,10 +160,10 @@ def _of_rules(path: Path) -> Snapshot | None:
         raise SnapshotError(f"{path}: it is larger than {LARGEST_FILE >> 20} MiB")
     if packed:
         data = unpacked(data, str(path))
-    row = layout_of([f"{path.name}.rules"])
-    assert row is not None
     stem = _SUFFIX.sub("", path.name) or path.name
-    return _built(str(path), stem, row, {f"{stem}.rules": data}, file=str(path))
+    if f"{stem}.txt" in NODE_FILES:  # its folder is the node's, then
+        stem = path.resolve().parent.name
+    return _built(str(path), stem, LAYOUTS[-1], {f"{stem}.rules": data}, file=str(path))
 
 
 def _built(
@@ -171,16 +173,22 @@ def _built(
 
     ``file`` is what users named, where the member is not a part of it.
     """
-    own = row.name == "a kinspect capture"
+    own = row is LAYOUTS[0]
     api, nodes = _Files(), dict[str, _Files]()
     paths: dict[tuple[str, str], str] = {}
     aliases: dict[str, str] = {}
     record = None
+    around: str | None = None
     for member in sorted(contents):
         placed = place(row, member)
         if placed is None:
             continue
         groups, reader = placed
+        if own and (api or nodes) and groups.get("around") != around:
+            raise SnapshotError(
+                f"{origin}: it holds several snapshots", hint="unpack it, and name one of them"
+            )
+        around = groups.get("around")
         content = contents[member]
         name = member.rpartition("/")[2]
         if groups.get("manifest"):

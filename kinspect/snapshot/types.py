@@ -51,6 +51,11 @@ SYSCTL = "sysctl.txt"
 PROXY_MODE = "proxy-mode.txt"
 NFT_TABLES = "nft-tables.txt"
 
+NODE_FILES = (
+    IPTABLES, IP6TABLES, IPTABLES_LEGACY, IPTABLES_NFT, IP6TABLES_LEGACY, IP6TABLES_NFT, IPSET, IP_ADDR,
+    IP_ROUTE, IP6_ROUTE, IP_RULE, IP6_RULE, CONNTRACK, VERSION, SYSCTL, PROXY_MODE, NFT_TABLES,
+)  # fmt: skip
+
 
 _NEEDED = frozenset({"services", "endpointslices", "endpoints"})
 

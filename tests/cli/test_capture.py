@@ -39,7 +39,12 @@ class Cluster:
     def process(self, *argv: str, **settings: Any) -> subprocess.Popen[bytes]:
         """The same as a process of its own."""
         words = [sys.executable, "-m", "kinspect", "capture", *self.words, *argv]
-        return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
+        return subprocess.Popen(
+            words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            # What runs in a shell's background ignores interrupts, and so do its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            **settings,
+        )  # fmt: skip
 
 
 @pytest.fixture

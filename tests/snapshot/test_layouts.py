@@ -172,6 +172,12 @@ def test_loose_files(tmp_path: Path, files: dict[str, bytes], expected: dict[str
     )
 
 
+def test_the_files_of_one_node_alone() -> None:
+    assert set(open_snapshot(NODE).nodes) == {"node1"}
+    assert open_snapshot(NODE).nodes["node1"]["ip-addr.json"] == (NODE / "ip-addr.json").read_bytes()  # type: ignore[index]
+    assert names(NODE / "iptables-save.txt") == {"node1": ["iptables-save.txt"]}
+
+
 def test_two_dumps_of_a_node_that_disagree_are_told(tmp_path: Path) -> None:
     root = folder(tmp_path / "rules", {"n.rules": V4, "n.txt": V4.replace(b"31000", b"31001")})
     with pytest.raises(SnapshotError, match=r"n\.rules and .*n\.txt are two dumps of node n, and disagree"):
@@ -286,6 +292,12 @@ def test_an_archive_may_come_by_a_pipe(tmp_path: Path) -> None:
     writer.start()
     assert list(open_snapshot(path).nodes) == ["n1"]
     writer.join()
+
+
+def test_an_archive_of_several_snapshots_is_not_joined(tmp_path: Path) -> None:
+    path = archive(tmp_path / "s.tar", {"one/api/nodes.json": b"{}", "two/api/nodes.json": b"{}"}, "w")
+    with pytest.raises(SnapshotError, match="it holds several snapshots"):
+        open_snapshot(path)
 
 
 def test_too_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
