@@ -59,7 +59,8 @@ SnapshotPath = Annotated[
     typer.Option(
         "--snapshot",
         metavar="PATH",
-        help="A recorded snapshot, a folder or an archive, in place of a live cluster.",
+        help="What was recorded, in place of a live cluster: a capture, a folder of NODE.rules, a log"
+        " collector's archive.",
         rich_help_panel=_FACTS,
     ),
 ]

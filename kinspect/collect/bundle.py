@@ -14,7 +14,8 @@ from typing import Final
 from kinspect.collect.said import said
 from kinspect.errors import NodeError
 from kinspect.snapshot import types as names
-from kinspect.snapshot.types import Files
+from kinspect.snapshot.manifest import Command
+from kinspect.snapshot.types import Fetched
 
 _LARGEST: Final = 1 << 30  # bytes of a node, unpacked
 
@@ -33,6 +34,7 @@ class Section:
     output: bytes
     status: int
     stderr: str = ""
+    command: str = ""
 
 
 def read_bundle(stream: bytes, nonce: str) -> dict[str, Section]:
@@ -51,9 +53,9 @@ def read_bundle(stream: bytes, nonce: str) -> dict[str, Section]:
     # Where it was cut counts more than what came before.
     if not body.rstrip(b"\n").endswith(mark + b"done"):
         raise NodeError("the connection was cut before all was read", hint="try again, or raise --timeout")
-    found: dict[str, tuple[bytes, int]] = {}
+    found: dict[str, tuple[bytes, int, bytes]] = {}
     prefix = re.escape(mark)
-    begin = re.compile(rb"\n" + prefix + rb"begin (\S+)\n")
+    begin = re.compile(rb"\n" + prefix + rb"begin (\S+)(?: ([^\n]*))?\n")
     at = 0
     while opened := begin.search(body, at):
         name = opened[1]
@@ -63,13 +65,16 @@ def read_bundle(stream: bytes, nonce: str) -> dict[str, Section]:
             raise NodeError(
                 "the connection was cut before all was read", hint="try again, or raise --timeout"
             )
-        found[name.decode()] = (body[opened.end() : closed.start()], int(closed[1]))
+        found[name.decode()] = (body[opened.end() : closed.start()], int(closed[1]), opened[2] or b"")
         at = closed.end() - 1
     return {
         name: Section(
-            output, status, said(found.get(f"{name}.stderr", (b"", 0))[0].decode("utf-8", "replace").strip())
+            output,
+            status,
+            said(found.get(f"{name}.stderr", (b"", 0, b""))[0].decode("utf-8", "replace").strip()),
+            said(command.decode("utf-8", "replace")),
         )
-        for name, (output, status) in found.items()
+        for name, (output, status, command) in found.items()
         if not name.endswith(".stderr")
     }
 
@@ -85,8 +90,8 @@ def _unpacked(body: bytes) -> bytes:
     return data
 
 
-def node_files(sections: dict[str, Section]) -> Files:
-    """The files of a node's sections. Raises NodeError where its rules could not be read.
+def node_files(sections: dict[str, Section]) -> Fetched:
+    """The files of a node's sections, and what ran. Raises NodeError where its rules could not be read.
 
     Where a node has the tools of both back ends and only one holds rules, that dump takes the
     plain name; where both do, both stay.
@@ -109,7 +114,12 @@ def node_files(sections: dict[str, Section]) -> Files:
         raise NodeError(
             "there is neither iptables-save nor nft on the node", hint="is this a Kubernetes node?"
         )
-    return files
+    ran = [
+        Command(file=name, command=section.command, status=section.status, stderr=section.stderr)
+        for name, section in sections.items()
+        if name != "id"
+    ]
+    return Fetched(files, ran)
 
 
 def _same(one: str, other: str) -> bool:

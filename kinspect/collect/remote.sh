@@ -27,7 +27,7 @@ have() {
 section() {
     name=$1
     shift
-    printf '\n@%s begin %s\n' "$nonce" "$name"
+    printf '\n@%s begin %s %s\n' "$nonce" "$name" "$*"
     said=$("$@" 2>&1 >&3 </dev/null)
     status=$?
     printf '\n@%s end %s %s\n' "$nonce" "$name" "$status"

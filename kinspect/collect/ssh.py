@@ -128,6 +128,10 @@ class SshShell:
             raise NodeError(
                 f"no answer within {self._options.timeout:g} s", hint="--timeout SECONDS waits longer"
             ) from None
+        except (ValueError, OSError):
+            if not self._closed:
+                raise
+            raise NodeError("interrupted") from None  # ``close`` has read to the end of its pipes
         finally:
             with self._lock:
                 self._running.discard(process)
@@ -149,8 +153,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         try:
             process.communicate(timeout=1)
             break
-        except (subprocess.TimeoutExpired, ValueError):
-            continue
+        except (subprocess.TimeoutExpired, ValueError, OSError):
+            continue  # OSError: the thread that waits for it has closed its pipes meanwhile
 
 
 # What ssh says, and what that means; ``{said}`` is its own last line. The first that fits counts.

@@ -118,7 +118,8 @@ def read_facts(
     cluster = Cluster(snapshot.api, snapshot.origin)
     files = selected(snapshot, nodes)
     states: dict[str, NodeState] = {}
-    undetermined = [f"{name}: {why}" for name, why in snapshot.failed.items()]
+    undetermined = [f"{name}: {why}" for name, why in snapshot.failed.items() if not nodes or name in nodes]
+    undetermined += snapshot.lacking
     failures: list[KinspectError] = []
     for name, node_files in files.items():
         node = cluster.nodes.get(name)
@@ -133,7 +134,7 @@ def read_facts(
         raise failures[0]
     if not states and not undetermined:
         raise CallError(f"{snapshot.origin} has no nodes", hint="give a snapshot with nodes/, or --rules")
-    return Facts(cluster, states, undetermined)
+    return Facts(cluster, states, undetermined, snapshot.remarks)
 
 
 def _untraceable(state: NodeState, probe: Probe) -> str | None:

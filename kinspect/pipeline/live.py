@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kinspect.collect import kube
 from kinspect.collect.fanout import gather
 from kinspect.collect.options import Progress, SshOptions
-from kinspect.collect.ports import ClusterApi, Host, Kind
+from kinspect.collect.ports import ClusterApi, Host, Kind, NodeShell
 from kinspect.collect.ssh import SshShell
 from kinspect.errors import NotFound
 from kinspect.parse.cluster import Cluster
@@ -48,8 +48,8 @@ def collect(
     if wanted.service is not None:
         space, name = wanted.service
         cluster.service(space or namespace, name)
-    hosts = _hosts(cluster, wanted.nodes, origin)
-    nodes, failed = gather(SshShell(ssh), hosts, parallel, progress)
+    hosts = hosts_of(cluster, wanted.nodes, origin)
+    nodes, failed = gather(node_shell(ssh), hosts, parallel, progress)
     return Snapshot(origin=origin, api=files, nodes=nodes, failed=failed), namespace
 
 
@@ -86,7 +86,13 @@ def list_kind(kubeconfig: str | None, context: str | None, kind: Kind, timeout: 
         return {f"{kind}.json": api.list(kind)}
 
 
-def _hosts(cluster: Cluster, wanted: Sequence[str], origin: str) -> list[Host]:
+def node_shell(ssh: SshOptions) -> NodeShell:
+    """The way to nodes that was asked for."""
+    return SshShell(ssh)
+
+
+def hosts_of(cluster: Cluster, wanted: Sequence[str], origin: str) -> list[Host]:
+    """The nodes of the API that are wanted, or all. Raises NotFound."""
     nodes = cluster.nodes
     unknown = [name for name in wanted if name not in nodes]
     if unknown:

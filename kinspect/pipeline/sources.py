@@ -11,7 +11,8 @@ from typing import TypeAlias
 from kinspect.collect.options import Progress, SshOptions
 from kinspect.errors import CallError
 from kinspect.snapshot import types as names
-from kinspect.snapshot.store import open_snapshot, unpacked
+from kinspect.snapshot.store import open_snapshot
+from kinspect.snapshot.tarball import unpacked
 from kinspect.snapshot.types import NodeName, Snapshot
 
 _GZIP = b"\x1f\x8b"

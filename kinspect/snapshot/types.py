@@ -2,6 +2,7 @@
 
 The layout is that of the files (and of the archive that ``capture`` writes)::
 
+    manifest.json           what was read, when, how, and what failed (``snapshot.manifest``)
     api/KIND.json           the API's own list: services, endpointslices, endpoints, nodes, pods, …
     nodes/NODE/FILE         what a tool printed on the node: iptables-save.txt, ip-addr.json, …
 
@@ -10,14 +11,25 @@ Any file may be missing, and any may be gzipped (``FILE.gz``); names here are wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NewType
+
+from kinspect.snapshot.manifest import INTERRUPTED, Command, Manifest
 
 NodeName = NewType("NodeName", str)
 
 Files = Mapping[str, bytes]
 """File name to content. May read lazily: a look-up may raise SnapshotError."""
+
+
+class Fetched(dict[str, bytes]):
+    """The files of a node, with the commands that brought them, or did not."""
+
+    def __init__(self, files: Mapping[str, bytes], ran: Sequence[Command] = ()) -> None:
+        super().__init__(files)
+        self.ran = tuple(ran)
+
 
 # Files of a node. The first that exists of a family's dumps is used; the two back ends are
 # kept apart where a node has both.
@@ -39,6 +51,14 @@ SYSCTL = "sysctl.txt"
 PROXY_MODE = "proxy-mode.txt"
 NFT_TABLES = "nft-tables.txt"
 
+NODE_FILES = (
+    IPTABLES, IP6TABLES, IPTABLES_LEGACY, IPTABLES_NFT, IP6TABLES_LEGACY, IP6TABLES_NFT, IPSET, IP_ADDR,
+    IP_ROUTE, IP6_ROUTE, IP_RULE, IP6_RULE, CONNTRACK, VERSION, SYSCTL, PROXY_MODE, NFT_TABLES,
+)  # fmt: skip
+
+
+_NEEDED = frozenset({"services", "endpointslices", "endpoints"})
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -53,3 +73,27 @@ class Snapshot:
     nodes: Mapping[NodeName, Files] = field(default_factory=dict)
     failed: Mapping[NodeName, str] = field(default_factory=dict)
     paths: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (node, file) as users named it
+    manifest: Manifest | None = None
+
+    @property
+    def lacking(self) -> list[str]:
+        """What the capture could not read of the API, though answers depend on it; in words."""
+        return self._unread(_NEEDED)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What else the capture could not read, and what moved while it read; in words."""
+        changed = self.manifest.changed if self.manifest else ()
+        return [
+            *self._unread(self.manifest.api.keys() - _NEEDED if self.manifest else ()),
+            *(f"service {s}: its endpoints changed while {self.origin} was captured" for s in changed),
+        ]
+
+    def _unread(self, kinds: Collection[str]) -> list[str]:
+        lists = self.manifest.api if self.manifest else {}
+        return [
+            f"{kind}: not in {self.origin}: "
+            + ("the capture was interrupted" if record.error == INTERRUPTED else record.error)
+            for kind, record in lists.items()
+            if record.error is not None and kind in kinds
+        ]
