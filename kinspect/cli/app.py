@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from kinspect import __version__
+from kinspect.cli.check import check
 from kinspect.cli.output import complain, talk
 from kinspect.cli.trace import trace
 from kinspect.errors import ExitCode, KinspectError
@@ -43,6 +44,7 @@ def root(
 
 
 app.command()(trace)
+app.command()(check)
 
 
 def run() -> None:
