@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from kinspect.cli.output import console, talk, write
 from kinspect.errors import CallError
 from kinspect.model.gate import Assertion, CheckAnswer, Claim, InSync, NoTraffic, Scope
 from kinspect.model.packet import Family
+from kinspect.parse.policy import read_policy
 from kinspect.parse.target import read_aim, read_pattern
 from kinspect.pipeline import check as pipeline
 from kinspect.pipeline.check import CheckRequest
@@ -121,6 +123,7 @@ def check(
     scope = Scope(
         services=tuple(map(read_pattern, services)), ignore=tuple(read_pattern(text) for text in ignore)
     )
+
     assertions = _asserted(assertion, policy, to, scope, include_daemonsets, allow_terminating)
     families: tuple[Family, ...] = (4,) if only4 and not only6 else (6,) if only6 and not only4 else (4, 6)
     request = CheckRequest(
@@ -157,7 +160,9 @@ def _asserted(
             raise CallError(
                 f"--policy and {ask.value} exclude each other", hint="the file names its assertions"
             )
-        raise CallError("--policy comes later")
+        if to or include_daemonsets or allow_terminating:
+            raise CallError("--policy: what may get traffic is said in the file", hint="under no-traffic")
+        return [_narrowed(found, scope) for found in read_policy(_read(policy), str(policy))]
     if ask is None:
         raise CallError("nothing to check", hint="drained, no-traffic, in-sync, or --policy FILE")
     if (ask is Ask.NO_TRAFFIC) != bool(to):
@@ -172,6 +177,19 @@ def _asserted(
         claim = NoTraffic(to=aims, include_daemonsets=include_daemonsets, allow_terminating=allow_terminating)
         name = f"{name} to {', '.join(map(aim_text, aims))}" if aims else name
     return [Assertion(name=name, claim=claim, scope=scope)]
+
+
+def _narrowed(assertion: Assertion, scope: Scope) -> Assertion:
+    """What --ignore says goes for all of a file's assertions."""
+    ignore = (*assertion.scope.ignore, *scope.ignore)
+    return replace(assertion, scope=replace(assertion.scope, ignore=ignore))
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise CallError(f"{file}: cannot be read: {error.strerror or error}") from error
 
 
 def _emit(answer: CheckAnswer, output: Form, no_color: bool) -> None:

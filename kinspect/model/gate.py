@@ -152,6 +152,7 @@ class Assertion:
     name: str
     claim: Claim
     scope: Scope = field(default_factory=Scope)
+    source: str | None = None  # file and line, where a file asserts it
 
 
 # What is found.
@@ -306,6 +307,7 @@ class Judged:
     assertion: Assertion
     services: tuple[ServiceKey, ...]
     findings: tuple[Finding, ...]
+    nodes: tuple[str, ...] = ()  # those that should get nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from typing_extensions import assert_never
@@ -46,6 +47,7 @@ from kinspect.parse.cluster import Cluster
 from kinspect.pipeline.admitted import admitted_traffic
 from kinspect.pipeline.facts import Facts, read_facts
 from kinspect.pipeline.places import Places
+from kinspect.pipeline.probes import ports_of
 from kinspect.pipeline.sources import Rules, Source, Wanted, opened
 from kinspect.pipeline.survey import survey
 from kinspect.snapshot.types import Snapshot
@@ -82,8 +84,13 @@ def check(request: CheckRequest, source: Source) -> CheckAnswer:
     )
     facts = read_facts(snapshot, request.nodes)
     facts.undetermined += _missing(facts, snapshot, request)
-    services, notes = _services(request, facts.cluster, namespace)
-    asked = [_asked(a, facts, services, namespace) for a in request.assertions]
+    services = _services(request, facts.cluster, namespace)
+    notes: list[Note] = []
+    asked = []
+    for assertion in request.assertions:
+        with _said_of(assertion):
+            notes += _named(assertion, facts.cluster, services, namespace)
+            asked.append(_asked(assertion, facts, services, namespace))
     notes += _notes(asked, facts.cluster)
     _survey(request, facts, services, [a for a in asked if a.avoided != Avoided()], namespace)
     for one in asked:
@@ -95,7 +102,12 @@ def check(request: CheckRequest, source: Source) -> CheckAnswer:
             ]
     return CheckAnswer(
         judged=tuple(
-            Judged(assertion=a.assertion, services=tuple(a.services), findings=tuple(a.findings))
+            Judged(
+                assertion=a.assertion,
+                services=tuple(a.services),
+                findings=tuple(a.findings),
+                nodes=tuple(sorted(a.avoided.nodes)) if a.avoided else (),
+            )
             for a in asked
         ),
         undetermined=tuple(dict.fromkeys(facts.undetermined)),
@@ -164,37 +176,50 @@ def _within(scope: Scope, traffic: Traffic, namespace: str) -> bool:
     )
 
 
-def _services(
-    request: CheckRequest, cluster: Cluster, namespace: str
-) -> tuple[dict[ServiceKey, Service], list[Note]]:
-    """The services that can be asked about. Raises NotFound for those named that do not exist."""
+def _services(request: CheckRequest, cluster: Cluster, namespace: str) -> dict[ServiceKey, Service]:
+    """The services that can be asked about. Raises NotFound where a namespace has none."""
     if not cluster.has("services"):
-        raise CallError(
-            "there is no api/services.json: nothing to check", hint="kinspect capture -f writes all"
-        )
-    services = {
-        s.key: s for s in cluster.services() if not request.only_namespace or s.namespace == namespace
-    }
+        raise CallError("there is no api/services.json", hint="kinspect capture -f writes all that is needed")
+    every = cluster.services()
+    services = {s.key: s for s in every if not request.only_namespace or s.namespace == namespace}
     if request.only_namespace and not services:
         raise NotFound(f"there is no service in namespace {namespace}", hint="kubectl get services -A")
+    return services
+
+
+def _named(
+    assertion: Assertion, cluster: Cluster, services: dict[ServiceKey, Service], namespace: str
+) -> list[Note]:
+    """What is worth a word about the names in a scope. Raises NotFound for those that do not exist."""
     notes: list[Note] = []
-    for assertion in request.assertions:
-        for pattern in assertion.scope.services:
-            if not pattern.open:
-                service = cluster.service(pattern.namespace or namespace, pattern.name)
-                if _without_rules(service):
-                    notes.append(NoRules(service.key))
-        notes += [
-            NothingIgnored(str(pattern))
-            for pattern in assertion.scope.ignore
-            if not any(pattern.matches(key, namespace) for key in services)
-        ]
-        unknown = set(assertion.scope.nodes) - set(cluster.nodes)
-        if unknown and cluster.nodes:
-            raise NotFound(
-                f"there is no node {min(unknown)}", hint=f"there are: {', '.join(list(cluster.nodes)[:20])}"
-            )
-    return services, notes
+    for pattern in assertion.scope.services:
+        if not pattern.open:
+            service = cluster.service(pattern.namespace or namespace, pattern.name)
+            if _without_rules(service):
+                notes.append(NoRules(service.key))
+            if pattern.port is not None:
+                ports_of(service, pattern.port)
+    notes += [
+        NothingIgnored(str(pattern))
+        for pattern in assertion.scope.ignore
+        if not any(pattern.matches(key, namespace) for key in services)
+    ]
+    unknown = set(assertion.scope.nodes) - set(cluster.nodes)
+    if unknown and cluster.nodes:
+        there = ", ".join(list(cluster.nodes)[:20])
+        raise NotFound(f"there is no node {min(unknown)}", hint=f"there are: {there}")
+    return notes
+
+
+@contextmanager
+def _said_of(assertion: Assertion) -> Iterator[None]:
+    """What an assertion of a file names, and is not there, is an error at its line."""
+    try:
+        yield
+    except NotFound as error:
+        if assertion.source is None:
+            raise
+        raise NotFound(f"{assertion.source}: {error.message}", hint=error.hint) from error
 
 
 def _without_rules(service: Service) -> bool:
@@ -218,8 +243,6 @@ def _asked(assertion: Assertion, facts: Facts, services: dict[ServiceKey, Servic
     if not facts.cluster.has("nodes"):
         facts.undetermined.append("there is no api/nodes.json: which nodes are cordoned is not known")
     cordoned = frozenset(node.name for node in facts.cluster.nodes.values() if node.unschedulable)
-    if cordoned:
-        assertion = replace(assertion, name=f"{assertion.name} ({', '.join(sorted(cordoned))})")
     return _Asked(assertion, chosen, Avoided(cordoned))
 
 

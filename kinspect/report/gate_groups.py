@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from kinspect.model.answer import Via
 from kinspect.model.cluster import ServicePort
 from kinspect.model.gate import Cited, Finding, Problem, ServiceKey, Standing
 from kinspect.model.traffic import Sources
+
+Row: TypeAlias = tuple[Via, str, tuple[Sources, ...], tuple[str, ...]]
+"""A way in, its address or port, who sends, and the nodes where it enters."""
 
 
 @dataclass(slots=True)
@@ -21,8 +25,8 @@ class Group:
     standing: Standing
     findings: list[Finding] = field(default_factory=list)
 
-    def rows(self) -> list[tuple[Via, str, tuple[Sources, ...], tuple[str, ...]]]:
-        """(way in, its address or port, who sends, the nodes where it enters), alike ones as one."""
+    def rows(self) -> list[Row]:
+        """The ways in, alike ones as one."""
         ways: dict[tuple[Via, str], dict[str, dict[Sources, None]]] = {}
         for finding in self.findings:
             entry = finding.entry

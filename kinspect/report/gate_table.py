@@ -10,13 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from kinspect.model.gate import CheckAnswer, Judged
-from kinspect.report.gate_groups import Group, grouped
+from kinspect.report.gate_groups import Group, Row, grouped
 from kinspect.report.gate_words import (
     VERDICTS,
     advice,
     count,
     key_text,
     names_text,
+    overall_text,
     place_text,
     problem_text,
     sources_text,
@@ -34,8 +35,12 @@ _MARKS = {"violated": ("✗", "red"), "undetermined": ("?", "yellow"), "excused"
 
 def print_check(console: Console, answer: CheckAnswer, *, wide: bool = False) -> None:
     """Print each assertion's verdict, and below it what speaks against it."""
-    for number, judged in enumerate(answer.judged):
-        if number:
+    several = len(answer.judged) > 1
+    if several:
+        standing = answer.standing()
+        console.print(Text.assemble((VERDICTS[standing], _STYLES[standing]), f"  {overall_text(answer)}"))
+    for judged in answer.judged:
+        if several:
             console.print()
         _print(console, answer, judged, wide=wide)
 
@@ -89,14 +94,14 @@ def _print_group(console: Console, group: Group, *, wide: bool) -> None:
         console.print(Padding(Text(f"depends on: {safe(question)}", style="yellow"), (0, 0, 0, 4)))
 
 
-def _ways(rows: Sequence[tuple[object, ...]], *, wide: bool) -> Table:
+def _ways(rows: Sequence[Row], *, wide: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("WAY IN", "ENTERED AT", "FROM"):
         table.add_column(name, overflow="fold")
     for via, front, sources, nodes in rows:
         table.add_row(
-            Text(f"{VIA_NAMES[via]} {front}"),  # type: ignore[index]
-            Text(names_text(nodes, None if wide else _NODES)),  # type: ignore[arg-type]
-            Text(sources_text(sources)),  # type: ignore[arg-type]
+            Text(f"{VIA_NAMES[via]} {front}"),
+            Text(names_text(nodes, None if wide else _NODES)),
+            Text(sources_text(sources)),
         )
     return table

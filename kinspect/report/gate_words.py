@@ -9,10 +9,10 @@ from typing_extensions import assert_never
 
 from kinspect.model.gate import (
     Aim,
+    CheckAnswer,
     Cited,
     Crosses,
     Finding,
-    InSync,
     Judged,
     NoneDrained,
     NoRules,
@@ -42,9 +42,9 @@ from kinspect.model.traffic import Sources
 from kinspect.report.words import VIA_NAMES, backend_text, bounded, listed, port_text, safe, share_text
 
 SOURCE_NAMES: Final[dict[Sources, str]] = {
-    "outside": "outside clients",
+    "outside": "clients outside",
     "pod": "pods",
-    "process": "processes of nodes",
+    "process": "nodes",
 }
 VERDICTS: Final = {"holds": "PASSED", "violated": "FAILED", "undetermined": "UNDETERMINED"}
 
@@ -82,18 +82,32 @@ def aim_text(aim: Aim) -> str:
 def verdict_text(judged: Judged, standing: Literal["holds", "violated", "undetermined"]) -> str:
     """The first line: what became of an assertion, in words."""
     services = count(len(judged.services), "service")
-    name = safe(judged.assertion.name)
-    if standing == "holds":
-        if isinstance(judged.assertion.claim, NoTraffic) and "(" not in name and name == "drained":
+    claim, name = judged.assertion.claim, safe(judged.assertion.name)
+    if isinstance(claim, NoTraffic) and claim.to is None:
+        if not judged.nodes and standing == "holds":
             return f"{name}: no node is drained, so there is nothing to check"
-        return f"{name}: holds for all traffic of {services}"
+        name = f"{name} ({safe(listed_some(judged.nodes))})"
+    if standing == "holds":
+        excused = len({f.service for f in judged.findings})
+        return (
+            f"{name}: holds for all traffic of {services}{f', {excused} of them excused' if excused else ''}"
+        )
     if standing == "undetermined":
-        return f"{name}: no violation in {services}, but not all is known"
-    bad = {finding.service for finding in judged.findings if finding.standing == "violated"}
-    what = "sends traffic there" if isinstance(judged.assertion.claim, NoTraffic) else "does otherwise"
-    if isinstance(judged.assertion.claim, InSync):
-        what = "differs from what the API says"
-    return f"{name}: {len(bad):,} of {services} {what}"
+        return f"{name}: no violation found in {services}, but not all could be known"
+    bad = len({finding.service for finding in judged.findings if finding.standing == "violated"})
+    return f"{name}: does not hold for {bad:,} of {services}"
+
+
+def overall_text(answer: CheckAnswer) -> str:
+    """The verdict over several assertions."""
+    total = len(answer.judged)
+    standings = [answer.standing(judged) for judged in answer.judged]
+    parts = [
+        f"{standings.count(standing)} {word}"
+        for standing, word in (("violated", "not held"), ("undetermined", "undetermined"), ("holds", "held"))
+        if standing in standings
+    ]
+    return f"{count(total, 'assertion')}: {', '.join(parts)}"
 
 
 def problem_text(problem: Problem) -> str:
@@ -225,6 +239,9 @@ _DAEMON = (
     "Pods of DaemonSets stay on a drained node by design and do not count; --include-daemonsets counts them."
 )
 _REFUSED = "See the rule that ends it: without endpoints kube-proxy rejects, under policy Local without one of the node's own it drops; else it is a firewall's."
+_FEW = (
+    "Under policy Local a node sends to its own endpoints only; else see which pods of the service are ready."
+)
 _SPREAD = "Shares differ because nodes keep to their own endpoints (policy Local), or topology hints do: spread the pods over nodes alike, or use policy Cluster."
 _LOCALLY = "externalTrafficPolicy: Local and internalTrafficPolicy: Local keep a node to its own endpoints; with none, it drops."
 _ADVICE_ORDER: Final = (_BEHIND, _LEAVE, _CORDON, _LOCAL, _BALANCER, _TERMINATING, _REFUSED, _SPREAD, _LOCALLY, _DAEMON, _UNKNOWN)  # fmt: skip
@@ -248,8 +265,10 @@ def _advice(finding: Finding) -> list[str]:
             return [_LEAVE, _CORDON, *([_LOCAL] if outside else [])]
         case Unhandled():
             return [_BEHIND]
-        case Refused() | TooFew():
+        case Refused():
             return [_REFUSED]
+        case TooFew():
+            return [_FEW]
         case Uneven():
             return [_SPREAD] if finding.rule is None else [_BEHIND]
         case Crosses():
