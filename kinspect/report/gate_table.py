@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from kinspect.model.gate import CheckAnswer, Judged
+from kinspect.report.advice import advice
 from kinspect.report.gate_groups import Group, Row, grouped
 from kinspect.report.gate_words import (
     VERDICTS,
-    advice,
     count,
     key_text,
     names_text,
