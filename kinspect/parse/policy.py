@@ -155,7 +155,7 @@ class _Reader:
             raise self._error(node, f"{path}.to", "is missing", hint="node/NAME, or drained")
         to: tuple[Aim, ...] | None = None
         if not (isinstance(fields["to"], yaml.ScalarNode) and fields["to"].value == "drained"):
-            to = self._several(fields, "to", path, read_aim)
+            to = self._several(fields, "to", path, read_aim, empty="node/NAME, or drained")
         return NoTraffic(
             to=to,
             include_daemonsets=self._flag(fields, "includeDaemonsets", path),
@@ -210,7 +210,13 @@ class _Reader:
         return list(node.value)
 
     def _several(
-        self, fields: Mapping[str, yaml.Node], name: str, path: str, read: Callable[[str], T]
+        self,
+        fields: Mapping[str, yaml.Node],
+        name: str,
+        path: str,
+        read: Callable[[str], T],
+        *,
+        empty: str = "leave it out for all",
     ) -> tuple[T, ...]:
         """A list, or one alone, each read. An empty list is an error: it may be meant as none or all."""
         if name not in fields:
@@ -222,7 +228,7 @@ class _Reader:
             items = self._items(node, f"{path}.{name}")
             listed = [(f"{path}.{name}[{number}]", item) for number, item in enumerate(items)]
         if not listed:
-            raise self._error(node, f"{path}.{name}", "is empty", hint="leave it out for all")
+            raise self._error(node, f"{path}.{name}", "is empty", hint=empty)
         for inner, item in listed:
             text = self._text(item, inner)
             try:

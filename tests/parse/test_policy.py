@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kinspect.errors import PolicyError
 from kinspect.model.gate import (
+    Assertion,
     Balanced,
     InSync,
     LocalOnly,
@@ -27,8 +28,8 @@ from kinspect.parse.policy import read_policy
 HEAD = "apiVersion: kinspect/v1\nkind: TrafficPolicy\nassertions:\n"
 
 
-def read(items: str) -> list[object]:
-    return [(a.name, a.claim, a.scope) for a in read_policy((HEAD + items).encode(), "traffic.yaml")]
+def read(items: str) -> list[Assertion]:
+    return read_policy((HEAD + items).encode(), "traffic.yaml")
 
 
 @pytest.mark.parametrize(
@@ -55,8 +56,8 @@ def read(items: str) -> list[object]:
     ],
 )
 def test_each_assertion_reads(item: str, claim: object) -> None:
-    ((_, found, scope),) = read(item)  # type: ignore[misc]
-    assert (found, scope) == (claim, Scope())
+    (found,) = read(item)
+    assert (found.claim, found.scope) == (claim, Scope())
 
 
 def test_an_item_has_a_name_and_a_scope_and_knows_its_line() -> None:
@@ -90,7 +91,7 @@ def test_json_is_read_too() -> None:
         ("- in-sync: {strict: true}", "traffic.yaml:4: assertions[0].in-sync.strict is not known (known: none)"),
         ("- in-sync: yes", "traffic.yaml:4: assertions[0].in-sync is not a mapping of fields"),
         ("- no-traffic:", "traffic.yaml:4: assertions[0].no-traffic.to is missing (node/NAME, or drained)"),
-        ("- no-traffic: {to: []}", "traffic.yaml:4: assertions[0].no-traffic.to is empty (leave it out for all)"),
+        ("- no-traffic: {to: []}", "traffic.yaml:4: assertions[0].no-traffic.to is empty (node/NAME, or drained)"),
         ("- no-traffic:\n    to:\n    - node/a\n    - nod/b", "traffic.yaml:7: assertions[0].no-traffic.to[1] cannot read --to 'nod/b' (--to takes node/NAME, pod/NAME, pod/NAMESPACE/NAME or an address)"),
         ("- no-traffic: {to: drained, allowTerminating: maybe}", "traffic.yaml:4: assertions[0].no-traffic.allowTerminating is not true or false"),
         ("- reachable: {endpoints: 0}", "traffic.yaml:4: assertions[0].reachable.endpoints is '0': a number from 1 on"),
@@ -105,8 +106,8 @@ def test_json_is_read_too() -> None:
         ("- in-sync: *a", "traffic.yaml:4: anchors and aliases are not read: write it out"),
         ("- in-sync: {", "traffic.yaml:4: expected the node content, but found '<stream end>'"),
         ("- in-sync:\n\tservices: a", "traffic.yaml:5: found character '\\t' that cannot start any token"),
-        ("[]", "traffic.yaml:4: assertions is empty: nothing would be checked"),
-        ("{}", "traffic.yaml:4: assertions is not a list"),
+        ("  []", "traffic.yaml:4: assertions is empty: nothing would be checked"),
+        ("  {}", "traffic.yaml:4: assertions is not a list"),
         ("- [[[[[[[[[[[[[[[[[[[[[[", "traffic.yaml:4: nested deeper than any policy is"),
     ],
 )  # fmt: skip

@@ -116,7 +116,7 @@ def test_hostile_names_leave_the_xml_whole(hostile: Altered) -> None:
 COMMAND = re.compile(r"::(?P<name>[a-z-]+)(?: title=(?P<title>[^:,]*))?::(?P<message>.*)")
 
 
-def annotations(snapshot: object, *argv: str) -> list[tuple[str, str, str]]:
+def read_annotations(snapshot: object, *argv: str) -> list[tuple[str, str, str]]:
     ran = kinspect("check", *argv, "--snapshot", str(snapshot), "-o", "github")
     found = []
     for line in ran.out.split("\n")[:-1]:
@@ -130,7 +130,7 @@ def annotations(snapshot: object, *argv: str) -> list[tuple[str, str, str]]:
 
 
 def test_each_problem_is_an_annotation_and_the_verdict_is_one() -> None:
-    first, verdict = annotations(DATA / STORY, "drained")
+    first, verdict = read_annotations(DATA / STORY, "drained")
     assert first[:2] == ("error", "drained: default/test-service")
     assert first[2].startswith("1/2 goes to 10.42.20.2:80, pod default/test-server-2 on node2\n")
     assert verdict == (
@@ -141,13 +141,13 @@ def test_each_problem_is_an_annotation_and_the_verdict_is_one() -> None:
 
 
 def test_what_holds_is_a_notice_and_what_is_not_known_a_warning() -> None:
-    (passed,) = annotations(DATA / "story-3-pod-relabelled", "no-traffic", "--to", "node/node2")
+    (passed,) = read_annotations(DATA / "story-3-pod-relabelled", "no-traffic", "--to", "node/node2")
     assert passed[0] == "notice"
-    assert {name for name, _, _ in annotations(DATA / "mode-nftables", "in-sync")} == {"warning"}
+    assert {name for name, _, _ in read_annotations(DATA / "mode-nftables", "in-sync")} == {"warning"}
 
 
 def test_hostile_names_begin_no_command(hostile: Altered) -> None:
-    found = annotations(hostile, "drained")
+    found = read_annotations(hostile, "drained")
     assert [name for name, _, _ in found] == ["error"] * len(found)
     assert all("\x1b" not in message and "\r" not in message for _, _, message in found)
     # Each line of a message is ours, none begins with a stranger's words.
