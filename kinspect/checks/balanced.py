@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
-from kinspect.checks.entries import STEP, backend_of, endpoints_of, found, may_be, sent
+from kinspect.checks.entries import STEP, backend_of, elsewhere, endpoints_of, found, may_be, sent
 from kinspect.model.cluster import Backend
-from kinspect.model.gate import Balanced, Finding, Queued, Uneven
+from kinspect.model.gate import Balanced, Finding, Uneven
 from kinspect.model.odds import ZERO
 from kinspect.model.packet import endpoint_text
-from kinspect.model.rules import Verdict
 from kinspect.model.traffic import Traffic
 
 
@@ -37,8 +36,9 @@ def _of_way(claim: Balanced, group: Sequence[Traffic]) -> Iterator[Finding]:
     entered = []
     for traffic in group:
         for outcome in may_be(traffic.trace.outcomes):
-            if outcome.verdict is Verdict.QUEUE:
-                yield found(traffic, Queued(outcome.bounds), outcome, "undetermined")
+            unsure = elsewhere(traffic, outcome)
+            if unsure is not None:
+                yield unsure
         outcomes = [o for o in may_be(traffic.trace.outcomes) if sent(traffic, o)]
         if outcomes:
             entered.append(traffic)

@@ -9,12 +9,13 @@ from typing import Final, TypeAlias
 
 from kinspect.model.answer import OUTSIDE, Bounds, Outcome
 from kinspect.model.cluster import Backend, Endpoint
-from kinspect.model.gate import Cited, Entry, Finding, Problem, Standing
+from kinspect.model.gate import Cited, Entry, Finding, Problem, Queued, Standing, Unmodelled
 from kinspect.model.odds import NOTHING
 from kinspect.model.packet import endpoint_text
 from kinspect.model.rules import Verdict
 from kinspect.model.trace import Matched, Policy
 from kinspect.model.traffic import Traffic
+from kinspect.netfilter.targets.unsupported import GOES_ON
 
 STEP: Final = Fraction(1, 1 << 31)
 """What a rule's probability may be off by: the kernel draws one of 2**31 numbers (xt_statistic)."""
@@ -40,6 +41,7 @@ def entry_of(traffic: Traffic) -> Entry:
         via=trace.via,
         sources=traffic.sources,
         node=trace.node,
+        client=trace.packet.src,
         frontend=endpoint_text(trace.packet.dst, trace.packet.dport),
         family=trace.family,
     )
@@ -106,6 +108,16 @@ def backend_of(endpoint: Endpoint) -> Backend:
     """What stands behind an endpoint, by the API's word alone."""
     namespace, pod = endpoint.pod or (endpoint.service[0], None)
     return Backend(namespace, pod, endpoint.node, listed=True, terminating=endpoint.terminating)
+
+
+def elsewhere(traffic: Traffic, outcome: Outcome) -> Finding | None:
+    """What becomes of it is decided where no rule tells: it may go anywhere, so nothing can be sure."""
+    if outcome.verdict is Verdict.QUEUE:
+        return found(traffic, Queued(outcome.bounds), outcome, "undetermined")
+    unmodelled = any(question.endswith(GOES_ON) for question in outcome.weight.questions())
+    if unmodelled and outcome.verdict is Verdict.DROP:
+        return found(traffic, Unmodelled(outcome.bounds), outcome, "undetermined")
+    return None
 
 
 def cited(outcome: Outcome) -> Cited | None:

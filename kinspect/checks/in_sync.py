@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
-from kinspect.checks.entries import STEP, backend_of, found, may_be, sent, share_of, standing_of
+from kinspect.checks.entries import STEP, backend_of, elsewhere, found, may_be, sent, share_of, standing_of
 from kinspect.checks.expected import Expected, Zones, expected
 from kinspect.model.answer import Outcome
 from kinspect.model.gate import (
     Finding,
-    Queued,
     Refused,
     Uneven,
     Unexpected,
@@ -41,8 +40,9 @@ def in_sync(traffics: Iterable[Traffic], zones: Zones) -> Iterator[Finding]:
 def _compared(traffic: Traffic, answer: Expected) -> Iterator[Finding]:
     ends: dict[tuple[Address | None, int | None], list[Outcome]] = {}
     for outcome in may_be(traffic.trace.outcomes):
-        if outcome.verdict is Verdict.QUEUE:
-            yield found(traffic, Queued(outcome.bounds), outcome, "undetermined")
+        unsure = elsewhere(traffic, outcome)
+        if unsure is not None:
+            yield unsure
         elif sent(traffic, outcome):
             ends.setdefault((outcome.address, outcome.port), []).append(outcome)
         elif answer.endpoints:

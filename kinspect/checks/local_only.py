@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from kinspect.checks.entries import Locate, found, may_be, sent, standing_of
-from kinspect.model.gate import Crosses, Finding, Queued, Unplaced
-from kinspect.model.rules import Verdict
+from kinspect.checks.entries import Locate, elsewhere, found, may_be, sent, standing_of
+from kinspect.model.gate import Crosses, Finding, Unplaced
 from kinspect.model.traffic import Traffic
 
 
@@ -15,8 +14,9 @@ def local_only(traffics: Iterable[Traffic], locate: Locate) -> Iterator[Finding]
     for traffic in traffics:
         for outcome in may_be(traffic.trace.outcomes):
             to, share = outcome.to or "", outcome.bounds
-            if outcome.verdict is Verdict.QUEUE:
-                yield found(traffic, Queued(share), outcome, "undetermined")
+            unsure = elsewhere(traffic, outcome)
+            if unsure is not None:
+                yield unsure
             elif sent(traffic, outcome):
                 location = locate(traffic, outcome)
                 if not location.known:

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
-from kinspect.checks.entries import Locate, found, listed, may_be, sent, standing_of
+from kinspect.checks.entries import Locate, elsewhere, found, listed, may_be, sent, standing_of
 from kinspect.checks.expected import Zones, on_purpose
 from kinspect.model.answer import Outcome
-from kinspect.model.gate import Avoided, Finding, NoTraffic, Queued, Reaches, Unplaced
-from kinspect.model.rules import Verdict
+from kinspect.model.gate import Avoided, Finding, NoTraffic, Reaches, Unplaced
 from kinspect.model.traffic import Traffic
 
 OfDaemonSet = Callable[[Traffic, Outcome], bool]
@@ -31,8 +30,9 @@ def no_traffic(
     """What reaches, or may reach, what should get nothing."""
     for traffic in traffics:
         for outcome in may_be(traffic.trace.outcomes):
-            if outcome.verdict is Verdict.QUEUE:
-                yield found(traffic, Queued(outcome.bounds), outcome, "undetermined")
+            unsure = elsewhere(traffic, outcome)
+            if unsure is not None:
+                yield unsure
             elif sent(traffic, outcome):
                 place = _place(avoided, traffic, outcome, locate)
                 if place == "unknown":

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from kinspect.checks.entries import found, listed, may_be, sent, standing_of
+from kinspect.checks.entries import elsewhere, found, listed, may_be, sent, standing_of
 from kinspect.model.cluster import Service
 from kinspect.model.gate import (
     Finding,
     NoWay,
-    Queued,
     Reachable,
     Refused,
     TooFew,
@@ -25,8 +24,9 @@ def reachable(claim: Reachable, traffics: Iterable[Traffic]) -> Iterator[Finding
         sure, possible = set(), set()
         for outcome in may_be(traffic.trace.outcomes):
             share = outcome.bounds
-            if outcome.verdict is Verdict.QUEUE:
-                yield found(traffic, Queued(share), outcome, "undetermined")
+            unsure = elsewhere(traffic, outcome)
+            if unsure is not None:
+                yield unsure
             elif outcome.verdict is not Verdict.ACCEPT:
                 yield found(traffic, Refused(outcome.verdict, share), outcome, standing_of(share))
             elif not sent(traffic, outcome):

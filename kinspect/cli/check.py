@@ -141,7 +141,8 @@ def check(
         progress=params.progress(),
     )
     answer = pipeline.check(request, params.read_source(snapshot, demo, rules, live))
-    talk([*answer.undetermined, *answer.warnings, *map(note_text, answer.notes)])
+    if output is not Form.GITHUB:  # there they are annotations; a runner reads commands in any stream
+        talk([*answer.undetermined, *answer.warnings, *map(note_text, answer.notes)])
     _emit(answer, output, no_color)
     raise typer.Exit(answer.exit_code)
 

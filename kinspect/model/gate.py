@@ -178,6 +178,7 @@ class Entry:
     via: Via
     sources: Sources
     node: str
+    client: Address  # who stands for the class
     frontend: str  # address and port
     family: Family
 
@@ -203,6 +204,13 @@ class Unplaced:
 @dataclass(frozen=True, slots=True)
 class Queued:
     """A program of the node decides what becomes of it (NFQUEUE)."""
+
+    share: Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Unmodelled:
+    """A target that kinspect does not model may do anything with it, send it there too."""
 
     share: Bounds
 
@@ -276,6 +284,7 @@ Problem: TypeAlias = (
     Reaches
     | Unplaced
     | Queued
+    | Unmodelled
     | Unexpected
     | Unserved
     | Uneven
@@ -346,7 +355,7 @@ class NoneDrained:
 
 @dataclass(frozen=True, slots=True)
 class Vacuous:
-    """An assertion whose scope holds no service."""
+    """An assertion whose scope holds no service, or no traffic to one."""
 
     assertion: str
 

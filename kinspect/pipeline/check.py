@@ -91,8 +91,8 @@ def check(request: CheckRequest, source: Source) -> CheckAnswer:
         with _said_of(assertion):
             notes += _named(assertion, facts.cluster, services, namespace)
             asked.append(_asked(assertion, facts, services, namespace))
-    notes += _notes(asked, facts.cluster)
     _survey(request, facts, services, [a for a in asked if a.avoided != Avoided()], namespace)
+    notes += _notes(asked, facts)
     for one in asked:
         if isinstance(one.assertion.claim, Reachable):
             one.findings += [
@@ -290,14 +290,14 @@ def _missing(facts: Facts, snapshot: Snapshot, request: CheckRequest) -> list[st
     return found
 
 
-def _notes(asked: Sequence[_Asked], cluster: Cluster) -> list[Note]:
+def _notes(asked: Sequence[_Asked], facts: Facts) -> list[Note]:
     notes: list[Note] = []
     for one in asked:
         if one.avoided == Avoided():
-            if cluster.has("nodes"):
+            if facts.cluster.has("nodes"):
                 notes.append(NoneDrained())
-        elif not one.services:
+        elif not one.services or (not one.entered and not facts.undetermined):
             notes.append(Vacuous(one.assertion.name))
-        if one.avoided is not None and one.avoided.nodes and not cluster.has("pods"):
+        if one.avoided is not None and one.avoided.nodes and not facts.cluster.has("pods"):
             notes.append(PodsUnread())
     return notes

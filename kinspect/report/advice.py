@@ -19,6 +19,7 @@ from kinspect.model.gate import (
     Uneven,
     Unexpected,
     Unhandled,
+    Unmodelled,
     Unplaced,
     Unserved,
 )  # fmt: skip
@@ -85,7 +86,7 @@ def _advice(finding: Finding) -> list[str]:
             return [_SPREAD] if finding.rule is None else [_BEHIND]
         case Crosses():
             return [_LOCALLY]
-        case NoWay() | Unplaced() | Queued():
+        case NoWay() | Unplaced() | Queued() | Unmodelled():
             return []
         case _:
             assert_never(problem)

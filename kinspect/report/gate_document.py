@@ -6,7 +6,7 @@ verdict     holds | violated | undetermined: over all assertions
 exitCode    0, 1 or 3, as the process ends
 assertions  each: name, claim, verdict, services (how many), findings
 findings    each:
-code        Reaches, Unplaced, Queued, Unexpected, Unserved, Uneven, Refused, Unhandled, TooFew,
+code        Reaches, Unplaced, Queued, Unmodelled, Unexpected, Unserved, Uneven, Refused, Unhandled, TooFew,
 NoWay or Crosses
 standing    violated | undetermined | excused (does not count: a DaemonSet's pod, or allowed)
 service     namespace and name; port: name, port, protocol, or null
@@ -69,6 +69,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "via": entry.via if entry else None,
         "from": entry.sources if entry else None,
         "node": entry.node if entry else None,
+        "client": str(entry.client) if entry else None,
         "frontend": entry.frontend if entry else None,
         "family": entry.family if entry else None,
         "to": getattr(problem, "to", None),

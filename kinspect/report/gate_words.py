@@ -33,6 +33,7 @@ from kinspect.model.gate import (
     Uneven,
     Unexpected,
     Unhandled,
+    Unmodelled,
     Unplaced,
     Unserved,
     Vacuous,
@@ -125,6 +126,8 @@ def problem_text(problem: Problem) -> str:
             return f"{bounded(share)} goes to {safe(to)}, and nothing read says which node that is on"
         case Queued(share):
             return f"{bounded(share)} is handed to a program of the node (NFQUEUE), which decides"
+        case Unmodelled(share):
+            return f"{bounded(share)} meets a target that kinspect does not model, which may send it anywhere"
         case Unexpected(to, backend, share):
             return f"{bounded(share)} goes to {_end(to, backend_text(backend))}, which the API does not say"
         case Unserved(to, backend):
@@ -190,7 +193,7 @@ def note_text(note: Note) -> str:
         case NoneDrained():
             return "no node is drained: none is cordoned (spec.unschedulable, or its taint); check no-traffic --to node/NAME names one"
         case Vacuous(name):
-            return f"{name}: no service is in its scope: it holds of nothing"
+            return f"{name}: no service, or no traffic to one, is in its scope: it holds of nothing"
         case NoRules(key):
             return f"{'/'.join(key)}: nodes have no rules for it (headless, or a name in DNS): nothing was checked"
         case NothingIgnored(pattern):

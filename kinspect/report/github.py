@@ -26,23 +26,22 @@ _COMMANDS = {"violated": "error", "undetermined": "warning", "excused": "notice"
 
 
 def to_github(answer: CheckAnswer) -> str:
-    """All of an answer, a line each; the verdicts last, as notices or errors."""
+    """All of an answer, a line each; a verdict first, since GitHub shows ten of a kind only."""
     return "\n".join(_lines(answer))
 
 
 def _lines(answer: CheckAnswer) -> Iterator[str]:
     for judged in answer.judged:
-        for group in grouped(judged.findings):
-            title = f"{judged.assertion.name}: {key_text(group.service)}"
-            yield command(_COMMANDS[group.standing], title, _message(group))
-    for text in answer.undetermined:
-        yield command("warning", "kinspect check: not determined", safe(text))
-    for note in answer.notes:
-        yield command("notice", "kinspect check", safe(note_text(note)))
-    for judged in answer.judged:
         standing = answer.standing(judged)
         name = {"holds": "notice", "violated": "error", "undetermined": "warning"}[standing]
         yield command(name, f"kinspect check: {VERDICTS[standing]}", verdict_text(judged, standing))
+        for group in grouped(judged.findings):
+            title = f"{judged.assertion.name}: {key_text(group.service)}"
+            yield command(_COMMANDS[group.standing], title, _message(group))
+    for text in (*answer.undetermined, *answer.warnings):
+        yield command("warning", "kinspect check", safe(text))
+    for note in answer.notes:
+        yield command("notice", "kinspect check", safe(note_text(note)))
 
 
 def _message(group: Group) -> str:

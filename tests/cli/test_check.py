@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,45 @@ def test_every_kind_of_service_is_in_sync_where_kube_proxy_is(zoo: str) -> None:
     assert ran.out == "PASSED  in-sync: holds for all traffic of 22 services\n"
 
 
+@pytest.mark.parametrize(
+    "cluster",
+    sorted(p.parent.name for p in DATA.glob("*/observed.json") if p.parent.name != "split-backends"),
+)
+@pytest.mark.parametrize("node", ["node1", "node2"])
+def test_what_is_found_is_what_the_kernel_did_to_real_connections(cluster: str, node: str) -> None:
+    """Each entry that was measured is found exactly where a rule counted connections to the node."""
+    nodes = {
+        "node1": ("10.42.19.", "192.168.0.11:", "[fd00:42:19:"),
+        "node2": ("10.42.20.", "192.168.0.12:", "[fd00:42:20:"),
+    }
+    ran = checked(cluster, "no-traffic", "--to", f"node/{node}", "-o", "json")
+    found = {
+        (f["service"]["namespace"] + "/" + f["service"]["name"], f["via"], f["from"], f["node"], f["frontend"], f["port"]["protocol"])
+        for f in ran.json["assertions"][0]["findings"]
+    }  # fmt: skip
+    measured = 0
+    for row in json.loads((DATA / cluster / "observed.json").read_text()):
+        sent = [h for h in row["hits"] if "--to-destination" in h["rule"] and h["hits"]]
+        if not row["hits"] or any("recent" in h["rule"] for h in row["hits"]):
+            continue
+        if (row["service"], row["via"]) == ("shop/web", "loadBalancer"):
+            continue  # measured from without its source ranges, checked from within
+        measured += 1
+        reached = any(h["rule"].split("--to-destination ")[1].startswith(nodes[node]) for h in sent)
+        front = f"[{row['dst']}]" if ":" in row["dst"] else row["dst"]
+        sources = "outside" if row["from"] == "client" else "pod"
+        key = (
+            row["service"],
+            row["via"].lower(),
+            sources,
+            row["node"],
+            f"{front}:{row['dport']}",
+            row["protocol"],
+        )
+        assert (key in found) is reached, (key, row["hits"])
+    assert measured
+
+
 # What is said to people.
 
 
@@ -204,7 +244,7 @@ def test_headless_services_are_said_to_have_no_rules() -> None:
 def test_a_pattern_that_is_of_no_service_is_said() -> None:
     ran = checked(BOTH, *TO_NODE2, "nowhere/*", "--ignore", "default/other")
     assert ran.code == 0
-    assert "no service is in its scope" in ran.err
+    assert "is in its scope: it holds of nothing" in ran.err
     assert "no service is default/other" in ran.err
 
 
@@ -235,7 +275,10 @@ def test_a_taint_is_a_cordon_too(tmp_path: Path) -> None:
 
 def test_clients_that_source_ranges_let_in_count(tmp_path: Path) -> None:
     found = [f for f in findings("zoo-nft", *TO_NODE2, "shop/web") if f["via"] == "loadbalancer"]
-    assert {f["from"] for f in found} == {"outside"}
+    assert {(f["from"], f["client"]) for f in found} == {
+        ("outside", "198.51.100.128"),
+        ("outside", "192.0.2.64"),
+    }
     # Without the rules of both ranges nobody gets in by that way.
     altered = Altered("zoo-nft", tmp_path)
     for node in ("node1", "node2"):
@@ -323,6 +366,19 @@ def test_a_program_that_decides_is_undetermined(tmp_path: Path) -> None:
     ran = checked(altered, *TO_NODE2)
     assert ran.code == 3
     assert "NFQUEUE" in ran.out
+
+
+@pytest.mark.parametrize("target", ["-j WEIRD --to-destination 10.42.20.2", "-j KTLS"])
+def test_a_target_that_nobody_knows_may_do_anything(target: str, tmp_path: Path) -> None:
+    altered = Altered(LEFT, tmp_path).rules(
+        "node1", DNAT_OF_NODE1, f"-A KUBE-SEP-XLOX56DDI4SSI72R {target}\n{DNAT_OF_NODE1}"
+    )
+    ran = checked(altered, *TO_NODE2)
+    assert ran.code == 3, ran.out
+    if "--" in target:
+        assert {f["code"] for f in findings(altered, *TO_NODE2)} == {"Unmodelled"}
+    else:  # not even a target: the dump may be damaged
+        assert "KTLS is neither a chain of table nat nor a target" in ran.err
 
 
 @pytest.mark.parametrize("path", ["nodes/node2", "nodes/node2/iptables-save.txt"])

@@ -130,7 +130,7 @@ def read_annotations(snapshot: object, *argv: str) -> list[tuple[str, str, str]]
 
 
 def test_each_problem_is_an_annotation_and_the_verdict_is_one() -> None:
-    first, verdict = read_annotations(DATA / STORY, "drained")
+    verdict, first = read_annotations(DATA / STORY, "drained")
     assert first[:2] == ("error", "drained: default/test-service")
     assert first[2].startswith("1/2 goes to 10.42.20.2:80, pod default/test-server-2 on node2\n")
     assert verdict == (
