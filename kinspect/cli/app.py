@@ -12,6 +12,7 @@ import typer
 
 from kinspect import __version__
 from kinspect.cli.capture import capture
+from kinspect.cli.check import check
 from kinspect.cli.output import complain, talk
 from kinspect.cli.trace import trace
 from kinspect.errors import ExitCode, KinspectError
@@ -45,6 +46,7 @@ def root(
 
 app.command()(trace)
 app.command()(capture)
+app.command()(check)
 
 
 def run() -> None:

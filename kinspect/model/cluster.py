@@ -46,6 +46,7 @@ class Service:
     selector: Mapping[str, str] = field(default_factory=dict)
     families: tuple[int, ...] = ()
     health_check_node_port: int | None = None
+    other_proxy: bool = False  # label service.kubernetes.io/service-proxy-name: kube-proxy ignores it
 
     @property
     def key(self) -> tuple[str, str]:
@@ -70,6 +71,8 @@ class Endpoint:
     terminating: bool = False
     node: str | None = None
     pod: tuple[str, str] | None = None  # namespace, name
+    for_nodes: tuple[str, ...] = ()  # topology hints: the nodes and zones that should use it
+    for_zones: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

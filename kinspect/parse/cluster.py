@@ -80,6 +80,7 @@ class _ServiceSpec(_Base):
 
 class _Ingress(_Base):
     ip: str | None = None
+    ip_mode: str | None = None
 
 
 class _LoadBalancer(_Base):
@@ -108,11 +109,21 @@ class _Conditions(_Base):
     terminating: bool | None = None
 
 
+class _Hint(_Base):
+    name: str = ""
+
+
+class _Hints(_Base):
+    for_nodes: list[_Hint] | None = None
+    for_zones: list[_Hint] | None = None
+
+
 class _SliceEndpoint(_Base):
     addresses: list[str]
     conditions: _Conditions | None = None
     node_name: str | None = None
     target_ref: _Reference | None = None
+    hints: _Hints | None = None
 
 
 class _Slice(_Base):
@@ -368,7 +379,10 @@ def _service(item: _Service) -> Service:
         cluster_ips=cluster_ips,
         headless="None" in ips,
         external_ips=_addresses(spec.external_ips or ()),
-        load_balancer_ips=_addresses(i.ip for i in (balancer.ingress if balancer else None) or ()),
+        # Of mode Proxy, the balancer ends connections itself: kube-proxy writes no rule for the address.
+        load_balancer_ips=_addresses(
+            i.ip for i in (balancer.ingress if balancer else None) or () if i.ip_mode != "Proxy"
+        ),
         source_ranges=tuple(spec.load_balancer_source_ranges or ()),
         ports=tuple(
             ServicePort(
@@ -387,6 +401,7 @@ def _service(item: _Service) -> Service:
         selector=spec.selector or {},
         families=tuple(sorted({a.version for a in cluster_ips})),
         health_check_node_port=spec.health_check_node_port or None,
+        other_proxy="service.kubernetes.io/service-proxy-name" in (item.metadata.labels or {}),
     )
 
 
@@ -400,6 +415,9 @@ def _of_slice(service: tuple[str, str], item: _Slice) -> Iterable[Endpoint]:
     for endpoint in item.endpoints or ():
         conditions = endpoint.conditions or _Conditions()
         ready = conditions.ready is not False  # "nil should be interpreted as true"
+        hints = endpoint.hints or _Hints()
+        for_nodes = tuple(hint.name for hint in hints.for_nodes or ())
+        for_zones = tuple(hint.name for hint in hints.for_zones or ())
         for address in _addresses(endpoint.addresses):
             for port in item.ports or ():
                 if port.port is None:
@@ -415,6 +433,8 @@ def _of_slice(service: tuple[str, str], item: _Slice) -> Iterable[Endpoint]:
                     terminating=bool(conditions.terminating),
                     node=endpoint.node_name,
                     pod=_target(endpoint.target_ref, service[0]),
+                    for_nodes=for_nodes,
+                    for_zones=for_zones,
                 )
 
 

@@ -8,12 +8,16 @@ from ipaddress import ip_address
 from typing import Final, TypeAlias
 
 from kinspect.errors import CallError
+from kinspect.model.gate import Aim, ServicePattern, ToAddress, ToNode, ToPod
 from kinspect.model.packet import PROTOCOLS, WITH_PORTS, Address
 
 _NAME: Final = re.compile(r"[a-z0-9A-Z]([-a-z0-9A-Z.]*[a-z0-9A-Z])?")
 _ADDRESS: Final = re.compile(
     r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<four>[0-9.]+)|(?P<bare>[0-9a-fA-F]*:[0-9a-fA-F:.]*))"
     r"(?::(?P<port>\d+))?(?:/(?P<protocol>\w+))?"
+)
+_PATTERN: Final = re.compile(
+    r"(?:(?P<space>[-a-z0-9A-Z.*]+)/)?(?P<name>[-a-z0-9A-Z.*]+)(?::(?P<port>[-a-z0-9A-Z]+))?"
 )
 _NODE_PORT: Final = re.compile(r":(?P<port>\d+)(?:/(?P<protocol>\w+))?")
 
@@ -120,6 +124,36 @@ def read_sender(text: str) -> Sender:
     if kind in ("pod", "po", "pods") and len(names) <= 2:
         return FromPod(names[-1], names[0] if len(names) == 2 else None)
     raise CallError(f"cannot read --from {text!r}", hint=forms)
+
+
+def read_aim(text: str) -> Aim:
+    """What ``--to`` says. Raises CallError."""
+    forms = "--to takes node/NAME, pod/NAME, pod/NAMESPACE/NAME or an address"
+    kind, slash, rest = text.partition("/")
+    if not slash:
+        try:
+            return ToAddress(ip_address(text.strip("[]")))
+        except ValueError:
+            raise CallError(f"cannot read --to {text!r}", hint=forms) from None
+    names = rest.split("/")
+    if all(_NAME.fullmatch(name) for name in names):
+        if kind in ("node", "no", "nodes") and len(names) == 1:
+            return ToNode(names[0])
+        if kind in ("pod", "po", "pods") and len(names) <= 2:
+            return ToPod(names[-1], names[0] if len(names) == 2 else None)
+    raise CallError(f"cannot read --to {text!r}", hint=forms)
+
+
+def read_pattern(text: str) -> ServicePattern:
+    """A service, or several by ``*``: ``svc/NAME[:PORT]``, ``NAMESPACE/NAME``, ``NAME``. Raises CallError."""
+    found = _PATTERN.fullmatch(text)
+    if found is None:
+        raise CallError(
+            f"{text!r} is not a service", hint="svc/NAME[:PORT], NAMESPACE/NAME[:PORT] or NAME[:PORT]"
+        )
+    kind = found["space"]
+    space = None if kind in ("svc", "service", "services") else kind
+    return ServicePattern(space, found["name"], found["port"])
 
 
 def _address(text: str, target: str) -> Address:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kinspect.collect import kube
 from kinspect.collect.fanout import gather
@@ -12,19 +11,10 @@ from kinspect.collect.ports import ClusterApi, Host, Kind, NodeShell
 from kinspect.collect.ssh import SshShell
 from kinspect.errors import NotFound
 from kinspect.parse.cluster import Cluster
+from kinspect.pipeline.sources import Wanted
 from kinspect.snapshot.types import Files, NodeName, Snapshot
 
 _SERVICE_LABEL = "kubernetes.io/service-name"  # Kubernetes docs, "EndpointSlices": Ownership
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What of a cluster is needed: one service or all, pods or not, which nodes."""
-
-    service: tuple[str | None, str] | None = None  # namespace or the one in use, name
-    namespace: str | None = None
-    pods: bool = False
-    nodes: Sequence[str] = ()
 
 
 def collect(

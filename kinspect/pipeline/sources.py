@@ -60,6 +60,29 @@ class Live:
 Source: TypeAlias = Recorded | Demo | Rules | Live
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What of a live cluster is needed: one service or all, pods or not, which nodes."""
+
+    service: tuple[str | None, str] | None = None  # namespace or the one in use, name
+    namespace: str | None = None
+    pods: bool = False
+    nodes: Sequence[str] = ()
+
+
+def opened(source: Source, wanted: Wanted) -> tuple[Snapshot, str]:
+    """The facts, and the namespace in use. Raises KinspectError."""
+    if isinstance(source, Live):
+        # What reaches clusters takes its time to import, and recorded facts do not need it.
+        from kinspect.pipeline.live import collect
+
+        return collect(
+            source.kubeconfig, source.context, source.ssh, source.parallel, source.progress, wanted
+        )
+    snapshot = open_rules(source) if isinstance(source, Rules) else open_recorded(source)
+    return snapshot, wanted.namespace or "default"
+
+
 def open_recorded(source: Recorded | Demo) -> Snapshot:
     """A snapshot from disk, or the one in the package. Raises SnapshotError."""
     if isinstance(source, Recorded):

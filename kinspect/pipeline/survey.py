@@ -8,31 +8,20 @@ seen where the class's packet is among them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-from kinspect.model.answer import OUTSIDE, NodeTrace, Via
-from kinspect.model.cluster import Endpoint, Service
+from kinspect.model.answer import OUTSIDE, Via
+from kinspect.model.cluster import Service
 from kinspect.model.packet import Family
+from kinspect.model.traffic import Sources, Traffic
 from kinspect.pipeline.facts import Facts
 from kinspect.pipeline.probes import VIAS, AnySender, Prober
 
-Sources = Literal["outside", "pod", "process"]
 _SENDERS: Final[tuple[tuple[Sources, AnySender | None], ...]] = (
     ("outside", None),
     ("pod", "pod"),
     ("process", "process"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What one class of sources sends to a service at one node, by one way in: where it goes."""
-
-    service: Service
-    endpoints: tuple[Endpoint, ...]  # all that the API lists for the service, ready or not
-    sources: Sources
-    trace: NodeTrace
 
 
 def survey(

@@ -26,8 +26,7 @@ from kinspect.parse.target import (
 )
 from kinspect.pipeline.facts import Facts, read_facts
 from kinspect.pipeline.probes import VIAS, Probe, Prober, came_in, default_vias, ports_of
-from kinspect.pipeline.sources import Live, Rules, Source, open_recorded, open_rules
-from kinspect.snapshot.types import Snapshot
+from kinspect.pipeline.sources import Rules, Source, Wanted, opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,42 +53,30 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
     """Trace a service's ways in, or one packet. Raises KinspectError."""
     if request.packet is None and request.target is None:
         raise CallError("nothing to trace", hint="give a TARGET such as svc/NAME, or --packet")
-    namespace = request.namespace
-    if isinstance(source, Live):
-        snapshot, namespace = _collected(request, source)
-    elif isinstance(source, Rules):
-        snapshot = open_rules(source)
-        if isinstance(request.target, ServiceTarget):
-            raise CallError(
-                f"--rules alone does not know the service {request.target.name}",
-                hint="give its address: kinspect trace ADDRESS:PORT --rules …, or a --snapshot",
-            )
-    else:
-        snapshot = open_recorded(source)
+    target = request.target
+    if isinstance(source, Rules) and isinstance(target, ServiceTarget):
+        raise CallError(
+            f"--rules alone does not know the service {target.name}",
+            hint="give its address: kinspect trace ADDRESS:PORT --rules …, or a --snapshot",
+        )
+    nodes = list(dict.fromkeys([*request.nodes, *(request.entry or ())]))
+    wanted = Wanted(
+        service=(target.namespace, target.name) if isinstance(target, ServiceTarget) else None,
+        namespace=request.namespace,
+        pods=isinstance(request.sender, FromPod | FromAddress),
+        nodes=nodes,
+    )
+    snapshot, namespace = opened(source, wanted)
     facts = read_facts(
         snapshot,
-        list(dict.fromkeys([*request.nodes, *(request.entry or ())])),
+        nodes,
         local=request.local,
         table=request.table or (request.start[0] if request.start else None),
     )
     if request.packet is not None:
         return _of_packet(request, facts, request.packet)
     assert request.target is not None
-    return _of_target(request, facts, request.target, namespace or "default")
-
-
-def _collected(request: TraceRequest, source: Live) -> tuple[Snapshot, str]:
-    # What reaches clusters takes its time to import, and recorded facts do not need it.
-    from kinspect.pipeline.live import Wanted, collect
-
-    target = request.target
-    wanted = Wanted(
-        service=(target.namespace, target.name) if isinstance(target, ServiceTarget) else None,
-        namespace=request.namespace,
-        pods=isinstance(request.sender, FromPod | FromAddress),
-        nodes=tuple(dict.fromkeys([*request.nodes, *(request.entry or ())])),
-    )
-    return collect(source.kubeconfig, source.context, source.ssh, source.parallel, source.progress, wanted)
+    return _of_target(request, facts, request.target, namespace)
 
 
 def _prober(request: TraceRequest, facts: Facts, namespace: str = "default") -> Prober:

@@ -92,3 +92,16 @@ def test_an_unknown_node_is_said_before_any_is_asked(api: ReplayServer) -> None:
     ran = kinspect("trace", "shop/web", "--node", "node9", "--kubeconfig", str(api.kubeconfig), *NODES)
     assert (ran.code, ran.out) == (2, "")
     assert "there is no node node9" in ran.err
+
+
+def test_check_reads_all_services_and_pods_and_a_node_that_does_not_answer_is_no_pass(
+    api: ReplayServer,
+) -> None:
+    ran = kinspect("check", "in-sync", "--kubeconfig", str(api.kubeconfig), *NODES)
+    assert ran.code == 3
+    assert ran.out.startswith("UNDETERMINED  in-sync: no violation found in 22 services")
+    assert [line.split(":")[1].strip() for line in ran.err.splitlines()] == ["node1", "node2"]
+    api.faults.append(Fault(403, kind="pods"))
+    ran = kinspect("check", "drained", "--kubeconfig", str(api.kubeconfig), *NODES)
+    assert (ran.code, ran.out) == (3, "")
+    assert "pods" in ran.err

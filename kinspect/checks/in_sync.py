@@ -1,0 +1,81 @@
+"""``in-sync``: every node sends exactly to the endpoints that the API says, in equal shares.
+
+Equal as the kernel can: a probability is a number of 2**31 draws, and each of the rules on the way
+to an endpoint may be off by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+
+from kinspect.checks.entries import STEP, backend_of, elsewhere, found, may_be, sent, share_of, standing_of
+from kinspect.checks.expected import Expected, Zones, expected
+from kinspect.model.answer import Outcome
+from kinspect.model.gate import (
+    Finding,
+    Refused,
+    Uneven,
+    Unexpected,
+    Unhandled,
+    Unserved,
+)  # fmt: skip
+from kinspect.model.packet import Address, endpoint_text
+from kinspect.model.rules import Verdict
+from kinspect.model.traffic import Traffic
+
+
+def in_sync(traffics: Iterable[Traffic], zones: Zones) -> Iterator[Finding]:
+    """What the rules do otherwise than the API says."""
+    for traffic in traffics:
+        if traffic.service.other_proxy:
+            continue  # kube-proxy leaves it alone
+        answers = [list(_compared(traffic, answer)) for answer in expected(traffic, zones)]
+        # One right answer that fits is enough; where none does, the likeliest is what was meant.
+        if all(answers):
+            undecided = [a for a in answers if all(f.standing == "undetermined" for f in a)]
+            yield from undecided[0] if undecided else answers[0]
+
+
+def _compared(traffic: Traffic, answer: Expected) -> Iterator[Finding]:
+    ends: dict[tuple[Address | None, int | None], list[Outcome]] = {}
+    for outcome in may_be(traffic.trace.outcomes):
+        unsure = elsewhere(traffic, outcome)
+        if unsure is not None:
+            yield unsure
+        elif sent(traffic, outcome):
+            ends.setdefault((outcome.address, outcome.port), []).append(outcome)
+        elif answer.endpoints:
+            yield _unsent(traffic, outcome)
+    wanted = answer.addresses
+    for (address, port), outcomes in ends.items():
+        if (address, port) not in wanted:
+            first, share = outcomes[0], share_of(outcomes)
+            yield found(traffic, Unexpected(first.to or "", first.backend, share), first, standing_of(share))
+    if not ends:
+        return  # that nothing is sent at all was said above
+    for endpoint in answer.endpoints:
+        key = (endpoint.address, endpoint.port)
+        if key in ends:
+            yield from _fair(traffic, ends[key], Fraction(1, len(wanted)), len(wanted))
+        else:
+            to = endpoint_text(endpoint.address, endpoint.port)
+            yield found(traffic, Unserved(to, backend_of(endpoint)))
+
+
+def _unsent(traffic: Traffic, outcome: Outcome) -> Finding:
+    share = outcome.bounds
+    if outcome.verdict is Verdict.ACCEPT:
+        return found(traffic, Unhandled(share), outcome, standing_of(share))
+    return found(traffic, Refused(outcome.verdict, share), outcome, standing_of(share))
+
+
+def _fair(traffic: Traffic, outcomes: list[Outcome], fair: Fraction, rules: int) -> Iterator[Finding]:
+    low, high = share_of(outcomes)
+    slack = STEP * rules
+    if fair - slack <= low and high <= fair + slack:
+        return
+    first = outcomes[0]
+    maybe = low <= fair + slack and high >= fair - slack
+    problem = Uneven(first.to or "", first.backend, (low, high), fair)
+    yield found(traffic, problem, first, "undetermined" if maybe else "violated")

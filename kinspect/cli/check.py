@@ -1,0 +1,217 @@
+"""``kinspect check``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kinspect.cli import complete, params
+from kinspect.cli.output import console, talk, write
+from kinspect.errors import CallError
+from kinspect.model.gate import Assertion, CheckAnswer, Claim, InSync, NoTraffic, Scope
+from kinspect.model.packet import Family
+from kinspect.parse.policy import read_policy
+from kinspect.parse.target import read_aim, read_pattern
+from kinspect.pipeline import check as pipeline
+from kinspect.pipeline.check import CheckRequest
+from kinspect.pipeline.sources import Live
+from kinspect.report.gate_words import aim_text, note_text
+
+
+class Ask(str, Enum):
+    """Assertions that need no file."""
+
+    DRAINED = "drained"
+    NO_TRAFFIC = "no-traffic"
+    IN_SYNC = "in-sync"
+
+
+class Form(str, Enum):
+    """Forms of a verdict."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+    JUNIT = "junit"
+    GITHUB = "github"
+
+
+def check(
+    assertion: Annotated[
+        Ask | None,
+        typer.Argument(
+            metavar="ASSERTION",
+            help="drained: no new traffic to endpoints on cordoned nodes. no-traffic: none to what --to says."
+            " in-sync: nodes send exactly to the endpoints of the API.",
+        ),
+    ] = None,
+    services: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[SERVICE]...",
+            help="Only these: svc/NAME[:PORT], NAMESPACE/NAME, NAME; * stands for any text.",
+            autocompletion=complete.services,
+        ),
+    ] = [],  # noqa: B006 - typer reads it, nobody writes it
+    to: Annotated[
+        list[str],
+        typer.Option(
+            "--to",
+            metavar="WHAT",
+            help="With no-traffic: node/NAME, pod/NAMESPACE/NAME or an address. Repeatable.",
+            autocompletion=complete.senders,
+        ),
+    ] = [],  # noqa: B006
+    policy: Annotated[
+        Path | None,
+        typer.Option("--policy", metavar="FILE", help="Assertions from a YAML file, in place of ASSERTION."),
+    ] = None,
+    ignore: Annotated[
+        list[str],
+        typer.Option(
+            "--ignore", metavar="NAMESPACE/NAME", help="Not this service; * stands for any text. Repeatable."
+        ),
+    ] = [],  # noqa: B006
+    include_daemonsets: Annotated[
+        bool, typer.Option("--include-daemonsets", help="Pods of DaemonSets on drained nodes count too.")
+    ] = False,
+    allow_terminating: Annotated[
+        bool,
+        typer.Option("--allow-terminating", help="Traffic to terminating endpoints where none else is left."),
+    ] = False,
+    kubeconfig: params.Kubeconfig = None,
+    context: params.Context = None,
+    namespace: params.Namespace = None,
+    all_namespaces: Annotated[
+        bool, typer.Option("-A", "--all-namespaces", help="Services of all namespaces, the default.")
+    ] = False,
+    snapshot: params.SnapshotPath = None,
+    demo: params.DemoFlag = False,
+    rules: params.RulesPaths = [],  # noqa: B006
+    node: params.Nodes = [],  # noqa: B006
+    only4: params.Only4 = False,
+    only6: params.Only6 = False,
+    transport: params.TransportOption = params.Transport.SSH,
+    ssh_user: params.SshUser = None,
+    ssh_port: params.SshPort = None,
+    ssh_option: params.SshOption = [],  # noqa: B006
+    ssh_target: params.SshTarget = "{internal_ip}",
+    sudo: params.Sudo = None,
+    timeout: params.Timeout = 30.0,
+    parallel: params.Parallel = None,
+    output: Annotated[Form, typer.Option("-o", "--output", help="The form of the verdict.")] = Form.TABLE,
+    no_color: params.NoColor = False,
+) -> None:
+    """Assert something about all traffic to all services; exit 1 where it does not hold.
+
+    kinspect check drained
+
+    kinspect check no-traffic --to node/node2
+
+    kinspect check --policy traffic.yaml
+
+    Every way in, from outside, from a pod and from a process on each node. What cannot be known
+    is never a pass: exit 3.
+    """
+    if namespace is not None and all_namespaces:
+        raise CallError("-n and -A exclude each other", hint="-A is the default")
+    scope = Scope(
+        services=tuple(map(read_pattern, services)), ignore=tuple(read_pattern(text) for text in ignore)
+    )
+
+    assertions = _asserted(assertion, policy, to, scope, include_daemonsets, allow_terminating)
+    families: tuple[Family, ...] = (4,) if only4 and not only6 else (6,) if only6 and not only4 else (4, 6)
+    request = CheckRequest(
+        assertions=assertions,
+        namespace=namespace,
+        only_namespace=namespace is not None,
+        nodes=node,
+        families=families,
+    )
+    live = Live(
+        kubeconfig=kubeconfig,
+        context=context,
+        ssh=params.read_ssh(ssh_user, ssh_port, ssh_option, ssh_target, sudo, timeout),
+        parallel=parallel,
+        progress=params.progress(),
+    )
+    answer = pipeline.check(request, params.read_source(snapshot, demo, rules, live))
+    if output is not Form.GITHUB:  # there they are annotations; a runner reads commands in any stream
+        talk([*answer.undetermined, *answer.warnings, *map(note_text, answer.notes)])
+    _emit(answer, output, no_color)
+    raise typer.Exit(answer.exit_code)
+
+
+def _asserted(
+    ask: Ask | None,
+    policy: Path | None,
+    to: list[str],
+    scope: Scope,
+    include_daemonsets: bool,
+    allow_terminating: bool,
+) -> list[Assertion]:
+    """The assertions that the arguments make, or the policy's. Raises CallError."""
+    if policy is not None:
+        if ask is not None:
+            raise CallError(
+                f"--policy and {ask.value} exclude each other", hint="the file names its assertions"
+            )
+        if to or include_daemonsets or allow_terminating:
+            raise CallError("--policy: what may get traffic is said in the file", hint="under no-traffic")
+        return [_narrowed(found, scope) for found in read_policy(_read(policy), str(policy))]
+    if ask is None:
+        raise CallError("nothing to check", hint="drained, no-traffic, in-sync, or --policy FILE")
+    if (ask is Ask.NO_TRAFFIC) != bool(to):
+        raise CallError(
+            "no-traffic needs --to" if not to else f"--to belongs to no-traffic: {ask.value} takes none",
+            hint="--to node/NAME, pod/NAMESPACE/NAME or an address",
+        )
+    claim: Claim = InSync()
+    name: str = ask.value
+    if ask is not Ask.IN_SYNC:
+        aims = tuple(map(read_aim, to)) or None
+        claim = NoTraffic(to=aims, include_daemonsets=include_daemonsets, allow_terminating=allow_terminating)
+        name = f"{name} to {', '.join(map(aim_text, aims))}" if aims else name
+    return [Assertion(name=name, claim=claim, scope=scope)]
+
+
+def _narrowed(assertion: Assertion, scope: Scope) -> Assertion:
+    """What --ignore says goes for all of a file's assertions."""
+    ignore = (*assertion.scope.ignore, *scope.ignore)
+    return replace(assertion, scope=replace(assertion.scope, ignore=ignore))
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise CallError(f"{file}: cannot be read: {error.strerror or error}") from error
+
+
+def _emit(answer: CheckAnswer, output: Form, no_color: bool) -> None:
+    if output in (Form.JSON, Form.YAML):
+        from kinspect.report.document import to_json, to_yaml
+        from kinspect.report.gate_document import check_document
+
+        write((to_json if output is Form.JSON else to_yaml)(check_document(answer)))
+    elif output is Form.JUNIT:
+        from kinspect.report.junit import to_junit
+
+        write(to_junit(answer))
+    elif output is Form.GITHUB:
+        from kinspect.report.github import to_github
+
+        write(to_github(answer))
+    else:
+        from kinspect.report.gate_table import print_check
+
+        screen = console(no_color)
+        with screen.capture() as captured:
+            print_check(screen, answer, wide=output is Form.WIDE)
+        # Tables pad their last column; nobody wants that in a message.
+        write("\n".join(line.rstrip() for line in captured.get().splitlines()))

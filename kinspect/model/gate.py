@@ -1,0 +1,382 @@
+"""What is asserted about traffic, and what was found that speaks against it.
+
+An assertion is a claim about a scope. A finding is one problem of one entry, with its standing:
+``violated`` (the claim does not hold), ``undetermined`` (it may not hold: something is not known)
+or ``excused`` (it is so on purpose, and the caller accepts it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal, TypeAlias
+
+from kinspect.errors import ExitCode
+from kinspect.model.answer import Bounds, Via
+from kinspect.model.cluster import Backend, Policy, ServicePort
+from kinspect.model.packet import Address, Family
+from kinspect.model.rules import Verdict
+from kinspect.model.traffic import Sources
+
+ServiceKey: TypeAlias = tuple[str, str]
+Standing = Literal["violated", "undetermined", "excused"]
+
+
+# What can be claimed.
+
+
+@dataclass(frozen=True, slots=True)
+class ToNode:
+    """Endpoints on a node."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToPod:
+    """A pod; without a namespace, of the one in use."""
+
+    name: str
+    namespace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToAddress:
+    """Whatever has this address."""
+
+    address: Address
+
+
+Aim: TypeAlias = ToNode | ToPod | ToAddress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoTraffic:
+    """Nothing new is sent there; ``to`` None: to endpoints on any cordoned node."""
+
+    to: tuple[Aim, ...] | None = None
+    include_daemonsets: bool = False
+    allow_terminating: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Avoided:
+    """What ``NoTraffic`` means in one cluster: what should get nothing."""
+
+    nodes: frozenset[str] = frozenset()
+    pods: frozenset[tuple[str, str]] = frozenset()
+    addresses: frozenset[Address] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class InSync:
+    """Every node sends exactly to the endpoints that the API says, in equal shares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reachable:
+    """All traffic arrives, and at least so many endpoints get some."""
+
+    at_least: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Balanced:
+    """With all nodes entered alike, each endpoint gets its fair share, give or take this part of it."""
+
+    tolerance: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOnly:
+    """Nothing leaves the node that it entered at."""
+
+
+Claim: TypeAlias = NoTraffic | InSync | Reachable | Balanced | LocalOnly
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePattern:
+    """Services by namespace and name, where ``*`` stands for any text; perhaps one port of them."""
+
+    namespace: str | None  # None: the one in use
+    name: str
+    port: str | None = None  # its name or number
+
+    @property
+    def open(self) -> bool:
+        """Whether it may be of any number of services."""
+        return "*" in f"{self.namespace}{self.name}"
+
+    def matches(self, key: ServiceKey, namespace: str) -> bool:
+        """Whether a service is meant; ``namespace`` is the one in use."""
+        own = namespace if self.namespace is None else self.namespace
+        return _like(key[0], own) and _like(key[1], self.name)
+
+    def __str__(self) -> str:
+        return self.name if self.namespace is None else f"{self.namespace}/{self.name}"
+
+
+def _like(text: str, pattern: str) -> bool:
+    """Whether a text is the pattern, ``*`` standing for any text; one pass, however many stars."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return text == first
+    *middle, last = rest
+    if not text.startswith(first) or len(text) < len(first) + len(last) or not text.endswith(last):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for part in middle:
+        at = text.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What an assertion is about; what is empty stands for all."""
+
+    services: tuple[ServicePattern, ...] = ()
+    ignore: tuple[ServicePattern, ...] = ()
+    vias: tuple[Via, ...] = ()
+    sources: tuple[Sources, ...] = ()
+    nodes: tuple[str, ...] = ()  # where the traffic enters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assertion:
+    """A claim about a scope, with the name that people know it by."""
+
+    name: str
+    claim: Claim
+    scope: Scope = field(default_factory=Scope)
+    source: str | None = None  # file and line, where a file asserts it
+
+
+# What is found.
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """The rule that does it, where it is: ``line`` is None for a chain's policy."""
+
+    source: str
+    line: int | None
+    table: str
+    chain: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Where traffic comes in: one class of sources, one way in, one node."""
+
+    service: ServiceKey
+    port: ServicePort | None
+    via: Via
+    sources: Sources
+    node: str
+    client: Address  # who stands for the class
+    frontend: str  # address and port
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class Reaches:
+    """Traffic gets where none should: to a ready endpoint, to an address the API does not list, and so on."""
+
+    to: str
+    backend: Backend | None
+    share: Bounds
+    what: Literal["endpoint", "unlisted", "terminating", "daemonset"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaced:
+    """Traffic goes to an address of which nobody says on which node it is."""
+
+    to: str
+    share: Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A program of the node decides what becomes of it (NFQUEUE)."""
+
+    share: Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Unmodelled:
+    """A target that kinspect does not model may do anything with it, send it there too."""
+
+    share: Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Unexpected:
+    """The rules send to an address that the API does not say for this way in."""
+
+    to: str
+    backend: Backend | None
+    share: Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Unserved:
+    """An endpoint that the API says gets nothing."""
+
+    to: str
+    backend: Backend | None
+
+
+@dataclass(frozen=True, slots=True)
+class Uneven:
+    """An endpoint gets more or less than its fair share."""
+
+    to: str
+    backend: Backend | None
+    share: Bounds
+    fair: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Rules end traffic that has endpoints to go to."""
+
+    verdict: Verdict
+    share: Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Unhandled:
+    """No rule sends it to any endpoint: the node's rules do not know this way in."""
+
+    share: Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class TooFew:
+    """Fewer endpoints get traffic than were asked for."""
+
+    reached: int
+    wanted: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoWay:
+    """There is no such way into the service at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crosses:
+    """Traffic leaves the node that it entered at; ``node`` None: for an address on no node."""
+
+    to: str
+    backend: Backend | None
+    share: Bounds
+    node: str | None
+
+
+Problem: TypeAlias = (
+    Reaches
+    | Unplaced
+    | Queued
+    | Unmodelled
+    | Unexpected
+    | Unserved
+    | Uneven
+    | Refused
+    | Unhandled
+    | TooFew
+    | NoWay
+    | Crosses
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One problem of one entry. ``entry`` is None where a service has no such entry, or all are meant."""
+
+    service: ServiceKey
+    entry: Entry | None
+    policy: Policy  # of the service, as it counts for this way in
+    problem: Problem
+    standing: Standing
+    rule: Cited | None = None
+    questions: tuple[str, ...] = ()  # what it depends on, where shares are bounds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """An assertion, the services it was asserted of, and what speaks against it."""
+
+    assertion: Assertion
+    services: tuple[ServiceKey, ...]
+    findings: tuple[Finding, ...]
+    nodes: tuple[str, ...] = ()  # those that should get nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckAnswer:
+    """What ``kinspect check`` answers."""
+
+    judged: tuple[Judged, ...]
+    undetermined: tuple[str, ...] = ()  # what could not be had: nodes and why
+    warnings: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    def standing(self, judged: Judged | None = None) -> Literal["holds", "violated", "undetermined"]:
+        """The verdict of one assertion, or of all."""
+        found = {f.standing for j in ([judged] if judged else self.judged) for f in j.findings}
+        if "violated" in found:
+            return "violated"
+        return "undetermined" if "undetermined" in found or self.undetermined else "holds"
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """A violation counts before what is not known."""
+        return {
+            "holds": ExitCode.OK,
+            "violated": ExitCode.VIOLATED,
+            "undetermined": ExitCode.UNDETERMINED,
+        }[self.standing()]
+
+
+# What is worth a word beside the verdict; ``report.gate_words`` has the wording.
+
+
+@dataclass(frozen=True, slots=True)
+class NoneDrained:
+    """No node is cordoned: nothing was asserted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vacuous:
+    """An assertion whose scope holds no service, or no traffic to one."""
+
+    assertion: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoRules:
+    """A service that nodes have no rules for, named by the caller."""
+
+    service: ServiceKey
+
+
+@dataclass(frozen=True, slots=True)
+class NothingIgnored:
+    """What was to be ignored is no service."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodsUnread:
+    """Pods were not read: those of DaemonSets cannot be told apart."""
+
+
+Note: TypeAlias = NoneDrained | Vacuous | NoRules | NothingIgnored | PodsUnread

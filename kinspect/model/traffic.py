@@ -1,0 +1,21 @@
+"""Traffic to a service: who sends, by which way in, at which node, and what becomes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kinspect.model.answer import NodeTrace
+from kinspect.model.cluster import Endpoint, Service
+
+Sources = Literal["outside", "pod", "process"]
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What one class of sources sends to a service at one node, by one way in: where it goes."""
+
+    service: Service
+    endpoints: tuple[Endpoint, ...]  # all that the API lists for the service, ready or not
+    sources: Sources
+    trace: NodeTrace

@@ -1,0 +1,303 @@
+"""``kinspect check``: assertions and a source to a verdict, over all traffic to all services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from typing_extensions import assert_never
+
+from kinspect.checks.balanced import balanced
+from kinspect.checks.in_sync import in_sync
+from kinspect.checks.local_only import local_only
+from kinspect.checks.no_traffic import no_traffic
+from kinspect.checks.reachable import no_way, reachable
+from kinspect.errors import CallError, NotFound
+from kinspect.model.cluster import Service
+from kinspect.model.gate import (
+    Aim,
+    Assertion,
+    Avoided,
+    Balanced,
+    CheckAnswer,
+    Claim,
+    Finding,
+    InSync,
+    Judged,
+    LocalOnly,
+    NoneDrained,
+    NoRules,
+    Note,
+    NothingIgnored,
+    NoTraffic,
+    PodsUnread,
+    Reachable,
+    Scope,
+    ServiceKey,
+    ToAddress,
+    ToNode,
+    ToPod,
+    Vacuous,
+)  # fmt: skip
+from kinspect.model.packet import Address, Family
+from kinspect.model.traffic import Traffic
+from kinspect.parse.cluster import Cluster
+from kinspect.pipeline.admitted import admitted_traffic
+from kinspect.pipeline.facts import Facts, read_facts
+from kinspect.pipeline.places import Places
+from kinspect.pipeline.probes import ports_of
+from kinspect.pipeline.sources import Rules, Source, Wanted, opened
+from kinspect.pipeline.survey import survey
+from kinspect.snapshot.types import Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRequest:
+    """What to assert. ``only_namespace`` narrows to the namespace; else it completes short names."""
+
+    assertions: Sequence[Assertion]
+    namespace: str | None = None
+    only_namespace: bool = False
+    nodes: Sequence[str] = ()
+    families: Sequence[Family] = (4, 6)
+
+
+@dataclass(slots=True)
+class _Asked:
+    """An assertion as it stands in one cluster, and what was found so far."""
+
+    assertion: Assertion
+    services: dict[ServiceKey, None]  # in their order
+    avoided: Avoided | None = None
+    findings: list[Finding] = field(default_factory=list)
+    entered: set[ServiceKey] = field(default_factory=set)  # services with any traffic to look at
+
+
+def check(request: CheckRequest, source: Source) -> CheckAnswer:
+    """Judge all assertions in one survey of the traffic. Raises KinspectError."""
+    if isinstance(source, Rules):
+        raise CallError("--rules alone knows no services to check", hint="give a --snapshot")
+    snapshot, namespace = opened(
+        source, Wanted(namespace=request.namespace, pods=True, nodes=tuple(request.nodes))
+    )
+    facts = read_facts(snapshot, request.nodes)
+    facts.undetermined += _missing(facts, snapshot, request)
+    services = _services(request, facts.cluster, namespace)
+    notes: list[Note] = []
+    asked = []
+    for assertion in request.assertions:
+        with _said_of(assertion):
+            notes += _named(assertion, facts.cluster, services, namespace)
+            asked.append(_asked(assertion, facts, services, namespace))
+    _survey(request, facts, services, [a for a in asked if a.avoided != Avoided()], namespace)
+    notes += _notes(asked, facts)
+    for one in asked:
+        if isinstance(one.assertion.claim, Reachable):
+            one.findings += [
+                no_way(services[key], all_followed=not facts.undetermined)
+                for key in one.services
+                if key not in one.entered
+            ]
+    return CheckAnswer(
+        judged=tuple(
+            Judged(
+                assertion=a.assertion,
+                services=tuple(a.services),
+                findings=tuple(a.findings),
+                nodes=tuple(sorted(a.avoided.nodes)) if a.avoided else (),
+            )
+            for a in asked
+        ),
+        undetermined=tuple(dict.fromkeys(facts.undetermined)),
+        warnings=tuple(dict.fromkeys(facts.warnings)),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _survey(
+    request: CheckRequest,
+    facts: Facts,
+    services: dict[ServiceKey, Service],
+    asked: Sequence[_Asked],
+    namespace: str,
+) -> None:
+    """Follow what any of the assertions is about, once, and judge it service by service."""
+    wanted = {key for one in asked for key in one.services}
+    places = Places(facts.cluster, facts.states)
+    chosen = [service for key, service in services.items() if key in wanted]
+    followed = groupby(
+        survey(facts, chosen, families=request.families), key=lambda traffic: traffic.service.key
+    )
+    for key, group in followed:
+        traffics = [*group, *admitted_traffic(facts, services[key], request.families)]
+        for one in asked:
+            if key in one.services:
+                within = [t for t in traffics if _within(one.assertion.scope, t, namespace)]
+                if within:
+                    one.entered.add(key)
+                one.findings += _judge(one, within, places)
+
+
+def _judge(asked: _Asked, traffics: Sequence[Traffic], places: Places) -> Iterator[Finding]:
+    claim: Claim = asked.assertion.claim
+    match claim:
+        case NoTraffic():
+            assert asked.avoided is not None
+            return no_traffic(
+                claim, asked.avoided, traffics, places.locate, places.of_daemon_set, places.zones
+            )
+        case InSync():
+            return in_sync(traffics, places.zones)
+        case Reachable():
+            return reachable(claim, traffics)
+        case Balanced():
+            return balanced(claim, traffics)
+        case LocalOnly():
+            return local_only(traffics, places.locate)
+        case _:
+            assert_never(claim)
+
+
+def _within(scope: Scope, traffic: Traffic, namespace: str) -> bool:
+    """Whether an assertion is about this traffic to one of its services."""
+    trace = traffic.trace
+    named = [p for p in scope.services if p.matches(traffic.service.key, namespace)]
+    port = trace.port
+    return (
+        (not scope.vias or trace.via in scope.vias)
+        and (not scope.sources or traffic.sources in scope.sources)
+        and (not scope.nodes or trace.node in scope.nodes)
+        and (
+            not any(pattern.port for pattern in named)
+            or (port is not None and any(p.port in (None, port.name, str(port.port)) for p in named))
+        )
+    )
+
+
+def _services(request: CheckRequest, cluster: Cluster, namespace: str) -> dict[ServiceKey, Service]:
+    """The services that can be asked about. Raises NotFound where a namespace has none."""
+    if not cluster.has("services"):
+        raise CallError("there is no api/services.json", hint="kinspect capture -f writes all that is needed")
+    every = cluster.services()
+    services = {s.key: s for s in every if not request.only_namespace or s.namespace == namespace}
+    if request.only_namespace and not services:
+        raise NotFound(f"there is no service in namespace {namespace}", hint="kubectl get services -A")
+    return services
+
+
+def _named(
+    assertion: Assertion, cluster: Cluster, services: dict[ServiceKey, Service], namespace: str
+) -> list[Note]:
+    """What is worth a word about the names in a scope. Raises NotFound for those that do not exist."""
+    notes: list[Note] = []
+    for pattern in assertion.scope.services:
+        if not pattern.open:
+            service = cluster.service(pattern.namespace or namespace, pattern.name)
+            if _without_rules(service):
+                notes.append(NoRules(service.key))
+            if pattern.port is not None:
+                ports_of(service, pattern.port)
+    notes += [
+        NothingIgnored(str(pattern))
+        for pattern in assertion.scope.ignore
+        if not any(pattern.matches(key, namespace) for key in services)
+    ]
+    unknown = set(assertion.scope.nodes) - set(cluster.nodes)
+    if unknown and cluster.nodes:
+        there = ", ".join(list(cluster.nodes)[:20])
+        raise NotFound(f"there is no node {min(unknown)}", hint=f"there are: {there}")
+    return notes
+
+
+@contextmanager
+def _said_of(assertion: Assertion) -> Iterator[None]:
+    """What an assertion of a file names, and is not there, is an error at its line."""
+    try:
+        yield
+    except NotFound as error:
+        if assertion.source is None:
+            raise
+        raise NotFound(f"{assertion.source}: {error.message}", hint=error.hint) from error
+
+
+def _without_rules(service: Service) -> bool:
+    """Whether nodes have no rules for it: DNS gives its pods' addresses, or another name."""
+    return service.headless or service.type == "ExternalName"
+
+
+def _asked(assertion: Assertion, facts: Facts, services: dict[ServiceKey, Service], namespace: str) -> _Asked:
+    scope, claim = assertion.scope, assertion.claim
+    chosen = {
+        key: None
+        for key, service in services.items()
+        if (not scope.services or any(p.matches(key, namespace) for p in scope.services))
+        and not any(p.matches(key, namespace) for p in scope.ignore)
+        and not _without_rules(service)
+    }
+    if not isinstance(claim, NoTraffic):
+        return _Asked(assertion, chosen)
+    if claim.to is not None:
+        return _Asked(assertion, chosen, _avoided(claim.to, facts, namespace))
+    if not facts.cluster.has("nodes"):
+        facts.undetermined.append("there is no api/nodes.json: which nodes are cordoned is not known")
+    cordoned = frozenset(node.name for node in facts.cluster.nodes.values() if node.unschedulable)
+    return _Asked(assertion, chosen, Avoided(cordoned))
+
+
+def _avoided(aims: Sequence[Aim], facts: Facts, namespace: str) -> Avoided:
+    """The nodes, pods and addresses that are meant. Raises NotFound: a slip must not pass."""
+    cluster = facts.cluster
+    nodes: set[str] = set()
+    pods: set[tuple[str, str]] = set()
+    addresses: set[Address] = set()
+    for aim in aims:
+        match aim:
+            case ToNode(name):
+                known = {*cluster.nodes, *facts.states}
+                if name not in known:
+                    raise NotFound(
+                        f"there is no node {name}", hint=f"there are: {', '.join(sorted(known)[:20])}"
+                    )
+                nodes.add(name)
+            case ToPod(name, space):
+                key = (space or namespace, name)
+                pod = cluster.pods.get(key)
+                if pod is None:
+                    raise NotFound(
+                        f"there is no pod {key[0]}/{name}", hint="of a pod that is gone, give the address"
+                    )
+                pods.add(key)
+                addresses |= set() if pod.host_network else set(pod.addresses)
+            case ToAddress(address):
+                addresses.add(address)
+            case _:
+                assert_never(aim)
+    return Avoided(frozenset(nodes), frozenset(pods), frozenset(addresses))
+
+
+def _missing(facts: Facts, snapshot: Snapshot, request: CheckRequest) -> list[str]:
+    """What an assertion about everything needs, and is not there; nodes that failed are said already."""
+    known = {*snapshot.nodes, *snapshot.failed}
+    found = [
+        f"{name}: none of its rules were read (--node narrows to those that were)"
+        for name in facts.cluster.nodes
+        if name not in known and (not request.nodes or name in request.nodes)
+    ]
+    if not facts.cluster.has("endpointslices") and not facts.cluster.has("endpoints"):
+        found.append("there is no api/endpointslices.json: which endpoints services have is not known")
+    return found
+
+
+def _notes(asked: Sequence[_Asked], facts: Facts) -> list[Note]:
+    notes: list[Note] = []
+    for one in asked:
+        if one.avoided == Avoided():
+            if facts.cluster.has("nodes"):
+                notes.append(NoneDrained())
+        elif not one.services or (not one.entered and not facts.undetermined):
+            notes.append(Vacuous(one.assertion.name))
+        if one.avoided is not None and one.avoided.nodes and not facts.cluster.has("pods"):
+            notes.append(PodsUnread())
+    return notes
