@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from kinspect import __version__
+from kinspect.cli.audit import audit, explain
 from kinspect.cli.capture import capture
 from kinspect.cli.check import check
 from kinspect.cli.output import complain, talk
@@ -47,6 +48,8 @@ def root(
 app.command()(trace)
 app.command()(capture)
 app.command()(check)
+app.command()(audit)
+app.command()(explain)
 
 
 def run() -> None:

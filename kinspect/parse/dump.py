@@ -39,6 +39,7 @@ _KEY: Final = re.compile(
     r'(?:-p (tcp|udp|sctp) (?:-m comment --comment (?:"(?:[^"\\\n]|\\.)*"|[^ "\\\n]+) )?'
     r"(?:-m addrtype --dst-type LOCAL )?-m \2 --dport (\d+) )?[^\n]*\n"
 )
+_TARGET: Final = re.compile(r" -[jg] ([^ \n]+)")
 _LOOKUPS: Final = 64  # chains of a table, beyond which reading all declarations is cheaper
 _INDEX_FROM: Final = 32  # rules in a chain, below which looking at all of them is cheaper
 
@@ -227,6 +228,11 @@ class Dump:
     def mentions(self, text: str) -> bool:
         """Whether the text stands anywhere in the dump."""
         return any(table.text.find(text, table.start, table.end) >= 0 for table in self._tables.values())
+
+    def jumps(self, table: TableName) -> set[str]:
+        """All words that may be targets of the table's rules: what a comment quotes may be among them."""
+        found = self._tables.get(table)
+        return set(_TARGET.findall(found.text, found.start, found.end)) if found else set()
 
     def chains(self, table: TableName) -> list[ChainName]:
         """The names of a table's chains: those declared, then those that only have rules."""

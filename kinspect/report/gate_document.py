@@ -79,7 +79,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "share": _number(share[0]) if share else None,
         "bounds": [_number(share[0]), _number(share[1])] if share else None,
         "conditions": list(finding.questions),
-        "rule": _rule(finding.rule),
+        "rule": rule_document(finding.rule),
         "text": finding_text(finding),
     }
 
@@ -96,7 +96,8 @@ def _endpoint(backend: Backend | None) -> dict[str, Any] | None:
     }
 
 
-def _rule(rule: Cited | None) -> dict[str, Any] | None:
+def rule_document(rule: Cited | None) -> dict[str, Any] | None:
+    """A rule and its place."""
     if rule is None:
         return None
     return {

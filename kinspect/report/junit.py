@@ -17,11 +17,15 @@ from kinspect.report.words import VIA_NAMES, safe
 
 def to_junit(answer: CheckAnswer) -> str:
     """The answer as a JUnit report."""
-    root = ET.Element("testsuites", name="kinspect check")
-    for judged in answer.judged:
-        root.append(_suite(judged))
-    if answer.undetermined:
-        root.append(_unread(answer.undetermined))
+    suites = [_suite(judged) for judged in answer.judged]
+    return report("kinspect check", [*suites, *suite_of_unread(answer.undetermined)])
+
+
+def report(name: str, suites: Sequence[ET.Element]) -> str:
+    """Suites as a whole report, with their counts."""
+    root = ET.Element("testsuites", name=name)
+    for suite in suites:
+        root.append(_counted(suite))
     for count in ("tests", "failures", "errors"):
         root.set(count, str(sum(int(suite.get(count, "0")) for suite in root)))
     ET.indent(root)
@@ -37,7 +41,7 @@ def _suite(judged: Judged) -> ET.Element:
     for key, findings in by_service.items():
         case = ET.SubElement(suite, "testcase", classname=f"kinspect.{name}", name=key_text(key))
         _fill(case, findings)
-    return _counted(suite)
+    return suite
 
 
 def _fill(case: ET.Element, findings: Sequence[Finding]) -> None:
@@ -70,13 +74,14 @@ def _text(group: Group) -> str:
     return "\n".join(lines)
 
 
-def _unread(undetermined: Sequence[str]) -> ET.Element:
+def suite_of_unread(undetermined: Sequence[str]) -> list[ET.Element]:
+    """A suite of what could not be read, a case each; none where all was."""
     suite = ET.Element("testsuite", name="what was read")
     for text in undetermined:
         name = safe(text.partition(": ")[0])
         case = ET.SubElement(suite, "testcase", classname="kinspect.facts", name=name)
         ET.SubElement(case, "error", type=VERDICTS["undetermined"], message=safe(text))
-    return _counted(suite)
+    return [suite] if undetermined else []
 
 
 def _counted(suite: ET.Element) -> ET.Element:

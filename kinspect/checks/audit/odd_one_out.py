@@ -1,0 +1,69 @@
+"""Nodes that do otherwise than the others for a service that is the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from kinspect.checks.audit.traffic import way_of
+from kinspect.model.answer import OUTSIDE, Bounds
+from kinspect.model.audit import Kind, Observation, Severity
+from kinspect.model.gate import ServiceKey
+from kinspect.model.traffic import Traffic
+
+DISAGREE: Final = Kind(
+    code="KI130",
+    title="nodes disagree",
+    severity=Severity.WARNING,
+    means="Under policy Cluster every node sends a service's traffic to the same endpoints in the same shares."
+    " Some nodes do otherwise than most: where a packet enters decides where it can end.",
+    todo="Look at kube-proxy on the nodes named, the minority; the findings on stale and missing endpoints say"
+    " which of the two is what the API says.",
+    look=("kinspect trace svc/SERVICE -n NAMESPACE --via all",),
+    settles=True,
+)
+KINDS: Final = (DISAGREE,)
+
+_Signature: TypeAlias = frozenset[tuple[str, str | None, Bounds]]
+
+
+@dataclass(slots=True)
+class Votes:
+    """What each node does with each way in of each service, as far as it should be the same."""
+
+    _cast: dict[tuple[object, ...], dict[_Signature, list[str]]] = field(default_factory=dict)
+    _said: dict[tuple[object, ...], tuple[ServiceKey, str]] = field(default_factory=dict)
+
+    def cast(self, traffic: Traffic) -> None:
+        """Note what one node does."""
+        trace, service = traffic.trace, traffic.service
+        policy = service.external_policy if trace.via in OUTSIDE else service.internal_policy
+        hinted = any(e.for_zones or e.for_nodes for e in traffic.endpoints)
+        if policy == "Local" or hinted or trace.undecided or service.other_proxy:
+            return
+        front = trace.packet.dport if trace.via == "nodeport" else trace.packet.dst
+        # Source ranges tell clients apart; pods and processes differ from node to node anyway.
+        client = trace.packet.src if traffic.sources == "outside" else None
+        key = (service.key, trace.port, trace.via, traffic.sources, trace.family, front, client)
+        signature = frozenset(
+            (o.verdict.value, o.to if o.dnat else None, o.bounds) for o in trace.outcomes if o.bounds[1]
+        )
+        self._cast.setdefault(key, {}).setdefault(signature, []).append(trace.node)
+        self._said.setdefault(key, (service.key, way_of(traffic)))
+
+    def observations(self) -> Iterator[Observation]:
+        """The minorities; where there is no majority, all are named."""
+        for key, groups in self._cast.items():
+            if len(groups) < 2:
+                continue
+            service, way = self._said[key]
+            ranked = sorted(groups.values(), key=len, reverse=True)
+            most, *others = ranked
+            if len(most) == len(others[0]):
+                odd = sorted(node for nodes in ranked for node in nodes)
+                text = "these nodes send it to different places, or in different shares"
+            else:
+                odd = sorted(node for nodes in others for node in nodes)
+                text = f"sent elsewhere, or in other shares, than on the {len(most)} other nodes"
+            yield Observation(kind=DISAGREE, text=text, service=service, nodes=tuple(odd), ways=(way,))

@@ -1,0 +1,133 @@
+"""Rules that are not as kube-proxy leaves them: half written, jumps into nothing, a port lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from kinspect.checks.audit.nodes import services_chain
+from kinspect.model.audit import Kind, Observation, Severity
+from kinspect.model.gate import Cited
+from kinspect.model.packet import Family
+from kinspect.model.rules import ChainName, Rule, Ruleset, TableName
+from kinspect.netfilter import registry
+from kinspect.netfilter.matches.multiport import Multiport
+from kinspect.netfilter.matches.ports import Ports
+from kinspect.netfilter.targets.verdict import Jump
+from kinspect.parse.dump import Dump
+from kinspect.parse.node import NodeState
+
+HALF: Final = Kind(
+    code="KI301",
+    title="healthy, but its rules are not whole",
+    severity=Severity.ERROR,
+    means="Some of what kube-proxy writes is there and some is not: the chains but not the jumps to them from"
+    " PREROUTING, OUTPUT or POSTROUTING, an empty KUBE-SERVICES, or one family's rules but not the other's. A"
+    " restore failed half way, or something flushed a chain. kube-proxy's health check does not notice.",
+    todo="Restart kube-proxy on the node; find out what else there writes iptables rules.",
+    look=("iptables-save -t nat | grep -e '-A PREROUTING' -e '-A OUTPUT' -e '-A POSTROUTING'",),
+)
+DANGLING: Final = Kind(
+    code="KI302",
+    title="jump to a chain that is not there",
+    severity=Severity.ERROR,
+    means="A rule leads to a chain that the dump does not have. No kernel holds such rules: the dump is"
+    " damaged, cut short, or edited.",
+    todo="Take the dump again.",
+)
+PORTLESS: Final = Kind(
+    code="KI303",
+    title="a service's rule lost its port",
+    severity=Severity.ERROR,
+    means="A rule of KUBE-SERVICES or KUBE-NODEPORTS leads to a service without asking for a port: every"
+    " connection to that address, or to any NodePort, goes to this one service. It is seen where two versions"
+    " of iptables write the same rules.",
+    todo="See that kube-proxy's image and the node have iptables of the same back end and of near versions, and"
+    " restart kube-proxy.",
+    look=(
+        "iptables-save -t nat | grep -e KUBE-SERVICES -e KUBE-NODEPORTS | grep -v dport",
+        "iptables --version",
+    ),
+)
+KINDS: Final = (HALF, DANGLING, PORTLESS)
+
+_NAT: Final = TableName("nat")
+_JUMPS: Final = (
+    ("PREROUTING", "KUBE-SERVICES"),
+    ("OUTPUT", "KUBE-SERVICES"),
+    ("POSTROUTING", "KUBE-POSTROUTING"),
+)
+_SERVICES: Final = ("KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-XLB-", "KUBE-FW-")
+
+
+def half_written(state: NodeState, wanted: frozenset[Family]) -> Iterator[Observation]:
+    """``wanted``: the families that have services with ready endpoints."""
+    if state.data_path != "iptables":
+        return
+    for family, rulesets in state.rulesets.items():
+        carrying = [rules for rules in rulesets if services_chain(rules)]
+        for rules in carrying:
+            yield from _jumps(state.name, rules)
+        if rulesets and not carrying and family in wanted:
+            text = f"{rulesets[0].source} has no rules in KUBE-SERVICES, though there are services of IPv{family}"
+            yield Observation(kind=HALF, text=text, nodes=(state.name,))
+
+
+def _jumps(node: str, rules: Ruleset) -> Iterator[Observation]:
+    for hook, name in _JUMPS:
+        chain = rules.chain(_NAT, ChainName(hook))
+        found = [] if chain is None else [r.target for r in chain.rules() if isinstance(r.target, Jump)]
+        if not any(jump.chain == name for jump in found):
+            text = f"{rules.source}: nothing leads from {hook} of nat to {name}"
+            yield Observation(kind=HALF, text=text, nodes=(node,))
+
+
+def dangling(state: NodeState) -> Iterator[Observation]:
+    """Jumps to chains that are not there."""
+    for rulesets in state.rulesets.values():
+        for dump in rulesets:
+            if dump.complete:
+                yield from _dangling(state.name, dump)
+
+
+def _dangling(node: str, dump: Dump) -> Iterator[Observation]:
+    for table in dump.tables():
+        for name in sorted(dump.jumps(table)):
+            if name in registry.TARGETS or dump.chain(table, ChainName(name)) is not None:
+                continue
+            rules = [
+                Cited(dump.source, rule.line, table, rule.chain, rule.text)
+                for rule in _leading(dump, table, name)
+            ]
+            if rules:
+                text = f"table {table} has no chain {name}"
+                yield Observation(kind=DANGLING, text=text, nodes=(node,), evidence=tuple(rules))
+
+
+def _leading(dump: Dump, table: TableName, name: str) -> Iterator[Rule]:
+    for chain_name in dump.chains(table):
+        chain = dump.chain(table, chain_name)
+        for rule in chain.rules() if chain else ():
+            if isinstance(rule.target, Jump) and rule.target.chain == name:
+                yield rule
+
+
+def portless(state: NodeState) -> Iterator[Observation]:
+    """Rules that lead to a service and ask for no port."""
+    for rulesets in state.rulesets.values():
+        for dump in rulesets:
+            for name in ("KUBE-SERVICES", "KUBE-NODEPORTS"):
+                chain = dump.chain(_NAT, ChainName(name))
+                for rule in chain.rules() if chain else ():
+                    if _to_service(rule) and not any(_asks_port(clause.match) for clause in rule.clauses):
+                        cited = Cited(dump.source, rule.line, "nat", rule.chain, rule.text)
+                        text = f"{name} leads to a service for any port"
+                        yield Observation(kind=PORTLESS, text=text, nodes=(state.name,), evidence=(cited,))
+
+
+def _to_service(rule: Rule) -> bool:
+    return isinstance(rule.target, Jump) and rule.target.chain.startswith(_SERVICES)
+
+
+def _asks_port(match: object) -> bool:
+    return isinstance(match, Multiport) or (isinstance(match, Ports) and match.dport is not None)

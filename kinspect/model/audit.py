@@ -1,0 +1,108 @@
+"""What an audit finds: a kind with a stable code, and where it was seen."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kinspect.errors import ExitCode
+from kinspect.model.gate import Cited, Problem, ServiceKey
+
+
+class Severity(str, enum.Enum):
+    """How bad it is: traffic goes wrong, may go wrong, or is only worth knowing."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of finding. ``means`` and ``todo`` are whole sentences; ``look`` are commands to see it by hand.
+
+    ``settles``: a change under way looks the same, and is gone a moment later.
+    """
+
+    code: str
+    title: str
+    severity: Severity
+    means: str
+    todo: str
+    look: tuple[str, ...] = ()
+    settles: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """A kind of finding as it was seen: of a service, or of nodes alone.
+
+    ``problem`` or else ``text`` says what, without the nodes; ``ways`` by which ways in. With
+    ``questions`` it is only possible; ``moved``: what it is about changed while it was read.
+    """
+
+    kind: Kind
+    nodes: tuple[str, ...]
+    text: str = ""
+    problem: Problem | None = None
+    service: ServiceKey | None = None
+    ways: tuple[str, ...] = ()
+    evidence: tuple[Cited, ...] = ()
+    questions: tuple[str, ...] = ()
+    moved: bool = False
+
+    @property
+    def severity(self) -> Severity:
+        """That of its kind, but no error is made of what is not sure."""
+        unsure = self.questions or self.moved
+        return Severity.WARNING if unsure and self.kind.severity is Severity.ERROR else self.kind.severity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditAnswer:
+    """What ``kinspect audit`` answers, the worst first."""
+
+    observations: tuple[Observation, ...]
+    kinds: tuple[Kind, ...]  # all that were looked for
+    services: int
+    nodes: tuple[str, ...]
+    undetermined: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def count(self, severity: Severity) -> int:
+        """How many there are."""
+        return sum(found.severity is severity for found in self.observations)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """An error counts before what is not known."""
+        if self.count(Severity.ERROR):
+            return ExitCode.VIOLATED
+        unsure = self.undetermined or any(found.questions for found in self.observations)
+        return ExitCode.UNDETERMINED if unsure else ExitCode.OK
+
+
+def merged(observations: Sequence[Observation]) -> list[Observation]:
+    """Those that say the same as one, with all nodes and ways that show it; the worst first."""
+    found: dict[tuple[object, ...], list[Observation]] = {}
+    for each in observations:
+        found.setdefault((each.kind.code, each.service, each.text, each.problem, each.severity), []).append(
+            each
+        )
+    together = [
+        Observation(
+            kind=same[0].kind,
+            text=same[0].text,
+            problem=same[0].problem,
+            service=same[0].service,
+            nodes=tuple(dict.fromkeys(node for each in same for node in each.nodes)),
+            ways=tuple(dict.fromkeys(way for each in same for way in each.ways)),
+            evidence=tuple(dict.fromkeys(rule for each in same for rule in each.evidence)),
+            questions=tuple(dict.fromkeys(question for each in same for question in each.questions)),
+            moved=same[0].moved,
+        )
+        for same in found.values()
+    ]
+    order = list(Severity)
+    return sorted(together, key=lambda each: (order.index(each.severity), each.kind.code, each.service or ()))
