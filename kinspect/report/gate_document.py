@@ -6,7 +6,7 @@ Its fields::
     kind          Check
     verdict       holds | violated | undetermined: over all assertions
     exitCode      0, 1 or 3, as the process ends
-    assertions    each: name, claim, verdict, services (how many), findings
+    assertions    each: name, claim, verdict, services (how many), nodes (that should get nothing), findings
     undetermined, warnings, notes: lines of text
 
 Those of a finding::
@@ -52,6 +52,7 @@ def check_document(answer: CheckAnswer) -> dict[str, Any]:
                 "claim": type(judged.assertion.claim).__name__,
                 "verdict": answer.standing(judged),
                 "services": len(judged.services),
+                "nodes": list(judged.nodes),
                 "findings": [_finding(finding) for finding in judged.findings],
             }
             for judged in answer.judged

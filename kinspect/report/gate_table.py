@@ -40,9 +40,11 @@ def print_check(console: Console, answer: CheckAnswer, *, wide: bool = False) ->
     if several:
         standing = answer.standing()
         console.print(Text.assemble((VERDICTS[standing], _STYLES[standing]), f"  {overall_text(answer)}"))
+    apart = several  # a blank line around what has something to show
     for judged in answer.judged:
-        if several:
+        if apart or (several and judged.findings):
             console.print()
+        apart = bool(judged.findings)
         _print(console, answer, judged, wide=wide)
 
 
