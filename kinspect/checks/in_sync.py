@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from typing import TypeAlias
 
 from kinspect.checks.entries import STEP, backend_of, elsewhere, found, may_be, sent, share_of, standing_of
 from kinspect.checks.expected import Expected, Zones, expected
 from kinspect.model.answer import Outcome
+from kinspect.model.cluster import Endpoint
 from kinspect.model.gate import (
     Finding,
     Refused,
@@ -24,43 +26,49 @@ from kinspect.model.packet import Address, endpoint_text
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import Traffic
 
+End: TypeAlias = tuple[Address | None, int | None]
+"""Where an outcome ends: address and port."""
+
 
 def in_sync(traffics: Iterable[Traffic], zones: Zones) -> Iterator[Finding]:
     """What the rules do otherwise than the API says."""
     for traffic in traffics:
         if traffic.service.other_proxy:
             continue  # kube-proxy leaves it alone
-        answers = [list(_compared(traffic, answer)) for answer in expected(traffic, zones)]
+        answers = [_compared(traffic, answer) for answer in expected(traffic, zones)]
         # One right answer that fits is enough; where none does, the likeliest is what was meant.
         if all(answers):
             undecided = [a for a in answers if all(f.standing == "undetermined" for f in a)]
             yield from undecided[0] if undecided else answers[0]
 
 
-def _compared(traffic: Traffic, answer: Expected) -> Iterator[Finding]:
-    ends: dict[tuple[Address | None, int | None], list[Outcome]] = {}
+def _compared(traffic: Traffic, answer: Expected) -> list[Finding]:
+    """What is otherwise than one right answer; shares only where the endpoints are the right ones."""
+    ends: dict[End, list[Outcome]] = {}
+    findings = []
     for outcome in may_be(traffic.trace.outcomes):
         unsure = elsewhere(traffic, outcome)
         if unsure is not None:
-            yield unsure
+            findings.append(unsure)
         elif sent(traffic, outcome):
             ends.setdefault((outcome.address, outcome.port), []).append(outcome)
         elif answer.endpoints:
-            yield _unsent(traffic, outcome)
-    wanted = answer.addresses
-    for (address, port), outcomes in ends.items():
-        if (address, port) not in wanted:
+            findings.append(_unsent(traffic, outcome))
+    wanted: dict[End, Endpoint] = {(e.address, e.port): e for e in answer.endpoints}
+    for end, outcomes in ends.items():
+        if end not in wanted:
             first, share = outcomes[0], share_of(outcomes)
-            yield found(traffic, Unexpected(first.to or "", first.backend, share), first, standing_of(share))
-    if not ends:
-        return  # that nothing is sent at all was said above
-    for endpoint in answer.endpoints:
-        key = (endpoint.address, endpoint.port)
-        if key in ends:
-            yield from _fair(traffic, ends[key], Fraction(1, len(wanted)), len(wanted))
-        else:
-            to = endpoint_text(endpoint.address, endpoint.port)
-            yield found(traffic, Unserved(to, backend_of(endpoint)))
+            problem = Unexpected(first.to or "", first.backend, share)
+            findings.append(found(traffic, problem, first, standing_of(share)))
+    if ends:  # else it was said above that nothing is sent at all
+        for (address, port), endpoint in wanted.items():
+            if (address, port) not in ends:
+                to = endpoint_text(endpoint.address, endpoint.port)
+                findings.append(found(traffic, Unserved(to, backend_of(endpoint))))
+    if not any(finding.standing == "violated" for finding in findings):
+        for end in (end for end in wanted if end in ends):
+            findings += _fair(traffic, ends[end], len(wanted))
+    return findings
 
 
 def _unsent(traffic: Traffic, outcome: Outcome) -> Finding:
@@ -70,9 +78,9 @@ def _unsent(traffic: Traffic, outcome: Outcome) -> Finding:
     return found(traffic, Refused(outcome.verdict, share), outcome, standing_of(share))
 
 
-def _fair(traffic: Traffic, outcomes: list[Outcome], fair: Fraction, rules: int) -> Iterator[Finding]:
+def _fair(traffic: Traffic, outcomes: list[Outcome], endpoints: int) -> Iterator[Finding]:
     low, high = share_of(outcomes)
-    slack = STEP * rules
+    fair, slack = Fraction(1, endpoints), STEP * endpoints
     if fair - slack <= low and high <= fair + slack:
         return
     first = outcomes[0]

@@ -1,24 +1,30 @@
 """The JSON and YAML document of a check: a contract, to which fields are only ever added.
 
-apiVersion  kinspect/v1
-kind        Check
-verdict     holds | violated | undetermined: over all assertions
-exitCode    0, 1 or 3, as the process ends
-assertions  each: name, claim, verdict, services (how many), findings
-findings    each:
-code        Reaches, Unplaced, Queued, Unmodelled, Unexpected, Unserved, Uneven, Refused, Unhandled, TooFew,
-NoWay or Crosses
-standing    violated | undetermined | excused (does not count: a DaemonSet's pod, or allowed)
-service     namespace and name; port: name, port, protocol, or null
-via, from, node, frontend, family
-where the traffic enters: null where a service has no such way in
-to          address and port, or null; endpoint: namespace, pod, node, listed, terminating
-what        of Reaches: endpoint | unlisted | terminating | daemonset
-probability the exact lower bound of the share; share: it as a number; bounds: least and greatest
-conditions  what it depends on, where the bounds differ
-rule        source, line, table, chain, rule: the one that does it; null where none does
-text        the finding in words
-undetermined, warnings, notes   lines of text
+Its fields::
+
+    apiVersion    kinspect/v1
+    kind          Check
+    verdict       holds | violated | undetermined: over all assertions
+    exitCode      0, 1 or 3, as the process ends
+    assertions    each: name, claim, verdict, services (how many), nodes (that should get nothing), findings
+    undetermined, warnings, notes: lines of text
+
+Those of a finding::
+
+    code          Reaches, Unplaced, Queued, Unmodelled, Unexpected, Unserved, Uneven, Refused,
+                  Unhandled, TooFew, NoWay or Crosses
+    standing      violated | undetermined | excused (does not count: a DaemonSet's pod, or allowed)
+    service       namespace, name
+    port          name, port, protocol; null where a service has no such way in, as are these:
+    via, from, node, client, frontend, family
+                  where the traffic enters, and the address that stands for the class of senders
+    to            address and port, or null
+    endpoint      namespace, pod, node, listed, terminating; null where nothing is known of it
+    what          of Reaches: endpoint | unlisted | terminating | daemonset
+    probability   the exact least share; share: it as a number; bounds: the least and the greatest
+    conditions    what it depends on, where the bounds differ
+    rule          source, line, table, chain, rule: the one that does it; null where none does
+    text          the finding in words
 """
 
 from __future__ import annotations
@@ -46,6 +52,7 @@ def check_document(answer: CheckAnswer) -> dict[str, Any]:
                 "claim": type(judged.assertion.claim).__name__,
                 "verdict": answer.standing(judged),
                 "services": len(judged.services),
+                "nodes": list(judged.nodes),
                 "findings": [_finding(finding) for finding in judged.findings],
             }
             for judged in answer.judged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from rich.console import Console
 from rich.padding import Padding
@@ -39,9 +40,11 @@ def print_check(console: Console, answer: CheckAnswer, *, wide: bool = False) ->
     if several:
         standing = answer.standing()
         console.print(Text.assemble((VERDICTS[standing], _STYLES[standing]), f"  {overall_text(answer)}"))
+    apart = several  # a blank line around what has something to show
     for judged in answer.judged:
-        if several:
+        if apart or (several and judged.findings):
             console.print()
+        apart = bool(judged.findings)
         _print(console, answer, judged, wide=wide)
 
 
@@ -55,13 +58,16 @@ def _print(console: Console, answer: CheckAnswer, judged: Judged, *, wide: bool)
     )
     shown = groups if wide else groups[:_GROUPS]
     last: tuple[object, ...] = ()
-    for group in shown:
-        if (group.service, group.port) != last:
-            last = (group.service, group.port)
-            port = f"  port {port_text(group.port)}" if group.port else ""
+    for (service, port, rows), alike in groupby(shown, key=lambda g: (g.service, g.port, g.rows())):
+        if (service, port) != last:
+            last = (service, port)
+            named = f"  port {port_text(port)}" if port else ""
             console.print()
-            console.print(Text(f"{key_text(group.service)}{port}", style="bold"))
-        _print_group(console, group, wide=wide)
+            console.print(Text(f"{key_text(service)}{named}", style="bold"))
+        for group in alike:
+            _print_problem(console, group, wide=wide)
+        if rows:
+            console.print(Padding(_ways(rows, wide=wide), (0, 0, 0, 4), expand=False))
     if len(shown) < len(groups):
         services = len({group.service for group in groups[len(shown) :]})
         rest = f"{len(groups) - len(shown):,} more of {count(services, 'service')}"
@@ -76,14 +82,12 @@ def _print(console: Console, answer: CheckAnswer, judged: Judged, *, wide: bool)
         console.print(bullets)
 
 
-def _print_group(console: Console, group: Group, *, wide: bool) -> None:
+def _print_problem(console: Console, group: Group, *, wide: bool) -> None:
+    """What is wrong, the rules that do it, and what it depends on."""
     mark, style = _MARKS[group.standing]
     head = Table.grid(padding=(0, 1, 0, 0))
     head.add_row(Text(f"  {mark}", style=style), Text(problem_text(group.problem)))
     console.print(head)
-    rows = group.rows()
-    if rows:
-        console.print(Padding(_ways(rows, wide=wide), (0, 0, 0, 4), expand=False))
     for text, places in group.rules().items():
         most = len(places) if wide else _PLACES
         where = ", ".join(place_text(place) for place in places[:most])

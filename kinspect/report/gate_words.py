@@ -40,7 +40,7 @@ from kinspect.model.gate import (
 )  # fmt: skip
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import Sources
-from kinspect.report.words import VIA_NAMES, backend_text, bounded, listed, port_text, safe, share_text
+from kinspect.report.words import VIA_NAMES, backend_text, bounded, listed, port_text, safe
 
 SOURCE_NAMES: Final[dict[Sources, str]] = {
     "outside": "clients outside",
@@ -133,7 +133,7 @@ def problem_text(problem: Problem) -> str:
         case Unserved(to, backend):
             return f"nothing goes to {_end(to, backend_text(backend))}, which the API says"
         case Uneven(to, backend, share, fair):
-            return f"{bounded(share)} goes to {_end(to, backend_text(backend))}; its fair share is {share_text(fair)}"
+            return f"{bounded(share)} goes to {_end(to, backend_text(backend))}; its fair share is {bounded((fair, fair))}"
         case Refused(verdict, share):
             return f"{bounded(share)} is {_ENDED[verdict]}"
         case Unhandled(share):

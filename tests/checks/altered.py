@@ -34,7 +34,7 @@ class Altered:
         shutil.rmtree(target) if target.is_dir() else target.unlink()
         return self
 
-    def objects(self, kind: str, change: Callable[[list[Any]], None]) -> Altered:
+    def objects(self, kind: str, change: Callable[[list[Any]], object]) -> Altered:
         """Other objects of a kind."""
         file = self.path / "api" / f"{kind}.json"
         document = json.loads(file.read_text())
