@@ -19,7 +19,7 @@ from kinspect.model.gate import ServiceKey, ServicePattern
 from kinspect.model.packet import Address, Family
 from kinspect.parse.cluster import Cluster
 from kinspect.pipeline.admitted import admitted_traffic
-from kinspect.pipeline.facts import Facts, read_facts
+from kinspect.pipeline.facts import Facts, read_facts, unread
 from kinspect.pipeline.places import Places
 from kinspect.pipeline.sources import Rules, Source, Wanted, opened
 from kinspect.pipeline.survey import survey
@@ -71,13 +71,13 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
         source, Wanted(namespace=request.namespace, pods=True, nodes=tuple(request.nodes))
     )
     facts = read_facts(snapshot, request.nodes)
+    facts.undetermined += unread(facts, snapshot, request.nodes)
     services = _chosen(request, facts.cluster, namespace)
     manifest = snapshot.manifest
     changed = frozenset(manifest.changed) if manifest else frozenset()
     found = _Found()
-    found.observations += of_nodes.unread(
-        {node: why for node, why in snapshot.failed.items() if not request.nodes or node in request.nodes}
-    )
+    wanted = request.nodes or list(dict.fromkeys([*facts.cluster.nodes, *snapshot.nodes]))
+    found.observations += of_nodes.unread(node for node in wanted if node not in facts.states)
     _follow(request, facts, services, changed, found)
     found.observations += found.votes.observations()
     for state in facts.states.values():

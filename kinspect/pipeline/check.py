@@ -45,12 +45,11 @@ from kinspect.model.packet import Address, Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.cluster import Cluster
 from kinspect.pipeline.admitted import admitted_traffic
-from kinspect.pipeline.facts import Facts, read_facts
+from kinspect.pipeline.facts import Facts, read_facts, unread
 from kinspect.pipeline.places import Places
 from kinspect.pipeline.probes import ports_of
 from kinspect.pipeline.sources import Rules, Source, Wanted, opened
 from kinspect.pipeline.survey import survey
-from kinspect.snapshot.types import Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +82,7 @@ def check(request: CheckRequest, source: Source) -> CheckAnswer:
         source, Wanted(namespace=request.namespace, pods=True, nodes=tuple(request.nodes))
     )
     facts = read_facts(snapshot, request.nodes)
-    facts.undetermined += _missing(facts, snapshot, request)
+    facts.undetermined += unread(facts, snapshot, request.nodes)
     services = _services(request, facts.cluster, namespace)
     notes: list[Note] = []
     asked = []
@@ -275,19 +274,6 @@ def _avoided(aims: Sequence[Aim], facts: Facts, namespace: str) -> Avoided:
             case _:
                 assert_never(aim)
     return Avoided(frozenset(nodes), frozenset(pods), frozenset(addresses))
-
-
-def _missing(facts: Facts, snapshot: Snapshot, request: CheckRequest) -> list[str]:
-    """What an assertion about everything needs, and is not there; nodes that failed are said already."""
-    known = {*snapshot.nodes, *snapshot.failed}
-    found = [
-        f"{name}: none of its rules were read (--node narrows to those that were)"
-        for name in facts.cluster.nodes
-        if name not in known and (not request.nodes or name in request.nodes)
-    ]
-    if not facts.cluster.has("endpointslices") and not facts.cluster.has("endpoints"):
-        found.append("there is no api/endpointslices.json: which endpoints services have is not known")
-    return found
 
 
 def _notes(asked: Sequence[_Asked], facts: Facts) -> list[Note]:

@@ -137,6 +137,19 @@ def read_facts(
     return Facts(cluster, states, undetermined, snapshot.remarks)
 
 
+def unread(facts: Facts, snapshot: Snapshot, nodes: Sequence[str]) -> list[str]:
+    """What a claim about everything needs, and is not there; nodes that failed are said already."""
+    known = {*snapshot.nodes, *snapshot.failed}
+    found = [
+        f"{name}: none of its rules were read (--node narrows to those that were)"
+        for name in facts.cluster.nodes
+        if name not in known and (not nodes or name in nodes)
+    ]
+    if not facts.cluster.has("endpointslices") and not facts.cluster.has("endpoints"):
+        found.append("there is no api/endpointslices.json: which endpoints services have is not known")
+    return found
+
+
 def _untraceable(state: NodeState, probe: Probe) -> str | None:
     """Why a node's rules cannot be followed, where they cannot."""
     untraced = _UNTRACED.get(state.data_path)

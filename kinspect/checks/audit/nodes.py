@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from kinspect.model.audit import Kind, Observation, Severity
@@ -42,10 +42,10 @@ KINDS: Final = (UNREAD, DATA_PATH, BOTH)
 _NAT: Final = TableName("nat")
 
 
-def unread(failed: Mapping[str, str]) -> Iterator[Observation]:
-    """Nodes that could not be read, with the reasons."""
-    for node, why in failed.items():
-        yield Observation(kind=UNREAD, text=why, nodes=(node,))
+def unread(names: Iterable[str]) -> Iterator[Observation]:
+    """Nodes of which nothing is known; why is said with what was not determined."""
+    for node in names:
+        yield Observation(kind=UNREAD, text="none of its rules were read", nodes=(node,))
 
 
 def data_path(state: NodeState) -> Iterator[Observation]:

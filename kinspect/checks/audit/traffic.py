@@ -147,11 +147,9 @@ def astray(traffic: Traffic, zones: Zones, owners: Owners, *, moved: bool) -> It
     ``moved``: the service's endpoints changed while they were read.
     """
     findings = [(_kind(finding, owners), finding) for finding in in_sync([traffic], zones)]
-    taken = _taken(traffic)
-    whole = all(kind is UNEVEN for kind, _ in findings)
+    consequences = _consequences(traffic, {kind for kind, _ in findings})
     for kind, finding in findings:
-        # Where another rule takes all of it, that is the finding; shares count where the ends are right.
-        if kind is None or (taken and kind is MISSING) or (kind is UNEVEN and not whole):
+        if kind is None or kind in consequences:
             continue
         assert finding.entry is not None
         yield Observation(
@@ -164,6 +162,18 @@ def astray(traffic: Traffic, zones: Zones, owners: Owners, *, moved: bool) -> It
             questions=finding.questions if finding.standing == "undetermined" else (),
             moved=moved and kind.settles,
         )
+
+
+def _consequences(traffic: Traffic, kinds: set[Kind | None]) -> set[Kind]:
+    """What follows from something else that was found: it is no finding of its own."""
+    found: set[Kind] = set()
+    if kinds - {UNEVEN}:
+        found.add(UNEVEN)  # shares count where the ends are right
+    if _taken(traffic) or kinds & {FILTERED, REFUSED, UNSURE}:
+        found.add(MISSING)
+    if UNSURE in kinds:
+        found |= {FILTERED, REFUSED}
+    return found
 
 
 def way_of(traffic: Traffic) -> str:
