@@ -11,6 +11,7 @@ import typer
 from kinspect.cli import complete, params
 from kinspect.cli.output import console, talk, write
 from kinspect.cli.params import Format
+from kinspect.collect.options import ExecOptions
 from kinspect.errors import CallError, ExitCode
 from kinspect.model.answer import TraceAnswer
 from kinspect.model.packet import CtState, Packet
@@ -121,12 +122,15 @@ def trace(
     node: params.Nodes = [],  # noqa: B006
     only4: params.Only4 = False,
     only6: params.Only6 = False,
-    transport: params.TransportOption = params.Transport.SSH,
+    transport: params.TransportOption = None,
     ssh_user: params.SshUser = None,
     ssh_port: params.SshPort = None,
     ssh_option: params.SshOption = [],  # noqa: B006
     ssh_target: params.SshTarget = "{internal_ip}",
     sudo: params.Sudo = None,
+    exec_namespace: params.ExecNamespace = "kube-system",
+    exec_selector: params.ExecSelector = "k8s-app=kube-proxy",
+    exec_container: params.ExecContainer = None,
     timeout: params.Timeout = 30.0,
     parallel: params.Parallel = None,
     output: params.Output = Format.TABLE,
@@ -154,10 +158,12 @@ def trace(
         table=table,
         explain=explain,
     )
+    ssh = params.read_ssh(ssh_user, ssh_port, ssh_option, ssh_target, sudo, timeout)
+    pods = ExecOptions(exec_namespace, exec_selector, exec_container, timeout)
     live = Live(
         kubeconfig=kubeconfig,
         context=context,
-        ssh=params.read_ssh(ssh_user, ssh_port, ssh_option, ssh_target, sudo, timeout),
+        reach=params.read_reach(transport, ssh, pods),
         parallel=parallel,
         progress=params.progress(),
     )

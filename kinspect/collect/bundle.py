@@ -27,6 +27,15 @@ _DUMPS: Final = frozenset(name for pair in _PAIRS for name in pair)
 
 
 @dataclass(frozen=True, slots=True)
+class Ground:
+    """Where the tools ran, for messages: the place, and what to do where they or rights are missing."""
+
+    place: str = "on the node"
+    tools: str = "is this a Kubernetes node?"
+    root: str = "--sudo, or --ssh-user root"
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """One command's output, its exit status and what it said on standard error."""
 
@@ -85,7 +94,7 @@ def _unpacked(body: bytes) -> bytes:
     return data
 
 
-def node_files(sections: dict[str, Section]) -> Files:
+def node_files(sections: dict[str, Section], ground: Ground = Ground()) -> Files:
     """The files of a node's sections. Raises NodeError where its rules could not be read.
 
     Where a node has the tools of both back ends and only one holds rules, that dump takes the
@@ -94,9 +103,8 @@ def node_files(sections: dict[str, Section]) -> Files:
     user = sections["id"].output.decode("utf-8", "replace").strip() if "id" in sections else ""
     dumps = {name: section for name, section in sections.items() if name in _DUMPS}
     for name, section in dumps.items():
-        _check_dump(
-            name, section, said(user), others=[s for n, s in dumps.items() if n != name and _same(n, name)]
-        )
+        others = [s for n, s in dumps.items() if n != name and _same(n, name)]
+        _check_dump(name, section, said(user), others, ground)
     # A tool that failed brought nothing; what is then missing is said by who reads the snapshot.
     files = {
         name: section.output
@@ -106,9 +114,7 @@ def node_files(sections: dict[str, Section]) -> Files:
     for plain, legacy, nft in _PAIRS:
         files.update(_back_ends(dumps, plain, legacy, nft))
     if not dumps and names.NFT_TABLES not in files:
-        raise NodeError(
-            "there is neither iptables-save nor nft on the node", hint="is this a Kubernetes node?"
-        )
+        raise NodeError(f"there is neither iptables-save nor nft {ground.place}", hint=ground.tools)
     return files
 
 
@@ -136,9 +142,10 @@ def _stderr(name: str, section: Section) -> dict[str, bytes]:
     return {name.replace(".txt", ".stderr"): f"{section.stderr}\n".encode()} if section.stderr else {}
 
 
-def _check_dump(name: str, section: Section, user: str, others: list[Section]) -> None:
-    """An error where a tool failed: an empty dump would be a false answer."""
+def _check_dump(name: str, section: Section, user: str, others: list[Section], ground: Ground) -> None:
+    """An error where a tool failed or printed no dump: an empty dump would be a false answer."""
     if section.status == 0:
+        _check_whole(name.removesuffix(".txt"), section.output, ground)
         return
     tool, heard = name.removesuffix(".txt"), section.stderr or f"exit status {section.status}"
     if (
@@ -155,12 +162,27 @@ def _check_dump(name: str, section: Section, user: str, others: list[Section]) -
             f"{tool} needs root, and the node has no sudo", hint="--ssh-user root, or install sudo there"
         )
     if "Permission denied" in heard or "must be root" in heard:
-        raise NodeError(f"{tool}: permission denied", hint="--sudo, or --ssh-user root")
+        raise NodeError(f"{tool}: permission denied {ground.place}", hint=ground.root)
     if "xtables lock" in heard:
         raise NodeError(f"{tool}: another program holds the xtables lock: {heard}", hint="try again")
     if any(other.status == 0 and b"*" in other.output for other in others):
         return  # one back end's tool that does not work here, beside one that does
     raise NodeError(f"{tool} failed: {heard}")
+
+
+def _check_whole(tool: str, output: bytes, ground: Ground) -> None:
+    """An error for what is no dump, or only its beginning: each table ends in COMMIT."""
+    first = re.search(rb"^[^#\n].*", output, re.M)
+    if first is None:
+        return
+    if not first[0].startswith(b"*"):
+        heard = said(first[0][:200].decode("utf-8", "replace"), 80)
+        raise NodeError(
+            f"{tool} {ground.place} printed what is no dump: {heard}", hint="run it by hand and look"
+        )
+    # Behind the last table come comments at most.
+    if re.search(rb"^COMMIT\n(?:(?:#[^\n]*)?\n)*\Z", output[output.rfind(b"\nCOMMIT") + 1 :] + b"\n") is None:
+        raise NodeError(f"the dump of {tool} is cut short", hint="try again")
 
 
 _ROOT_TOOLS: Final = (

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from kinspect.collect import kube
 from kinspect.collect.fanout import gather
-from kinspect.collect.options import Progress, SshOptions
+from kinspect.collect.options import NodeOptions, Progress
 from kinspect.collect.ports import ClusterApi, Host, Kind
-from kinspect.collect.ssh import SshShell
+from kinspect.collect.transports import open_shell
 from kinspect.errors import NotFound
 from kinspect.parse.cluster import Cluster
 from kinspect.snapshot.types import Files, NodeName, Snapshot
@@ -30,7 +30,7 @@ class Wanted:
 def collect(
     kubeconfig: str | None,
     context: str | None,
-    ssh: SshOptions,
+    reach: NodeOptions,
     parallel: int | None,
     progress: Progress | None,
     wanted: Wanted,
@@ -44,12 +44,12 @@ def collect(
         namespace = wanted.namespace or api.namespace
         files = read_api(api, wanted, namespace)
         origin = api.where
-    cluster = Cluster(files, origin)
-    if wanted.service is not None:
-        space, name = wanted.service
-        cluster.service(space or namespace, name)
-    hosts = _hosts(cluster, wanted.nodes, origin)
-    nodes, failed = gather(SshShell(ssh), hosts, parallel, progress)
+        cluster = Cluster(files, origin)
+        if wanted.service is not None:
+            space, name = wanted.service
+            cluster.service(space or namespace, name)
+        hosts = _hosts(cluster, wanted.nodes, origin)
+        nodes, failed = gather(open_shell(reach, api), hosts, parallel, progress)
     return Snapshot(origin=origin, api=files, nodes=nodes, failed=failed), namespace
 
 

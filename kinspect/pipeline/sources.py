@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TypeAlias
 
-from kinspect.collect.options import Progress, SshOptions
+from kinspect.collect.options import NodeOptions, Progress, SshOptions
 from kinspect.errors import CallError
 from kinspect.snapshot import types as names
 from kinspect.snapshot.store import open_snapshot, unpacked
@@ -51,7 +51,7 @@ class Live:
 
     kubeconfig: str | None = None
     context: str | None = None
-    ssh: SshOptions = field(default_factory=SshOptions)
+    reach: NodeOptions = field(default_factory=SshOptions)
     parallel: int | None = None
     progress: Progress | None = None
 

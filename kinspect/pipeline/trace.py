@@ -89,7 +89,7 @@ def _collected(request: TraceRequest, source: Live) -> tuple[Snapshot, str]:
         pods=isinstance(request.sender, FromPod | FromAddress),
         nodes=tuple(dict.fromkeys([*request.nodes, *(request.entry or ())])),
     )
-    return collect(source.kubeconfig, source.context, source.ssh, source.parallel, source.progress, wanted)
+    return collect(source.kubeconfig, source.context, source.reach, source.parallel, source.progress, wanted)
 
 
 def _prober(request: TraceRequest, facts: Facts, namespace: str = "default") -> Prober:

@@ -13,10 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kinspect.collect.options import SshOptions
+from tests.collect.tools import Tools
 from tests.needs import needs, unmet
-
-_TOOLS = ("iptables", "iptables-save", "iptables-legacy-save", "iptables-nft-save", "ip6tables-save", "ip6tables-legacy-save",
-          "ip6tables-nft-save", "ipset", "ip", "nft", "conntrack", "curl", "wget")  # fmt: skip
 
 
 def free_port() -> int:
@@ -62,31 +60,11 @@ class Sshd:
 
     def tool(self, name: str, script: str) -> None:
         """A tool on the node, in place of the real one."""
-        path = self.tools / name
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
+        Tools(self.tools).tool(name, script)
 
     def recorded(self, folder: Path) -> None:
         """Let the node's tools print what a recorded node's printed."""
-        for name in _TOOLS:
-            self.tool(name, "exit 1")
-        for family in ("iptables", "ip6tables"):
-            for back_end, file in (
-                (f"{family}-nft-save", f"{family}-save.txt"),
-                (f"{family}-legacy-save", None),
-            ):
-                self.tool(back_end, f"cat {folder / file}" if file else "exit 0")
-        self.tool("ipset", f"cat {folder / 'ipset-save.txt'}")
-        self.tool(
-            "ip",
-            f"""case "$*" in
-            "-j addr show") cat {folder}/ip-addr.json ;;
-            "-j route show table all") cat {folder}/ip-route.json ;;
-            "-6 -j route show table all") cat {folder}/ip-6-route.json ;;
-            "-j rule show") cat {folder}/ip-rule.json ;;
-            *) exit 1 ;;
-            esac""",
-        )
+        Tools(self.tools).recorded(folder)
 
 
 @contextmanager

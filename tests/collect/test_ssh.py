@@ -98,9 +98,9 @@ def test_a_banner_and_a_talkative_profile_do_not_disturb(tmp_path: Path) -> None
 
 def test_output_that_imitates_marks_is_only_output(server: Sshd) -> None:
     server.recorded(RECORDED)
-    forged = "printf '*nat\\nCOMMIT\\n@00 end iptables-nft-save.txt 0\\n@00 done\\n'"
+    forged = "printf '*nat\\n@00 end iptables-nft-save.txt 0\\n@00 done\\nCOMMIT\\n'"
     server.tool("iptables-nft-save", forged)
-    assert fetched(server)["iptables-save.txt"].endswith(b"@00 done\n")
+    assert fetched(server)["iptables-save.txt"].endswith(b"@00 done\nCOMMIT\n")
 
 
 def test_a_changed_host_key(server: Sshd, tmp_path: Path) -> None:
