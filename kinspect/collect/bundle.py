@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +24,7 @@ _PAIRS: Final = (
     (names.IPTABLES, names.IPTABLES_LEGACY, names.IPTABLES_NFT),
     (names.IP6TABLES, names.IP6TABLES_LEGACY, names.IP6TABLES_NFT),
 )
+_ABOUT: Final = ("id", "tools")  # sections that are no files: who runs the script, which tools need root
 _DUMPS: Final = frozenset(name for pair in _PAIRS for name in pair)
 
 
@@ -100,16 +102,20 @@ def node_files(sections: dict[str, Section], ground: Ground = Ground()) -> Files
     Where a node has the tools of both back ends and only one holds rules, that dump takes the
     plain name; where both do, both stay.
     """
-    user = sections["id"].output.decode("utf-8", "replace").strip() if "id" in sections else ""
+    user, tools = (
+        sections[name].output.decode("utf-8", "replace").strip() if name in sections else ""
+        for name in _ABOUT
+    )
+    allowing = sudoers_line(said(user) or "USER", tools.split())
     dumps = {name: section for name, section in sections.items() if name in _DUMPS}
     for name, section in dumps.items():
         others = [s for n, s in dumps.items() if n != name and _same(n, name)]
-        _check_dump(name, section, said(user), others, ground)
+        _check_dump(name, section, allowing, others, ground)
     # A tool that failed brought nothing; what is then missing is said by who reads the snapshot.
     files = {
         name: section.output
         for name, section in sections.items()
-        if name not in _DUMPS and name != "id" and section.status == 0
+        if name not in _DUMPS and name not in _ABOUT and section.status == 0
     }
     for plain, legacy, nft in _PAIRS:
         files.update(_back_ends(dumps, plain, legacy, nft))
@@ -142,20 +148,15 @@ def _stderr(name: str, section: Section) -> dict[str, bytes]:
     return {name.replace(".txt", ".stderr"): f"{section.stderr}\n".encode()} if section.stderr else {}
 
 
-def _check_dump(name: str, section: Section, user: str, others: list[Section], ground: Ground) -> None:
+def _check_dump(name: str, section: Section, allowing: str, others: list[Section], ground: Ground) -> None:
     """An error where a tool failed or printed no dump: an empty dump would be a false answer."""
     if section.status == 0:
         _check_whole(name.removesuffix(".txt"), section.output, ground)
         return
     tool, heard = name.removesuffix(".txt"), section.stderr or f"exit status {section.status}"
-    if (
-        "a password is required" in heard
-        or "not in the sudoers" in heard
-        or "not allowed to execute" in heard
-    ):
+    if _SUDO_REFUSED.search(heard):
         raise NodeError(
-            f"sudo on the node wants a password for {tool}",
-            hint=f"allow it in sudoers: {sudoers_line(user or 'USER')}",
+            f"sudo on the node wants a password for {tool}", hint=f"allow it in sudoers: {allowing}"
         )
     if "sudo: not found" in heard or (section.status == 127 and "sudo" in heard):
         raise NodeError(
@@ -185,12 +186,27 @@ def _check_whole(tool: str, output: bytes, ground: Ground) -> None:
         raise NodeError(f"the dump of {tool} is cut short", hint="try again")
 
 
+# sudo -n, of several releases, and sudo-rs.
+_SUDO_REFUSED: Final = re.compile(
+    r"(?:a password|a terminal|interactive authentication) is required|not in the sudoers"
+    r"|not allowed to execute|may not run sudo|must have a tty|I'm afraid I can't do that"
+)
 _ROOT_TOOLS: Final = (
     "iptables-save -c", "ip6tables-save -c", "iptables-legacy-save -c", "iptables-nft-save -c",
     "ip6tables-legacy-save -c", "ip6tables-nft-save -c", "ipset save", "conntrack -L", "nft list tables",
 )  # fmt: skip
 
 
-def sudoers_line(user: str) -> str:
-    """What allows a user to read the rules, and nothing else (sudoers(5))."""
-    return f"{user} ALL=(root) NOPASSWD: {', '.join(f'/usr/sbin/{tool}' for tool in _ROOT_TOOLS)}"
+def sudoers_line(user: str, paths: Iterable[str] = ()) -> str:
+    """What allows a user to read the rules, and nothing else (sudoers(5)).
+
+    ``paths`` are those of the tools that the node has; without them all that may be asked for.
+    """
+    found = {path.rpartition("/")[2]: path for path in paths if re.fullmatch(r"/[\w./-]+", path)}
+    commands = [tool.partition(" ") for tool in _ROOT_TOOLS]
+    allowed = [
+        f"{found.get(name, f'/usr/sbin/{name}')} {words}"
+        for name, _, words in commands
+        if not found or name in found
+    ]
+    return f"{user} ALL=(root) NOPASSWD: {', '.join(allowed)}"

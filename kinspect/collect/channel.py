@@ -199,10 +199,14 @@ def _section(pod: Pod, argv: Sequence[str], output: bytes, errors: bytes, end: b
 def _refused(pod: Pod, answer: Answer) -> NodeError:
     """What an answer other than 101 Switching Protocols means."""
     if answer.status == 403:
+        # A WebSocket is a GET, and asks for "get"; newer releases ask for "create" too.
+        who = re.match(r'.*?User "([^"]*)" cannot (get|create) resource', answer.message or "", re.S)
+        if who is None:  # somebody else's refusal: an admission webhook, a proxy
+            return NodeError(f"commands in pod {pod} are refused: {answer.excerpt}")
         return NodeError(
-            f'no permission to run commands in pod {pod} (API group "", resource pods/exec,'
-            f" verbs get and create): {answer.excerpt}",
-            hint="a role must grant it; compare:"
+            f'user "{said(who[1])}" may not run commands in pods of namespace {said(pod.namespace)}'
+            f' (verb {who[2]}, resource pods/exec, API group "")',
+            hint="a role must grant the verbs get and create; compare:"
             f" kubectl auth can-i create pods --subresource=exec -n {said(pod.namespace)}",
         )
     if answer.status == 404:

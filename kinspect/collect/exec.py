@@ -41,6 +41,7 @@ COMMANDS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (names.IP_RULE, ("ip", "-j", "rule", "show")),
     (names.IP6_RULE, ("ip", "-6", "-j", "rule", "show")),
     (names.SYSCTL, ("sysctl", "-e", *_SWITCHES)),
+    (names.IPVS, ("cat", "/proc/net/ip_vs")),
     (names.PROXY_MODE, ("curl", "-s", "-f", "--noproxy", "*", "-m", "2", _PROXY_MODE)),
     (names.PROXY_MODE, ("wget", "-q", "-O", "-", "-T", "2", _PROXY_MODE)),
 )

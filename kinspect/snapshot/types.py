@@ -38,6 +38,7 @@ VERSION = "iptables-version.txt"
 SYSCTL = "sysctl.txt"
 PROXY_MODE = "proxy-mode.txt"
 NFT_TABLES = "nft-tables.txt"
+IPVS = "ip-vs.txt"
 
 
 @dataclass(frozen=True, slots=True)

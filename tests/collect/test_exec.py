@@ -73,7 +73,7 @@ def test_no_shell_runs_and_nothing_that_changes_the_node(api: ReplayServer) -> N
     programs = {argv[0] for _, argv in api.pods.ran}
     assert programs == {
         "iptables-legacy-save", "iptables-nft-save", "ip6tables-legacy-save", "ip6tables-nft-save",
-        "iptables", "ipset", "nft", "ip", "sysctl", "curl", "wget",
+        "iptables", "ipset", "nft", "ip", "sysctl", "cat", "curl", "wget",
     }  # fmt: skip
     assert not any(set(argv) & {"-w", "add", "-A", "-F", "flush"} for _, argv in api.pods.ran)
 
@@ -108,8 +108,11 @@ def test_an_image_without_iptables_is_said(api: ReplayServer) -> None:
 def test_the_permission_that_is_missing_is_named(api: ReplayServer) -> None:
     api.faults.append(Fault(403, kind="exec"))
     said = failure(api)
-    assert "no permission to run commands in pod kube-system/kube-proxy-0" in said
-    assert "resource pods/exec, verbs get and create" in said
+    assert (
+        'user "jane" may not run commands in pods of namespace kube-system (verb get, resource pods/exec'
+        in said
+    )
+    assert "a role must grant the verbs get and create" in said
     assert "kubectl auth can-i create pods --subresource=exec -n kube-system" in said
 
 
@@ -171,6 +174,8 @@ def test_another_namespace_selector_and_container(api: ReplayServer) -> None:
         (Fault(302, kind="exec", body=b"", headers={"Location": "https://127.0.0.1:1/"}), "the connection was cut"),
         (Fault(kind="exec", how="drop"), "the connection was cut while iptables-legacy-save ran"),
         (Fault(404, kind="exec"), "kube-proxy-0 is gone"),
+        (Fault(403, kind="exec", body=status("Failure", "admission webhook denied the request", kind="Status")),
+         "commands in pod kube-system/kube-proxy-0 are refused: admission webhook denied the request"),
     ],
 )  # fmt: skip
 def test_an_endpoint_that_fails(api: ReplayServer, fault: Fault, says: str) -> None:
@@ -258,7 +263,7 @@ def test_a_node_that_fails_is_named_and_the_other_answered(api: ReplayServer) ->
     assert [trace["node"] for trace in ran.json["traces"]] == ["node1"]
     assert len(ran.err.splitlines()) == 1
     assert ran.err.startswith(
-        "kinspect: node2: no permission to run commands in pod kube-system/kube-proxy-1"
+        'kinspect: node2: user "jane" may not run commands in pods of namespace kube-system'
     )
 
 
