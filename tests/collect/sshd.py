@@ -68,8 +68,18 @@ class Sshd:
 
 
 @contextmanager
-def sshd(root: Path, config: Mapping[str, str] | None = None) -> Iterator[Sshd]:
-    """Start one; skips the test, with the reason, where there is none to start."""
+def sshd(
+    root: Path,
+    config: Mapping[str, str] | None = None,
+    *,
+    address: str = "127.0.0.1",
+    port: int | None = None,
+    key: Path | None = None,
+) -> Iterator[Sshd]:
+    """Start one; skips the test, with the reason, where there is none to start.
+
+    ``key`` is the client's, made anew without.
+    """
     needs("ssh", "ssh-keygen")
     program = shutil.which("sshd") or "/usr/sbin/sshd"
     if not Path(program).exists():
@@ -77,16 +87,16 @@ def sshd(root: Path, config: Mapping[str, str] | None = None) -> Iterator[Sshd]:
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where Debian's sshd keeps its privileges apart
     root.mkdir(parents=True, exist_ok=True)
-    host_key, key, port = keygen(root / "host"), keygen(root / "client"), free_port()
-    (root / "authorized").write_text((root / "client.pub").read_text())
+    host_key, key, port = keygen(root / "host"), key or keygen(root / "client"), port or free_port()
+    (root / "authorized").write_text(key.with_suffix(".pub").read_text())
     tools = root / "tools"
     tools.mkdir()
     known = root / "known_hosts"
     public = " ".join((root / "host.pub").read_text().split()[:2])
-    known.write_text(f"[127.0.0.1]:{port} {public}\n")
+    known.write_text(f"[{address}]:{port} {public}\n")
     lines = {
         "Port": str(port),
-        "ListenAddress": "127.0.0.1",
+        "ListenAddress": address,
         "HostKey": str(host_key),
         "AuthorizedKeysFile": str(root / "authorized"),
         "PidFile": "none",
@@ -103,19 +113,19 @@ def sshd(root: Path, config: Mapping[str, str] | None = None) -> Iterator[Sshd]:
     with (root / "sshd.log").open("wb") as log:
         process = subprocess.Popen([program, "-D", "-e", "-f", str(root / "sshd_config")], stderr=log)
         try:
-            _wait(port, process, root / "sshd.log")
+            _wait(address, port, process, root / "sshd.log")
             yield Sshd(root, port, key, known, host_key, tools)
         finally:
             process.terminate()
             process.wait()
 
 
-def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait(address: str, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     for _ in range(200):
         if process.poll() is not None:
             break
         with socket.socket() as sock:
-            if sock.connect_ex(("127.0.0.1", port)) == 0:
+            if sock.connect_ex((address, port)) == 0:
                 return
-        time.sleep(0.05)
+        time.sleep(0.02)
     raise AssertionError(f"sshd did not start: {log.read_text()}")

@@ -98,6 +98,13 @@ def test_a_banner_and_a_talkative_profile_do_not_disturb(tmp_path: Path) -> None
         assert fetched(server)["iptables-save.txt"] == (RECORDED / "iptables-save.txt").read_bytes()
 
 
+@pytest.mark.parametrize("said", ["echo", "echo >&2"])
+def test_an_account_without_a_shell_is_told_in_its_own_words(tmp_path: Path, said: str) -> None:
+    with sshd(tmp_path / "sshd", {"ForceCommand": f"exec {said} This account is not available"}) as server:
+        error = failure(server.options())
+    assert error.message == "the node did not run the script; it said: This account is not available"
+
+
 def test_output_that_imitates_marks_is_only_output(server: Sshd) -> None:
     server.recorded(RECORDED)
     forged = "printf '*nat\\n@00 end iptables-nft-save.txt 0\\n@00 done\\nCOMMIT\\n'"
