@@ -33,7 +33,7 @@ def main() -> None:
     arguments.add_argument("--nodes", type=int, default=40)
     arguments.add_argument("--parallel", type=int, default=min(32, 4 * (os.cpu_count() or 1)))
     arguments.add_argument("--rules", type=int, default=20_000, help="rules more on each node")
-    arguments.add_argument("--times", type=int, default=3, help="the best of so many runs counts")
+    arguments.add_argument("--times", type=int, default=5, help="the best of so many runs, in turns, counts")
     given = arguments.parse_args()
     names = [f"node{n}" for n in range(given.nodes)]
     with tempfile.TemporaryDirectory() as folder, fleet(Path(folder), names) as made:
@@ -41,13 +41,14 @@ def main() -> None:
         print(
             f"{given.nodes} nodes, {size / 1e6:.1f} MB of rules each, {given.parallel} at once, {os.cpu_count()} cores"
         )
-        loop = _loop(made, Path(folder), given.parallel)
-        one, _ = _best(given.times, lambda: _gathered(made, names[:1], 1))
-        all_, cpu = _best(given.times, lambda: _gathered(made, names, given.parallel))
-        plain, _ = _best(given.times, loop)
-        greeting, cpu_greeting = _best(
-            given.times, _loop(made, Path(folder), given.parallel, script="exit 0")
+        measured = _measured(
+            given.times,
+            lambda: _gathered(made, names[:1], 1),
+            lambda: _gathered(made, names, given.parallel),
+            _loop(made, Path(folder), given.parallel),
+            _loop(made, Path(folder), given.parallel, script="exit 0"),
         )
+        (one, _), (all_, cpu), (plain, _), (greeting, cpu_greeting) = measured
         print(f"one node                          {one:6.2f} s")
         print(
             f"all nodes                         {all_:6.2f} s   {all_ / one:5.1f} × one node ({all_ / one / given.nodes:.2f} × a node)"
@@ -112,14 +113,18 @@ def _loop(made: Fleet, folder: Path, parallel: int, script: str | None = None) -
     return run
 
 
-def _best(times: int, action: Callable[[], None]) -> tuple[float, float]:
-    """Seconds of the clock, and of this side's processors: of this process and its children."""
-    found = []
+def _measured(times: int, *actions: Callable[[], None]) -> list[tuple[float, float]]:
+    """Of each the least seconds of the clock, and of this side's processors: this process and its children.
+
+    They run in turns, so that what else the machine does is fair to all.
+    """
+    found: list[list[tuple[float, float]]] = [[] for _ in actions]
     for _ in range(times):
-        begun, before = time.monotonic(), _cpu()
-        action()
-        found.append((time.monotonic() - begun, _cpu() - before))
-    return min(found)
+        for action, runs in zip(actions, found, strict=True):
+            begun, before = time.monotonic(), _cpu()
+            action()
+            runs.append((time.monotonic() - begun, _cpu() - before))
+    return [min(runs) for runs in found]
 
 
 def _cpu() -> float:

@@ -105,7 +105,8 @@ def sshd(
         "PermitRootLogin": "prohibit-password",
         "PasswordAuthentication": "no",
         "KbdInteractiveAuthentication": "no",
-        "SetEnv": f"PATH={tools}:/usr/local/bin:/usr/bin:/bin",
+        # A bash that sshd starts reads the user's .bashrc, unless it is inside another.
+        "SetEnv": f"PATH={tools}:/usr/local/bin:/usr/bin:/bin SHLVL=2",
         "MaxStartups": "200:30:300",
         **(config or {}),
     }
