@@ -83,6 +83,7 @@ class PodExec:
         self._lock = threading.Lock()
         self._open: set[Any] = set()
         self._closed = False
+        self._context: ssl.SSLContext | None = None
 
     def run(self, pod: Pod, argv: Sequence[str], deadline: float) -> Section | None:
         """What a command printed and how it ended; None where the pod has no such program.
@@ -130,7 +131,10 @@ class PodExec:
         query = [("container", pod.container), *(("command", word) for word in argv)]
         path = f"/api/v1/namespaces/{quote(pod.namespace, safe='')}/pods/{quote(pod.name, safe='')}/exec"
         url = f"{configuration.host}{path}?{urlencode([*query, ('stdout', 'true'), ('stderr', 'true')])}"
-        sslopt: dict[str, Any] = {"context": _tls(configuration)}
+        with self._lock:
+            if self._context is None:
+                self._context = _tls(configuration)
+        sslopt: dict[str, Any] = {"context": self._context}
         if configuration.tls_server_name:
             sslopt["server_hostname"] = configuration.tls_server_name
         socket: Any = websocket.WebSocket(sslopt=sslopt, skip_utf8_validation=True)
@@ -148,6 +152,8 @@ class PodExec:
                 redirect_limit=0,  # the token is for this server alone
                 **_proxy(configuration),
             )
+            if socket.getstatus() != 101:  # releases before 1.9 take a redirection for a success
+                raise websocket.WebSocketException(f"it was sent elsewhere ({socket.getstatus()})")
         except BaseException:
             with self._lock:
                 self._open.discard(socket)

@@ -48,13 +48,13 @@ def main() -> None:
             _loop(made, Path(folder), given.parallel),
             _loop(made, Path(folder), given.parallel, script="exit 0"),
         )
-        (one, _), (all_, cpu), (plain, _), (greeting, cpu_greeting) = measured
+        (one, _), (all_, cpu), (plain, cpu_plain), (greeting, cpu_greeting) = measured
         print(f"one node                          {one:6.2f} s")
         print(
             f"all nodes                         {all_:6.2f} s   {all_ / one:5.1f} × one node ({all_ / one / given.nodes:.2f} × a node)"
         )
         print(
-            f"xargs -P{given.parallel} ssh, same script       {plain:6.2f} s   kinspect takes {all_ / plain:4.2f} × that"
+            f"xargs -P{given.parallel} ssh, same script       {plain:6.2f} s   kinspect takes {all_ / plain:4.2f} × that, and {cpu / cpu_plain:4.2f} × its CPU"
         )
         print(
             f"xargs -P{given.parallel} ssh exit 0: handshakes {greeting:6.2f} s   {greeting / all_:4.0%} of kinspect's time"

@@ -20,6 +20,7 @@ from tests.clusters import DATA
 from tests.collect.pods import status
 from tests.collect.replay import TOKEN, Fault, ReplayServer, write_kubeconfig
 from tests.collect.tools import Tools
+from tests.collect.tunnel import Tunnel
 
 STORY = DATA / "story-1-both-nodes"
 HOSTS = [Host(NodeName(f"node{n}"), {}) for n in (1, 2)]
@@ -243,6 +244,45 @@ def test_a_server_that_is_not_trusted_is_not_asked(api: ReplayServer, tmp_path: 
         api.kubeconfig, api, cluster={"insecure-skip-tls-verify": True, "certificate-authority": None}
     )
     assert "iptables-save.txt" in fetched(api), "as the kubeconfig has it"
+
+
+@pytest.mark.parametrize("by", ["kubeconfig", "HTTPS_PROXY"])
+def test_a_proxy_is_used_as_for_the_lists(
+    api: ReplayServer, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    with Tunnel() as tunnel:
+        url = f"http://sre:se%20cret@{tunnel.address}"
+        if by == "kubeconfig":
+            write_kubeconfig(api.kubeconfig, api, cluster={"proxy-url": url})
+        else:
+            monkeypatch.setenv("HTTPS_PROXY", url)
+        assert "iptables-save.txt" in fetched(api)
+    # The list of pods, and each command.
+    assert len(tunnel.asked) > 10
+    assert {where for where, _ in tunnel.asked} == {f"127.0.0.1:{api.port}"}
+    assert all(who for _, who in tunnel.asked[1:])
+
+
+def test_no_proxy_is_heeded(api: ReplayServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Tunnel() as tunnel:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{tunnel.address}")
+        monkeypatch.setenv("NO_PROXY", "example.com, 127.0.0.1")
+        assert "iptables-save.txt" in fetched(api)
+    assert tunnel.asked == []
+
+
+def test_names_of_the_cluster_never_change_the_request(api: ReplayServer) -> None:
+    (pod,) = (
+        p
+        for p in api.lists["pods"]
+        if p["spec"].get("nodeName") == "node1" and p["metadata"]["namespace"] == "kube-system"
+    )
+    pod["metadata"]["name"] = "../../secrets?x=\x1b[2J\r\nHost: evil"
+    assert "is gone" in failure(api)
+    assert any(
+        "/pods/..%2F..%2Fsecrets%3Fx%3D%1B%5B2J%0D%0AHost%3A%20evil/exec" in path for path in api.requests
+    )
+    assert not any("/secrets" in path for path in api.paths)
 
 
 EXEC = ("trace", "svc/test-service", "-n", "default", "--transport", "exec")
