@@ -10,13 +10,14 @@ import typer
 
 from kinspect.cli import complete, params
 from kinspect.cli.output import console, talk, write
+from kinspect.cli.sourced import sourced
 from kinspect.errors import CallError, NotFound
 from kinspect.model.audit import AuditAnswer
 from kinspect.model.packet import Family
 from kinspect.parse.target import read_pattern
 from kinspect.pipeline import audit as pipeline
 from kinspect.pipeline.audit import AuditRequest
-from kinspect.pipeline.sources import Live
+from kinspect.pipeline.sources import Source
 
 
 class Form(str, Enum):
@@ -30,7 +31,9 @@ class Form(str, Enum):
     GITHUB = "github"
 
 
+@sourced
 def audit(
+    source: Source,
     services: Annotated[
         list[str],
         typer.Argument(
@@ -39,26 +42,13 @@ def audit(
             autocompletion=complete.services,
         ),
     ] = [],  # noqa: B006 - typer reads it, nobody writes it
-    kubeconfig: params.Kubeconfig = None,
-    context: params.Context = None,
     namespace: params.Namespace = None,
     all_namespaces: Annotated[
         bool, typer.Option("-A", "--all-namespaces", help="Services of all namespaces, the default.")
     ] = False,
-    snapshot: params.SnapshotPath = None,
-    demo: params.DemoFlag = False,
-    rules: params.RulesPaths = [],  # noqa: B006
     node: params.Nodes = [],  # noqa: B006
     only4: params.Only4 = False,
     only6: params.Only6 = False,
-    transport: params.TransportOption = params.Transport.SSH,
-    ssh_user: params.SshUser = None,
-    ssh_port: params.SshPort = None,
-    ssh_option: params.SshOption = [],  # noqa: B006
-    ssh_target: params.SshTarget = "{internal_ip}",
-    sudo: params.Sudo = None,
-    timeout: params.Timeout = 30.0,
-    parallel: params.Parallel = None,
     output: Annotated[Form, typer.Option("-o", "--output", help="The form of the findings.")] = Form.TABLE,
     no_color: params.NoColor = False,
 ) -> None:
@@ -78,14 +68,7 @@ def audit(
         nodes=node,
         families=families,
     )
-    live = Live(
-        kubeconfig=kubeconfig,
-        context=context,
-        ssh=params.read_ssh(ssh_user, ssh_port, ssh_option, ssh_target, sudo, timeout),
-        parallel=parallel,
-        progress=params.progress(),
-    )
-    answer = pipeline.audit(request, params.read_source(snapshot, demo, rules, live))
+    answer = pipeline.audit(request, source)
     if output is not Form.GITHUB:
         talk([*answer.undetermined, *answer.warnings])
     _emit(answer, output, no_color)

@@ -13,16 +13,19 @@ import typer
 from kinspect.cli import complete, params
 from kinspect.cli.output import console, talk, write
 from kinspect.cli.params import Format
+from kinspect.cli.sourced import sourced
 from kinspect.errors import CallError, ExitCode
 from kinspect.pipeline import capture as pipeline
 from kinspect.pipeline.capture import Captured, CaptureRequest
-from kinspect.pipeline.sources import Live
+from kinspect.pipeline.sources import Live, Source
 from kinspect.snapshot.archive import Keep, replacing, size_of, write_archive
 
 _INTERRUPTED = 130  # as a shell says for SIGINT
 
 
+@sourced
 def capture(
+    source: Source,
     file: Annotated[
         str,
         typer.Option(
@@ -49,21 +52,8 @@ def capture(
             help="Other addresses and names in place of the cluster's own; traces keep their shape.",
         ),
     ] = False,
-    kubeconfig: params.Kubeconfig = None,
-    context: params.Context = None,
     namespace: params.Namespace = None,
-    snapshot: params.SnapshotPath = None,
-    demo: params.DemoFlag = False,
-    rules: params.RulesPaths = [],  # noqa: B006
     node: params.Nodes = [],  # noqa: B006
-    transport: params.TransportOption = params.Transport.SSH,
-    ssh_user: params.SshUser = None,
-    ssh_port: params.SshPort = None,
-    ssh_option: params.SshOption = [],  # noqa: B006
-    ssh_target: params.SshTarget = "{internal_ip}",
-    sudo: params.Sudo = None,
-    timeout: params.Timeout = 30.0,
-    parallel: params.Parallel = None,
     output: params.Output = Format.TABLE,
     no_color: params.NoColor = False,
 ) -> None:
@@ -74,14 +64,7 @@ def capture(
     Every command takes it back with --snapshot. It is a plain tar: manifest.json says what was
     read, when, by which command, and what failed. -n keeps the objects of one namespace only.
     """
-    live = Live(
-        kubeconfig=kubeconfig,
-        context=context,
-        ssh=params.read_ssh(ssh_user, ssh_port, ssh_option, ssh_target, sudo, timeout),
-        parallel=parallel,
-        progress=params.progress(),
-    )
-    source = params.read_source(snapshot, demo, rules, live)
+    source = source
     request = CaptureRequest(
         namespace=namespace,
         services=[_service(text) for text in service],

@@ -11,6 +11,7 @@ import typer
 
 from kinspect.cli import complete, params
 from kinspect.cli.output import console, talk, write
+from kinspect.cli.sourced import sourced
 from kinspect.errors import CallError
 from kinspect.model.gate import Assertion, CheckAnswer, Claim, InSync, NoTraffic, Scope
 from kinspect.model.packet import Family
@@ -18,7 +19,7 @@ from kinspect.parse.policy import read_policy
 from kinspect.parse.target import read_aim, read_pattern
 from kinspect.pipeline import check as pipeline
 from kinspect.pipeline.check import CheckRequest
-from kinspect.pipeline.sources import Live
+from kinspect.pipeline.sources import Source
 from kinspect.report.gate_words import aim_text, note_text
 
 
@@ -41,7 +42,9 @@ class Form(str, Enum):
     GITHUB = "github"
 
 
+@sourced
 def check(
+    source: Source,
     assertion: Annotated[
         Ask | None,
         typer.Argument(
@@ -84,26 +87,13 @@ def check(
         bool,
         typer.Option("--allow-terminating", help="Traffic to terminating endpoints where none else is left."),
     ] = False,
-    kubeconfig: params.Kubeconfig = None,
-    context: params.Context = None,
     namespace: params.Namespace = None,
     all_namespaces: Annotated[
         bool, typer.Option("-A", "--all-namespaces", help="Services of all namespaces, the default.")
     ] = False,
-    snapshot: params.SnapshotPath = None,
-    demo: params.DemoFlag = False,
-    rules: params.RulesPaths = [],  # noqa: B006
     node: params.Nodes = [],  # noqa: B006
     only4: params.Only4 = False,
     only6: params.Only6 = False,
-    transport: params.TransportOption = params.Transport.SSH,
-    ssh_user: params.SshUser = None,
-    ssh_port: params.SshPort = None,
-    ssh_option: params.SshOption = [],  # noqa: B006
-    ssh_target: params.SshTarget = "{internal_ip}",
-    sudo: params.Sudo = None,
-    timeout: params.Timeout = 30.0,
-    parallel: params.Parallel = None,
     output: Annotated[Form, typer.Option("-o", "--output", help="The form of the verdict.")] = Form.TABLE,
     no_color: params.NoColor = False,
 ) -> None:
@@ -133,14 +123,7 @@ def check(
         nodes=node,
         families=families,
     )
-    live = Live(
-        kubeconfig=kubeconfig,
-        context=context,
-        ssh=params.read_ssh(ssh_user, ssh_port, ssh_option, ssh_target, sudo, timeout),
-        parallel=parallel,
-        progress=params.progress(),
-    )
-    answer = pipeline.check(request, params.read_source(snapshot, demo, rules, live))
+    answer = pipeline.check(request, source)
     if output is not Form.GITHUB:  # there they are annotations; a runner reads commands in any stream
         talk([*answer.undetermined, *answer.warnings, *map(note_text, answer.notes)])
     _emit(answer, output, no_color)

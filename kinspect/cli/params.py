@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 from fractions import Fraction
 from ipaddress import ip_address
@@ -14,7 +16,8 @@ from typing import Annotated
 import typer
 
 from kinspect.cli import complete
-from kinspect.collect.options import Progress, SshOptions
+from kinspect.cli.output import talk
+from kinspect.collect.options import ExecOptions, NodeOptions, Progress, SshOptions
 from kinspect.errors import CallError
 from kinspect.model.packet import Address
 from kinspect.pipeline.sources import Demo, Live, Recorded, Rules, RulesFile, Source
@@ -88,12 +91,48 @@ class Transport(str, Enum):
     """How nodes are reached."""
 
     SSH = "ssh"
+    EXEC = "exec"
 
 
 TransportOption = Annotated[
-    Transport,
+    Transport | None,
     typer.Option(
-        "--transport", envvar="KINSPECT_TRANSPORT", help="How nodes are reached.", rich_help_panel=_NODES
+        "--transport",
+        envvar="KINSPECT_TRANSPORT",
+        help="How nodes are reached: over SSH, or through the API by commands in a pod on the node."
+        " [default: ssh, or exec where this machine has no ssh]",
+        rich_help_panel=_NODES,
+    ),
+]
+ExecNamespace = Annotated[
+    str,
+    typer.Option(
+        "--exec-namespace",
+        metavar="NAME",
+        envvar="KINSPECT_EXEC_NAMESPACE",
+        help="exec: the namespace of the pods.",
+        autocompletion=complete.namespaces,
+        rich_help_panel=_NODES,
+    ),
+]
+ExecSelector = Annotated[
+    str,
+    typer.Option(
+        "--exec-selector",
+        metavar="LABELS",
+        envvar="KINSPECT_EXEC_SELECTOR",
+        help="exec: the label selector of pods with the host's network and iptables.",
+        rich_help_panel=_NODES,
+    ),
+]
+ExecContainer = Annotated[
+    str | None,
+    typer.Option(
+        "--exec-container",
+        metavar="NAME",
+        envvar="KINSPECT_EXEC_CONTAINER",
+        help="exec: the container. [default: the one that kubectl takes]",
+        rich_help_panel=_NODES,
     ),
 ]
 SshUser = Annotated[
@@ -190,6 +229,8 @@ def read_source(snapshot: Path | None, demo: bool, rules: Sequence[str], live: L
         return Demo()
     if rules:
         return Rules(tuple(map(_rules_file, rules)))
+    if isinstance(live.reach, ExecOptions) and live.reach.because is not None:
+        talk([live.reach.because])
     return live
 
 
@@ -237,6 +278,16 @@ def read_ssh(
 ) -> SshOptions:
     """How nodes are reached over SSH."""
     return SshOptions(user=user, port=port, options=tuple(options), target=target, sudo=sudo, timeout=timeout)
+
+
+def read_reach(wanted: Transport | None, ssh: SshOptions, pods: ExecOptions) -> NodeOptions:
+    """The transport that was asked for, or the one that can work from here."""
+    if wanted is Transport.EXEC:
+        return pods
+    if wanted is None and shutil.which(ssh.program) is None:
+        because = "this machine has no ssh: nodes are read through the API, by commands in a pod on each"
+        return replace(pods, because=f"{because} (--transport exec)")
+    return ssh
 
 
 def progress() -> Progress | None:

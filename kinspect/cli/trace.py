@@ -11,13 +11,14 @@ import typer
 from kinspect.cli import complete, params
 from kinspect.cli.output import console, talk, write
 from kinspect.cli.params import Format
+from kinspect.cli.sourced import sourced
 from kinspect.errors import CallError, ExitCode
 from kinspect.model.answer import TraceAnswer
 from kinspect.model.packet import CtState, Packet
 from kinspect.model.rules import ChainName, TableName
 from kinspect.parse.target import read_sender, read_target
 from kinspect.pipeline import trace as pipeline
-from kinspect.pipeline.sources import Live
+from kinspect.pipeline.sources import Source
 from kinspect.pipeline.trace import TraceRequest
 
 
@@ -41,7 +42,9 @@ class State(str, Enum):
     UNTRACKED = "untracked"
 
 
+@sourced
 def trace(
+    source: Source,
     target: Annotated[
         str | None,
         typer.Argument(
@@ -112,23 +115,10 @@ def trace(
         Path | None,
         typer.Option("--write-pcap", metavar="FILE", help="Write the packet as it enters and as it leaves."),
     ] = None,
-    kubeconfig: params.Kubeconfig = None,
-    context: params.Context = None,
     namespace: params.Namespace = None,
-    snapshot: params.SnapshotPath = None,
-    demo: params.DemoFlag = False,
-    rules: params.RulesPaths = [],  # noqa: B006
     node: params.Nodes = [],  # noqa: B006
     only4: params.Only4 = False,
     only6: params.Only6 = False,
-    transport: params.TransportOption = params.Transport.SSH,
-    ssh_user: params.SshUser = None,
-    ssh_port: params.SshPort = None,
-    ssh_option: params.SshOption = [],  # noqa: B006
-    ssh_target: params.SshTarget = "{internal_ip}",
-    sudo: params.Sudo = None,
-    timeout: params.Timeout = 30.0,
-    parallel: params.Parallel = None,
     output: params.Output = Format.TABLE,
     no_color: params.NoColor = False,
 ) -> None:
@@ -154,14 +144,7 @@ def trace(
         table=table,
         explain=explain,
     )
-    live = Live(
-        kubeconfig=kubeconfig,
-        context=context,
-        ssh=params.read_ssh(ssh_user, ssh_port, ssh_option, ssh_target, sudo, timeout),
-        parallel=parallel,
-        progress=params.progress(),
-    )
-    answer = pipeline.trace(request, params.read_source(snapshot, demo, rules, live))
+    answer = pipeline.trace(request, source)
     talk([*answer.undetermined, *answer.warnings])
     if write_pcap is not None:
         from kinspect.report.pcap import write_pcap as write_capture

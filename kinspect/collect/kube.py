@@ -97,6 +97,11 @@ class KubeApi:
         """What is asked, in words: the context and the kubeconfig."""
         return self._access.where
 
+    @property
+    def wire(self) -> Wire:
+        """The way to the API, for what is no list."""
+        return self._wire
+
     def list(
         self,
         kind: Kind,

@@ -23,7 +23,7 @@ ADDRESS_FIELDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class SshOptions:
-    """How nodes are reached.
+    """How nodes are reached over SSH.
 
     ``target`` is a template of ``{name}``, ``{internal_ip}``, ``{external_ip}``, ``{hostname}``;
     ``sudo`` None means where needed; ``timeout`` is in seconds, for all of a node; ``connections``
@@ -51,3 +51,25 @@ class SshOptions:
             raise CallError(
                 f"--ssh-target {self.target!r}: there is no {{{unknown.pop()}}}", hint=f"it takes {known}"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class ExecOptions:
+    """Which pods of the nodes commands are run in.
+
+    The default is kube-proxy's own as kubeadm and most providers install it. ``container`` None is
+    the one that kubectl takes; ``timeout`` is in seconds, for all of a node; ``connections`` is how
+    many lines of conntrack to bring; ``because`` says why this way was taken where nobody asked for
+    it.
+    """
+
+    namespace: str = "kube-system"
+    selector: str = "k8s-app=kube-proxy"
+    container: str | None = None
+    timeout: float = 30.0
+    connections: int = 0
+    because: str | None = None
+
+
+NodeOptions: TypeAlias = SshOptions | ExecOptions
+"""How nodes are reached; ``transports`` knows who does it."""

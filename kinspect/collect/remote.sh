@@ -60,6 +60,15 @@ proxy_mode() {
     fi
 }
 
+# Which tools that need root there are, for a line of sudoers that allows just them.
+root_tools() {
+    for tool in iptables-save ip6tables-save iptables-legacy-save iptables-nft-save ip6tables-legacy-save \
+        ip6tables-nft-save ipset nft conntrack; do
+        command -v "$tool"
+    done
+    return 0
+}
+
 first_lines() {
     lines=$1
     shift
@@ -68,6 +77,7 @@ first_lines() {
 
 sections() {
     printf '\n@%s begin id\n%s\n@%s end id 0\n' "$nonce" "$(id -un)" "$nonce"
+    [ -n "$root" ] && section tools root_tools
     for family in iptables ip6tables; do
         if have $family-legacy-save && have $family-nft-save; then
             section $family-legacy-save.txt $root $family-legacy-save -c
@@ -87,6 +97,7 @@ sections() {
     fi
     section sysctl.txt switches
     section proxy-mode.txt proxy_mode
+    [ -r /proc/net/ip_vs ] && section ip-vs.txt first_lines 100 cat /proc/net/ip_vs
     have nft && section nft-tables.txt $root nft list tables
     if [ "$connections" != 0 ] && have conntrack; then
         section conntrack.txt first_lines "$connections" $root conntrack -L

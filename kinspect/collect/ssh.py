@@ -14,6 +14,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
 from importlib import resources
 from typing import Final
 
@@ -46,8 +48,10 @@ class SshShell:
         remote = f"sh -s -- {nonce} {sudo} {self._options.connections}"
         output, heard, status = self._run([*self.command(host), remote])
         mark = f"@{nonce} ".encode()
-        if status != 0 and mark not in output:
-            raise _failure(heard, status)
+        if mark not in output:
+            if status == 255:  # ssh's own; the node's are below
+                raise _failure(heard, status)
+            output = output.strip() or heard.encode()
         try:
             return node_files(read_bundle(output, nonce))
         except NodeError as error:
@@ -86,7 +90,7 @@ class SshShell:
         address = self._options.target.format_map(values)
         if not _HOST.fullmatch(address):
             raise NodeError(
-                f"{said(address)!r} cannot be a host for ssh", hint="--ssh-target gives another address"
+                f"'{said(address)}' cannot be a host for ssh", hint="--ssh-target gives another address"
             )
         return address
 
@@ -95,8 +99,13 @@ class SshShell:
         with self._lock:
             self._closed = True
             running = list(self._running)
-        for process in running:
-            _end(process)
+        # The threads that started them wait for them, and read what is left of their output.
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            for process in running:
+                _signal(process, sign)
+            limit = time.monotonic() + 1
+            while time.monotonic() < limit and any(process.poll() is None for process in running):
+                time.sleep(0.02)
 
     def _run(self, command: list[str]) -> tuple[bytes, str, int]:
         """Output, standard error and exit status. Raises NodeError: no client, or out of time."""
@@ -143,18 +152,23 @@ class SshShell:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End the client and what it started."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            if os.getpgid(process.pid) == process.pid:
-                os.killpg(process.pid, sign)
-            else:
-                process.send_signal(sign)
-        except ProcessLookupError:
-            break
+        _signal(process, sign)
         try:
             process.communicate(timeout=1)
             break
         except (subprocess.TimeoutExpired, ValueError, OSError):
             continue  # OSError: the thread that waits for it has closed its pipes meanwhile
+
+
+def _signal(process: subprocess.Popen[bytes], sign: signal.Signals) -> None:
+    """To the client, and to a ProxyCommand where they have a session of their own."""
+    if process.poll() is not None:
+        return
+    with suppress(ProcessLookupError):
+        if os.getpgid(process.pid) == process.pid:
+            os.killpg(process.pid, sign)
+        else:
+            process.send_signal(sign)
 
 
 # What ssh says, and what that means; ``{said}`` is its own last line. The first that fits counts.

@@ -111,6 +111,15 @@ class Wire:
             return self._judged(Answer(response.status, response.data), path)
         raise AssertionError("the last try returns or raises")
 
+    def target(self) -> tuple[Any, dict[str, str]]:
+        """The library's configuration and the headers to send, for a connection that is no GET.
+
+        Raises CallError, ApiError where there are no credentials.
+        """
+        client = self._connected()
+        headers = self._headers(client)
+        return client.configuration, {name: headers[name] for name in headers if name != "Accept-Encoding"}
+
     @property
     def server(self) -> str:
         """Host and port, for messages."""

@@ -73,16 +73,17 @@ def read_node(
                     )
                 )
         rulesets[family] = found
-    path, proof = _data_path(files, [dump for dumps in rulesets.values() for dump in dumps])
+    path, proof = _data_path(files, host, [dump for dumps in rulesets.values() for dump in dumps])
     notes += [note for dumps in rulesets.values() for dump in dumps for note in dump.notes]
     return NodeState(name, host, rulesets, path, proof, tuple(notes))
 
 
-def _data_path(files: Files, dumps: Sequence[Dump]) -> tuple[DataPath, str]:
+def _data_path(files: Files, host: Host, dumps: Sequence[Dump]) -> tuple[DataPath, str]:
     """How kube-proxy works on the node, and what says so.
 
     kube-proxy's own word counts first (its status port, /proxyMode), then the traces that each
-    mode leaves: chains, an ipset named KUBE-CLUSTER-IP, nft tables named kube-proxy.
+    mode leaves: chains, nft tables named kube-proxy, an ipset named KUBE-CLUSTER-IP, or the
+    interface kube-ipvs0 together with virtual servers in the kernel.
     """
     said = files.get(names.PROXY_MODE, b"").decode("utf-8", "replace").strip().lower()
     if said == "iptables":
@@ -99,6 +100,10 @@ def _data_path(files: Files, dumps: Sequence[Dump]) -> tuple[DataPath, str]:
         dump.mentions("--match-set KUBE-CLUSTER-IP ") for dump in dumps
     ):
         return "ipvs", "there is an ipset KUBE-CLUSTER-IP"
+    if "kube-ipvs0" in (host.links or ()) and re.search(
+        rb"^(TCP|UDP|SCTP|FWM) ", files.get(names.IPVS, b""), re.M
+    ):
+        return "ipvs", "there are an interface kube-ipvs0 and virtual servers (/proc/net/ip_vs)"
     if any(dump.mentions("KUBE-SERVICES") for dump in dumps):
         return "iptables", "its chain KUBE-SERVICES is there, without services"
     if any(dump.mentions("CILIUM_") for dump in dumps):

@@ -77,8 +77,8 @@ def _live(request: CaptureRequest, source: Live) -> Captured:
     from kinspect.pipeline.reading import read_cluster  # what reaches clusters takes its time to import
 
     started = now()
-    ssh = replace(source.ssh, connections=CONNECTIONS if request.conntrack else 0)
-    reading = read_cluster(replace(source, ssh=ssh), request.namespace, request.services, request.nodes)
+    reach = replace(source.reach, connections=CONNECTIONS if request.conntrack else 0)
+    reading = read_cluster(replace(source, reach=reach), request.namespace, request.services, request.nodes)
     api = dict(reading.api)
     if "pods.json" in api:
         api["pods.json"] = without_secrets(api["pods.json"])

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from kinspect.collect import kube
 from kinspect.collect.fanout import gather
-from kinspect.collect.options import Progress, SshOptions
-from kinspect.collect.ports import ClusterApi, Host, Kind, NodeShell
-from kinspect.collect.ssh import SshShell
+from kinspect.collect.options import NodeOptions, Progress
+from kinspect.collect.ports import ClusterApi, Host, Kind
+from kinspect.collect.transports import open_shell
 from kinspect.errors import NotFound
 from kinspect.parse.cluster import Cluster
 from kinspect.pipeline.sources import Wanted
@@ -20,7 +20,7 @@ _SERVICE_LABEL = "kubernetes.io/service-name"  # Kubernetes docs, "EndpointSlice
 def collect(
     kubeconfig: str | None,
     context: str | None,
-    ssh: SshOptions,
+    reach: NodeOptions,
     parallel: int | None,
     progress: Progress | None,
     wanted: Wanted,
@@ -34,12 +34,12 @@ def collect(
         namespace = wanted.namespace or api.namespace
         files = read_api(api, wanted, namespace)
         origin = api.where
-    cluster = Cluster(files, origin)
-    if wanted.service is not None:
-        space, name = wanted.service
-        cluster.service(space or namespace, name)
-    hosts = hosts_of(cluster, wanted.nodes, origin)
-    nodes, failed = gather(node_shell(ssh), hosts, parallel, progress)
+        cluster = Cluster(files, origin)
+        if wanted.service is not None:
+            space, name = wanted.service
+            cluster.service(space or namespace, name)
+        hosts = hosts_of(cluster, wanted.nodes, origin)
+        nodes, failed = gather(open_shell(reach, api), hosts, parallel, progress)
     return Snapshot(origin=origin, api=files, nodes=nodes, failed=failed), namespace
 
 
@@ -74,11 +74,6 @@ def list_kind(kubeconfig: str | None, context: str | None, kind: Kind, timeout: 
     """One list, with little patience: for shell completion. Raises ApiError, CallError."""
     with kube.connect(kubeconfig, context, connect_timeout=timeout, read_timeout=timeout) as api:
         return {f"{kind}.json": api.list(kind)}
-
-
-def node_shell(ssh: SshOptions) -> NodeShell:
-    """The way to nodes that was asked for."""
-    return SshShell(ssh)
 
 
 def hosts_of(cluster: Cluster, wanted: Sequence[str], origin: str) -> list[Host]:

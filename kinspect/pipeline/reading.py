@@ -13,9 +13,10 @@ from typing import Final
 from kinspect.collect import kube
 from kinspect.collect.fanout import gather
 from kinspect.collect.ports import ClusterApi, Host, Kind, NodeShell
+from kinspect.collect.transports import open_shell
 from kinspect.errors import ApiError, KinspectError
 from kinspect.parse.cluster import Cluster
-from kinspect.pipeline.live import hosts_of, node_shell
+from kinspect.pipeline.live import hosts_of
 from kinspect.pipeline.narrow import ServiceKey, versions
 from kinspect.pipeline.sources import Live
 from kinspect.snapshot.manifest import INTERRUPTED, NodeRecord, now
@@ -59,7 +60,7 @@ def read_cluster(
             cluster = Cluster(reading.api, reading.origin)
             for key in wanted:
                 cluster.service(*key)  # raises NotFound, before any node is asked
-        _until_interrupt(reading, lambda: _read_nodes(source, reading, hosts))
+        _until_interrupt(reading, lambda: _read_nodes(source, open_shell(source.reach, api), reading, hosts))
         _until_interrupt(reading, lambda: _compare(api, reading, space))
     return reading
 
@@ -106,9 +107,8 @@ def _needs_endpoints(reading: Reading) -> bool:
     return "endpointslices.json" in reading.api and not Cluster(reading.api, "").has_slices()
 
 
-def _read_nodes(source: Live, reading: Reading, hosts: Sequence[Host]) -> None:
-    shell = _Recorder(node_shell(source.ssh), reading)
-    gather(shell, hosts, source.parallel, source.progress)
+def _read_nodes(source: Live, shell: NodeShell, reading: Reading, hosts: Sequence[Host]) -> None:
+    gather(_Recorder(shell, reading), hosts, source.parallel, source.progress)
 
 
 class _Recorder:

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TypeAlias
 
-from kinspect.collect.options import Progress, SshOptions
+from kinspect.collect.options import NodeOptions, Progress, SshOptions
 from kinspect.errors import CallError
 from kinspect.snapshot import types as names
 from kinspect.snapshot.store import open_snapshot
@@ -52,7 +52,7 @@ class Live:
 
     kubeconfig: str | None = None
     context: str | None = None
-    ssh: SshOptions = field(default_factory=SshOptions)
+    reach: NodeOptions = field(default_factory=SshOptions)
     parallel: int | None = None
     progress: Progress | None = None
 
@@ -77,7 +77,7 @@ def opened(source: Source, wanted: Wanted) -> tuple[Snapshot, str]:
         from kinspect.pipeline.live import collect
 
         return collect(
-            source.kubeconfig, source.context, source.ssh, source.parallel, source.progress, wanted
+            source.kubeconfig, source.context, source.reach, source.parallel, source.progress, wanted
         )
     snapshot = open_rules(source) if isinstance(source, Rules) else open_recorded(source)
     return snapshot, wanted.namespace or "default"

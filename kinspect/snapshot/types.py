@@ -50,6 +50,7 @@ VERSION = "iptables-version.txt"
 SYSCTL = "sysctl.txt"
 PROXY_MODE = "proxy-mode.txt"
 NFT_TABLES = "nft-tables.txt"
+IPVS = "ip-vs.txt"
 
 NODE_FILES = (
     IPTABLES, IP6TABLES, IPTABLES_LEGACY, IPTABLES_NFT, IP6TABLES_LEGACY, IP6TABLES_NFT, IPSET, IP_ADDR,

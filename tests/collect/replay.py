@@ -26,6 +26,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.collect import pods
+
 TOKEN = "recorded-token-that-nobody-may-see"
 USER = "jane"
 RESOURCE_VERSION = "4711"
@@ -54,9 +56,10 @@ class Fault:
     body: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
     how: str = ""
+    pod: str | None = None  # of exec: only in this one
 
-    def strikes(self, kind: str, query: dict[str, str]) -> bool:
-        if self.times == 0 or self.kind not in (None, kind):
+    def strikes(self, kind: str, query: dict[str, str], parts: list[str]) -> bool:
+        if self.times == 0 or self.kind not in (None, kind) or (self.pod and self.pod not in parts):
             return False
         if self.status == 410 and "continue" not in query:
             return False
@@ -82,6 +85,7 @@ class ReplayServer:
         self.headers: list[dict[str, str]] = []
         self.faults: list[Fault] = []
         self.has_slices = True  # False: a cluster before discovery.k8s.io/v1
+        self.pods = pods.Pods(tmp_path)
         self.released = threading.Event()
         self.ca = write_certificates(tmp_path)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -170,16 +174,52 @@ class _Handler(BaseHTTPRequestHandler):
         replay.requests.append(self.path)
         replay.headers.append(dict(self.headers))
         parts = url.path.strip("/").split("/")
-        kind = next((p for p in reversed(parts) if p in {*_CORE, *_SLICES}), parts[-1])
+        kind = next((p for p in reversed(parts) if p in {*_CORE, *_SLICES, "exec"}), parts[-1])
         for fault in replay.faults:
-            if fault.strikes(kind, query):
+            if fault.strikes(kind, query, parts):
                 self._fail(fault, kind, parts, query)
                 return
         known = self.headers.get("Authorization", "").lower() == f"bearer {TOKEN}"
         if not known and not self.connection.getpeercert():
             self._send(401, _status(401, "Unauthorized", "Unauthorized"))
             return
+        if parts[-1] == "exec":
+            self._exec(parts[3], parts[5], parse_qs(url.query))
+            return
         self._send(*self._answer(parts, query))
+
+    def _exec(self, namespace: str, pod: str, query: dict[str, list[str]], cut: bool = False) -> None:
+        """Run a command in a pod; ``cut``: half of its output, and no end."""
+        listed = [item for item in self.server.replay.lists["pods"] if item["metadata"]["name"] == pod]
+        if not listed or listed[0]["metadata"]["namespace"] != namespace:
+            self._send(404, _status(404, "NotFound", f'pods "{pod}" not found'))
+            return
+        container = query["container"][0]
+        if container not in [each["name"] for each in listed[0]["spec"]["containers"]]:
+            message = f"container {container} is not valid for pod {pod}"
+            self._send(400, _status(400, "BadRequest", message))
+            return
+        protocol = self.server.replay.pods.accept(self.headers.get("Sec-WebSocket-Protocol", ""))
+        if self.headers.get("Upgrade", "").lower() != "websocket" or protocol is None:
+            self._send(400, _status(400, "BadRequest", "Upgrade request required"))
+            return
+        self.close_connection = True
+        self.send_response(101)
+        for name, value in {
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Accept": pods.accepted(self.headers["Sec-WebSocket-Key"]),
+            "Sec-WebSocket-Protocol": protocol,
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+        output, errors, end = self.server.replay.pods.run(pod, query["command"])
+        if cut:
+            pods.stream(self.wfile, output[: len(output) // 2], b"", None)
+        else:
+            pods.stream(self.wfile, output, errors, end)
+            while self.rfile.read(1):  # a connection closed with a pong unread is reset, with what was sent
+                pass
 
     def _answer(self, parts: list[str], query: dict[str, str]) -> tuple[int, bytes]:
         replay = self.server.replay
@@ -212,6 +252,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.how == "hang":
             self.server.replay.released.wait(30)
             self.close_connection = True
+        elif fault.how == "drop" and kind == "exec":
+            self._exec(parts[3], parts[5], parse_qs(urlsplit(self.path).query), cut=True)
         elif fault.how == "drop":
             _, body = self._answer(parts, query)
             self._head(200, len(body), {})
@@ -282,6 +324,10 @@ def _status_for(code: int, kind: str, parts: list[str]) -> bytes:
         group = parts[1] if parts[0] == "apis" else ""
         namespaced = "namespaces" in parts[:-1] and parts[-2] != "namespaces"
         scope = f'in the namespace "{parts[parts.index("namespaces") + 1]}"' if namespaced else ""
+        if kind == "exec":
+            kind, scope = "pods", f'in the namespace "{parts[3]}"'
+            message = f'pods "{parts[5]}" is forbidden: User "{USER}" cannot get resource "pods/exec" in API group "" {scope}'
+            return _status(403, "Forbidden", message)
         verb = "list" if parts[-1] == kind else "get"
         what = kind if verb == "list" else f'{kind} "{parts[-1]}"'
         message = (

@@ -13,10 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kinspect.collect.options import SshOptions
+from tests.collect.tools import Tools
 from tests.needs import needs, unmet
-
-_TOOLS = ("iptables", "iptables-save", "iptables-legacy-save", "iptables-nft-save", "ip6tables-save", "ip6tables-legacy-save",
-          "ip6tables-nft-save", "ipset", "ip", "nft", "conntrack", "curl", "wget")  # fmt: skip
 
 
 def free_port() -> int:
@@ -62,36 +60,26 @@ class Sshd:
 
     def tool(self, name: str, script: str) -> None:
         """A tool on the node, in place of the real one."""
-        path = self.tools / name
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
+        Tools(self.tools).tool(name, script)
 
     def recorded(self, folder: Path) -> None:
         """Let the node's tools print what a recorded node's printed."""
-        for name in _TOOLS:
-            self.tool(name, "exit 1")
-        for family in ("iptables", "ip6tables"):
-            for back_end, file in (
-                (f"{family}-nft-save", f"{family}-save.txt"),
-                (f"{family}-legacy-save", None),
-            ):
-                self.tool(back_end, f"cat {folder / file}" if file else "exit 0")
-        self.tool("ipset", f"cat {folder / 'ipset-save.txt'}")
-        self.tool(
-            "ip",
-            f"""case "$*" in
-            "-j addr show") cat {folder}/ip-addr.json ;;
-            "-j route show table all") cat {folder}/ip-route.json ;;
-            "-6 -j route show table all") cat {folder}/ip-6-route.json ;;
-            "-j rule show") cat {folder}/ip-rule.json ;;
-            *) exit 1 ;;
-            esac""",
-        )
+        Tools(self.tools).recorded(folder)
 
 
 @contextmanager
-def sshd(root: Path, config: Mapping[str, str] | None = None) -> Iterator[Sshd]:
-    """Start one; skips the test, with the reason, where there is none to start."""
+def sshd(
+    root: Path,
+    config: Mapping[str, str] | None = None,
+    *,
+    address: str = "127.0.0.1",
+    port: int | None = None,
+    key: Path | None = None,
+) -> Iterator[Sshd]:
+    """Start one; skips the test, with the reason, where there is none to start.
+
+    ``key`` is the client's, made anew without.
+    """
     needs("ssh", "ssh-keygen")
     program = shutil.which("sshd") or "/usr/sbin/sshd"
     if not Path(program).exists():
@@ -99,16 +87,16 @@ def sshd(root: Path, config: Mapping[str, str] | None = None) -> Iterator[Sshd]:
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where Debian's sshd keeps its privileges apart
     root.mkdir(parents=True, exist_ok=True)
-    host_key, key, port = keygen(root / "host"), keygen(root / "client"), free_port()
-    (root / "authorized").write_text((root / "client.pub").read_text())
+    host_key, key, port = keygen(root / "host"), key or keygen(root / "client"), port or free_port()
+    (root / "authorized").write_text(key.with_suffix(".pub").read_text())
     tools = root / "tools"
     tools.mkdir()
     known = root / "known_hosts"
     public = " ".join((root / "host.pub").read_text().split()[:2])
-    known.write_text(f"[127.0.0.1]:{port} {public}\n")
+    known.write_text(f"[{address}]:{port} {public}\n")
     lines = {
         "Port": str(port),
-        "ListenAddress": "127.0.0.1",
+        "ListenAddress": address,
         "HostKey": str(host_key),
         "AuthorizedKeysFile": str(root / "authorized"),
         "PidFile": "none",
@@ -117,7 +105,8 @@ def sshd(root: Path, config: Mapping[str, str] | None = None) -> Iterator[Sshd]:
         "PermitRootLogin": "prohibit-password",
         "PasswordAuthentication": "no",
         "KbdInteractiveAuthentication": "no",
-        "SetEnv": f"PATH={tools}:/usr/local/bin:/usr/bin:/bin",
+        # A bash that sshd starts reads the user's .bashrc, unless it is inside another.
+        "SetEnv": f"PATH={tools}:/usr/local/bin:/usr/bin:/bin SHLVL=2",
         "MaxStartups": "200:30:300",
         **(config or {}),
     }
@@ -125,19 +114,19 @@ def sshd(root: Path, config: Mapping[str, str] | None = None) -> Iterator[Sshd]:
     with (root / "sshd.log").open("wb") as log:
         process = subprocess.Popen([program, "-D", "-e", "-f", str(root / "sshd_config")], stderr=log)
         try:
-            _wait(port, process, root / "sshd.log")
+            _wait(address, port, process, root / "sshd.log")
             yield Sshd(root, port, key, known, host_key, tools)
         finally:
             process.terminate()
             process.wait()
 
 
-def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait(address: str, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     for _ in range(200):
         if process.poll() is not None:
             break
         with socket.socket() as sock:
-            if sock.connect_ex(("127.0.0.1", port)) == 0:
+            if sock.connect_ex((address, port)) == 0:
                 return
-        time.sleep(0.05)
+        time.sleep(0.02)
     raise AssertionError(f"sshd did not start: {log.read_text()}")

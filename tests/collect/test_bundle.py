@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinspect.collect.bundle import node_files, read_bundle
+from kinspect.collect.bundle import Section, node_files, read_bundle
 from kinspect.errors import NodeError
 
 NONCE = "0123456789abcdef"
@@ -51,6 +51,46 @@ def test_what_a_shell_said_instead_is_told_without_control_characters() -> None:
 def test_another_runs_marks_are_not_ours() -> None:
     with pytest.raises(NodeError, match="did not run the script"):
         read_bundle(stream(DUMP), "f" * 32)
+
+
+def test_a_kernel_without_ipv6_is_no_failure() -> None:
+    read = {
+        "iptables-save.txt": Section(b"*nat\nCOMMIT\n", 0),
+        "ip6tables-save.txt": Section(
+            b"", 3, "can't initialize ip6tables table: Address family not supported by protocol"
+        ),
+    }
+    assert set(node_files(read)) == {"iptables-save.txt"}
+
+
+@pytest.mark.parametrize(
+    "dump",
+    [
+        b"",
+        b"# Warning: iptables-legacy tables present\n",
+        b"*nat\nCOMMIT",
+        b"*nat\n:A - [0:0]\nCOMMIT\n# Completed on Mon\n",
+        b"# Generated\n*nat\nCOMMIT\n*filter\nCOMMIT\n\n# Completed\n\n",
+    ],
+)
+def test_a_whole_dump_or_an_empty_one_is_taken(dump: bytes) -> None:
+    assert node_files({"iptables-save.txt": Section(dump, 0)}) == {"iptables-save.txt": dump}
+
+
+@pytest.mark.parametrize(
+    "dump",
+    [
+        b"*nat\n",
+        b"*nat\n-A X -m comment --comment COMMIT\n",
+        b"*nat\nCOMMIT\n*filter\n:X - [0:0]\n# C",
+        b"*nat\nCOMMIT\n-A X",
+        b"usage: iptables-save\n",
+        b"\x7fELF",
+    ],
+)
+def test_less_than_a_whole_dump_is_refused(dump: bytes) -> None:
+    with pytest.raises(NodeError, match=r"cut short|no dump"):
+        node_files({"iptables-save.txt": Section(dump, 0)})
 
 
 def test_the_plain_name_is_for_the_one_back_end_that_holds_rules() -> None:

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from kinspect.collect.bundle import Section, node_files, read_bundle, sudoers_line
 from kinspect.collect.options import SshOptions
 from kinspect.collect.ports import Host
 from kinspect.collect.ssh import SshShell
 from kinspect.errors import CallError, NodeError
+from kinspect.parse.node import read_node
 from kinspect.snapshot.types import NodeName
 from tests.cli.run import kinspect
 from tests.clusters import DATA
@@ -96,11 +98,18 @@ def test_a_banner_and_a_talkative_profile_do_not_disturb(tmp_path: Path) -> None
         assert fetched(server)["iptables-save.txt"] == (RECORDED / "iptables-save.txt").read_bytes()
 
 
+@pytest.mark.parametrize("said", ["echo", "echo >&2"])
+def test_an_account_without_a_shell_is_told_in_its_own_words(tmp_path: Path, said: str) -> None:
+    with sshd(tmp_path / "sshd", {"ForceCommand": f"exec {said} This account is not available"}) as server:
+        error = failure(server.options())
+    assert error.message == "the node did not run the script; it said: This account is not available"
+
+
 def test_output_that_imitates_marks_is_only_output(server: Sshd) -> None:
     server.recorded(RECORDED)
-    forged = "printf '*nat\\nCOMMIT\\n@00 end iptables-nft-save.txt 0\\n@00 done\\n'"
+    forged = "printf '*nat\\n@00 end iptables-nft-save.txt 0\\n@00 done\\nCOMMIT\\n'"
     server.tool("iptables-nft-save", forged)
-    assert fetched(server)["iptables-save.txt"].endswith(b"@00 done\n")
+    assert fetched(server)["iptables-save.txt"].endswith(b"@00 done\nCOMMIT\n")
 
 
 def test_a_changed_host_key(server: Sshd, tmp_path: Path) -> None:
@@ -177,6 +186,50 @@ def test_a_dump_that_failed_is_no_empty_dump(server: Sshd) -> None:
     assert "iptables-legacy-save failed: iptables: cannot do it" in failure(server.options()).message
 
 
+def test_what_is_no_dump_is_told_without_control_characters(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    server.tool("iptables-nft-save", r"printf 'Segmentation \033[2Jfault\n'")
+    said = str(failure(server.options()))
+    assert r"iptables-nft-save on the node printed what is no dump: Segmentation \x1b[2Jfault" in said
+
+
+def test_a_dump_without_its_end_is_no_dump(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    server.tool("iptables-nft-save", f"head -c 2000 {RECORDED}/iptables-save.txt")
+    assert "the dump of iptables-nft-save is cut short" in failure(server.options()).message
+
+
+def test_a_held_xtables_lock_does_not_keep_rules_from_being_read(tmp_path: Path) -> None:
+    needs("iptables-legacy-save", "flock", "unshare")
+    # The real tools, in namespaces of their own. iptables waits for this lock; iptables-save takes none.
+    held = (
+        "unshare -rmn sh -c 'PATH=$PATH:/usr/sbin; mount -t tmpfs none /run;"
+        " iptables-legacy -t nat -A OUTPUT -j ACCEPT; exec 9>/run/xtables.lock; flock 9;"
+        ' iptables-legacy -w 1 -t nat -S >/dev/null 2>&1 && exit 1; exec sh -c "$SSH_ORIGINAL_COMMAND"\''
+    )
+    with sshd(tmp_path / "sshd", {"ForceCommand": held}) as server:
+        files = fetched(server)
+    dump = files.get("iptables-legacy-save.txt") or files["iptables-save.txt"]
+    assert b"-A OUTPUT -j ACCEPT" in dump
+
+
+def test_the_data_path_is_told_by_nft_tables_of_kube_proxy(tmp_path: Path) -> None:
+    needs("nft", "unshare")
+    own = """unshare -rn sh -c 'PATH=$PATH:/usr/sbin; nft add table ip kube-proxy; nft add table ip6 kube-proxy; exec sh -c "$SSH_ORIGINAL_COMMAND"'"""
+    with sshd(tmp_path / "sshd", {"ForceCommand": own}) as server:
+        state = read_node("node1", fetched(server))
+    assert (state.data_path, state.proof) == ("nftables", "there are nft tables named kube-proxy")
+
+
+def test_the_kernels_table_of_virtual_servers_comes_along(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    table = server.root / "ip_vs"
+    table.write_text("IP Virtual Server version 1.2.1 (size=4096)\nTCP  0A2B0001:01BB rr\n")
+    shell = SshShell(server.options())
+    shell._script = shell._script.replace(b"/proc/net/ip_vs", str(table).encode())
+    assert shell.fetch(NODE)["ip-vs.txt"] == table.read_bytes()
+
+
 def test_one_back_end_that_does_not_work_beside_one_that_does(server: Sshd) -> None:
     server.recorded(RECORDED)
     server.tool("iptables-legacy-save", "echo 'legacy: not in this kernel' >&2; exit 3")
@@ -190,7 +243,42 @@ def test_sudo_that_wants_a_password_says_what_to_allow(server: Sshd) -> None:
     error = failure(server.options())
     assert "sudo on the node wants a password" in error.message
     assert error.hint is not None
-    assert "ops ALL=(root) NOPASSWD: /usr/sbin/iptables-save -c" in error.hint
+    # The tools that the node has, where it has them: neither more nor less need be allowed.
+    assert f"ops ALL=(root) NOPASSWD: {server.tools}/iptables-save -c" in error.hint
+    assert "/usr/sbin/iptables-save" not in error.hint
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "sudo: a password is required",
+        "sudo: a terminal is required to read the password; either use the -S option to read from standard input",
+        "sudo: interactive authentication is required",
+        "sudo-rs: interactive authentication is required",
+        "Sorry, user ops is not allowed to execute '/usr/sbin/iptables-save -c' as root on node1.",
+        "ops is not in the sudoers file.",
+        "Sorry, user ops may not run sudo on node1.",
+        "sudo: sorry, you must have a tty to run sudo",
+    ],
+)
+def test_each_way_in_which_sudo_refuses_is_known(said: str) -> None:
+    dump = Section(b"", 1, said)
+    with pytest.raises(NodeError, match="wants a password for iptables-save") as caught:
+        node_files({"id": Section(b"ops\n", 0), "iptables-save.txt": dump})
+    assert caught.value.hint == f"allow it in sudoers: {sudoers_line('ops')}"
+
+
+def test_a_node_cannot_write_the_line_for_sudoers() -> None:
+    tools = Section(b"/bin/iptables-save\n/x, ALL=(ALL)/iptables-nft-save\n\x1b[2J/ipset\n", 0)
+    with pytest.raises(NodeError) as caught:
+        node_files(
+            {
+                "id": Section(b"ops\n", 0),
+                "tools": tools,
+                "iptables-save.txt": Section(b"", 1, "a password is required"),
+            }
+        )
+    assert caught.value.hint == "allow it in sudoers: ops ALL=(root) NOPASSWD: /bin/iptables-save -c"
 
 
 @pytest.mark.parametrize(
@@ -221,8 +309,6 @@ def test_a_node_without_tools(server: Sshd) -> None:
 
 @pytest.mark.parametrize("interpreter", ["dash", "bash --posix", "busybox sh"])
 def test_the_script_is_plain_posix(interpreter: str) -> None:
-    from kinspect.collect.bundle import node_files, read_bundle
-
     needs(interpreter.split()[0], "iptables-save")
     script = resources_script()
     done = subprocess.run(
@@ -247,6 +333,47 @@ def test_hostile_addresses_never_reach_ssh(address: str) -> None:
     with pytest.raises(NodeError, match="cannot be a host for ssh") as caught:
         shell.command(Host(NodeName("n"), {"InternalIP": address}))
     assert str(caught.value).isprintable()
+
+
+HOSTILE = ["-oProxyCommand=touch pwned", "a b", "$(touch pwned)", "`touch pwned`", "x;touch pwned", "a\nb", "\x1b[2Jx",
+           "[red]x", "..", "{name}", "%n"]  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["name", "internal_ip"])
+def test_hostile_nodes_run_nothing_and_each_is_one_plain_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    needs("ssh")
+    monkeypatch.chdir(tmp_path)
+    with ReplayServer(DATA / "story-1-both-nodes", tmp_path) as api:
+        api.lists["nodes"] = [
+            {
+                "metadata": {"name": text if field == "name" else f"node{n}"},
+                "status": {
+                    "addresses": [
+                        {"type": "InternalIP", "address": text if field == "internal_ip" else "127.0.0.1"}
+                    ]
+                },
+            }
+            for n, text in enumerate(HOSTILE)
+        ]
+        reach = (
+            "--kubeconfig",
+            str(api.kubeconfig),
+            "--ssh-target",
+            f"{{{field}}}",
+            "--ssh-port",
+            "1",
+            "--timeout",
+            "5",
+        )
+        ran = kinspect("trace", "svc/test-service", "-n", "default", *reach)
+    assert ran.code == 3
+    assert ran.out.replace("\n", "").isprintable()
+    lines = ran.err.splitlines()
+    assert len(lines) == len(HOSTILE), ran.err
+    assert all(line.isprintable() and line.startswith("kinspect: ") for line in lines)
+    assert not list(tmp_path.rglob("pwned*"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,216 @@
+"""Nodes through the Kubernetes API: commands in a pod that runs on the node with its network.
+
+kube-proxy's own pod, or a network plugin's agent, has the host's network and the tools. Each command
+is an argument list: such an image may have no shell. What it does not have, often ``ip`` and
+``sysctl``, brings no file; who reads the snapshot says what is then not known.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+
+from kinspect.collect.bundle import Ground, Section, node_files
+from kinspect.collect.channel import Pod, PodExec
+from kinspect.collect.options import ExecOptions
+from kinspect.collect.ports import ClusterApi, Host
+from kinspect.collect.said import said
+from kinspect.errors import ApiError, NodeError
+from kinspect.snapshot import types as names
+from kinspect.snapshot.types import Files
+
+_SWITCHES: Final = (
+    "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding",
+    "net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables",
+    "net.ipv4.conf.all.route_localnet", "net.ipv4.conf.lo.route_localnet",
+)  # fmt: skip
+_PROXY_MODE: Final = "http://127.0.0.1:10249/proxyMode"  # kube-proxy's metrics address
+
+# What is read besides the rules; of two commands for a file, the second where the first brings none.
+COMMANDS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    (names.VERSION, ("iptables", "--version")),
+    (names.IPSET, ("ipset", "save")),
+    (names.NFT_TABLES, ("nft", "list", "tables")),
+    (names.IP_ADDR, ("ip", "-j", "addr", "show")),
+    (names.IP_ROUTE, ("ip", "-j", "route", "show", "table", "all")),
+    (names.IP6_ROUTE, ("ip", "-6", "-j", "route", "show", "table", "all")),
+    (names.IP_RULE, ("ip", "-j", "rule", "show")),
+    (names.IP6_RULE, ("ip", "-6", "-j", "rule", "show")),
+    (names.SYSCTL, ("sysctl", "-e", *_SWITCHES)),
+    (names.IPVS, ("cat", "/proc/net/ip_vs")),
+    (names.PROXY_MODE, ("curl", "-s", "-f", "--noproxy", "*", "-m", "2", _PROXY_MODE)),
+    (names.PROXY_MODE, ("wget", "-q", "-O", "-", "-T", "2", _PROXY_MODE)),
+)
+
+
+class _Named(msgspec.Struct, frozen=True):
+    name: str
+
+
+class _Meta(msgspec.Struct, frozen=True, rename="camel"):
+    name: str
+    namespace: str
+    annotations: dict[str, str] | None = None
+    deletion_timestamp: str | None = None
+
+
+class _Spec(msgspec.Struct, frozen=True, rename="camel"):
+    containers: list[_Named]
+    node_name: str | None = None
+    host_network: bool = False
+
+
+class _Waiting(msgspec.Struct, frozen=True):
+    reason: str | None = None
+
+
+class _State(msgspec.Struct, frozen=True):
+    running: dict[str, str | None] | None = None
+    waiting: _Waiting | None = None
+    terminated: _Waiting | None = None
+
+
+class _ContainerStatus(msgspec.Struct, frozen=True):
+    name: str
+    ready: bool = False
+    state: _State | None = None
+
+
+class _Status(msgspec.Struct, frozen=True, rename="camel"):
+    phase: str = ""
+    container_statuses: list[_ContainerStatus] | None = None
+
+
+class _Pod(msgspec.Struct, frozen=True):
+    metadata: _Meta
+    spec: _Spec
+    status: _Status
+
+    def container(self, wanted: str | None) -> str:
+        """The container that is named, or the one that kubectl would take."""
+        default = (self.metadata.annotations or {}).get("kubectl.kubernetes.io/default-container")
+        return wanted or default or self.spec.containers[0].name
+
+    def trouble(self, container: str) -> str | None:
+        """Why no command can run in a container; None where one can."""
+        found = [status for status in self.status.container_statuses or () if status.name == container]
+        if container not in [each.name for each in self.spec.containers]:
+            return f"it has no container {said(container)}"
+        state = found[0].state if found else None
+        if self.status.phase == "Running" and state is not None and state.running is not None:
+            return None
+        ended = state and (state.waiting or state.terminated)
+        why = (ended and ended.reason) or self.status.phase or "it has no status"
+        return f"its container {said(container)} does not run: {said(why)}"
+
+
+class _Pods(msgspec.Struct, frozen=True):
+    items: list[_Pod] | None = None
+
+
+class ExecShell:
+    """A NodeShell: commands in a pod on the node, one after the other, all of its files."""
+
+    transport = "exec"
+
+    def __init__(self, api: ClusterApi, channel: PodExec, options: ExecOptions) -> None:
+        """Lists the pods, once for all nodes. Raises ApiError: not permitted, not reachable."""
+        self._channel = channel
+        self._options = options
+        self._pods = _by_node(
+            api.list("pods", namespace=options.namespace, label_selector=options.selector), options
+        )
+
+    def fetch(self, host: Host) -> Files:
+        """The node's files. Raises NodeError with the reason."""
+        pod = self._pod(host)
+        runner = _Runner(self._channel, pod, time.monotonic() + self._options.timeout)
+        ground = Ground(
+            place=f"in pod {pod}",
+            tools="--exec-selector and --exec-container name a pod with the host's network and iptables",
+            root="the container must be privileged, or have the capability NET_ADMIN, and run as root",
+        )
+        sections = dict(runner.dumps())
+        for file, argv in COMMANDS:
+            if file not in sections and (section := runner.run(argv)) is not None and section.status == 0:
+                sections[file] = section
+        if self._options.connections and (section := runner.run(("conntrack", "-L"))) is not None:
+            lines = section.output.splitlines(keepends=True)[: self._options.connections]
+            sections[names.CONNTRACK] = replace(section, output=b"".join(lines))
+        return node_files(sections, ground)
+
+    def close(self) -> None:
+        """End what is running; nothing is started any more."""
+        self._channel.close()
+
+    def _pod(self, host: Host) -> Pod:
+        """The pod of a node to run commands in. Raises NodeError."""
+        options = self._options
+        pods = self._pods.get(host.name, [])
+        if not pods:
+            raise NodeError(
+                f"no pod labelled {said(options.selector)} in namespace {said(options.namespace)} runs there",
+                hint="--exec-namespace and --exec-selector name a pod with the host's network and iptables",
+            )
+        # Two while one replaces the other: the first that can be used, rather one that stays.
+        pods = sorted(pods, key=lambda pod: pod.metadata.deletion_timestamp is not None)
+        troubles = []
+        for pod in pods:
+            found = Pod(pod.metadata.namespace, pod.metadata.name, pod.container(options.container))
+            trouble = pod.trouble(found.container)
+            if trouble is None and not pod.spec.host_network:
+                trouble = "it has a network of its own: its rules are not the node's"
+            if trouble is None:
+                return found
+            troubles.append(f"pod {found} cannot be used: {trouble}")
+        raise NodeError(troubles[0], hint="kubectl describe pod tells more; --exec-container NAME")
+
+
+class _Runner:
+    """Runs the commands of one node; asks for no program twice that is not there."""
+
+    def __init__(self, channel: PodExec, pod: Pod, deadline: float) -> None:
+        self._channel, self._pod, self._deadline = channel, pod, deadline
+        self._missing: set[str] = set()
+
+    def run(self, argv: Sequence[str]) -> Section | None:
+        if argv[0] in self._missing:
+            return None
+        section = self._channel.run(self._pod, argv, self._deadline)
+        if section is None:
+            self._missing.add(argv[0])
+        return section
+
+    def dumps(self) -> Iterator[tuple[str, Section]]:
+        """Those of both back ends where both tools are there; else what is called iptables there."""
+        for family in ("iptables", "ip6tables"):
+            both: dict[str, Section] = {}
+            for tool in (f"{family}-legacy-save", f"{family}-nft-save"):
+                section = self.run((tool, "-c"))
+                if section is None:
+                    break
+                both[f"{tool}.txt"] = section
+            else:
+                yield from both.items()
+                continue
+            section = self.run((f"{family}-save", "-c"))
+            if section is not None:
+                yield f"{family}-save.txt", section
+
+
+def _by_node(listed: bytes, options: ExecOptions) -> Mapping[str, list[_Pod]]:
+    try:
+        pods = msgspec.json.decode(listed, type=_Pods).items or []
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ApiError(
+            f"the pods in namespace {said(options.namespace)} cannot be read: {said(str(error))}"
+        ) from error
+    found: dict[str, list[_Pod]] = {}
+    for pod in pods:
+        if pod.spec.node_name:
+            found.setdefault(pod.spec.node_name, []).append(pod)
+    return found

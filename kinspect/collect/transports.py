@@ -1,0 +1,22 @@
+"""From how nodes are to be reached to who brings their files: a transport more is a line more."""
+
+from __future__ import annotations
+
+from typing_extensions import assert_never
+
+from kinspect.collect.channel import PodExec
+from kinspect.collect.exec import ExecShell
+from kinspect.collect.kube import KubeApi
+from kinspect.collect.options import ExecOptions, NodeOptions, SshOptions
+from kinspect.collect.ports import NodeShell
+from kinspect.collect.ssh import SshShell
+
+
+def open_shell(options: NodeOptions, api: KubeApi) -> NodeShell:
+    """The transport that the options are for. Raises ApiError where it needs the API, in vain."""
+    match options:
+        case SshOptions():
+            return SshShell(options)
+        case ExecOptions():
+            return ExecShell(api, PodExec(api.wire), options)
+    assert_never(options)
