@@ -143,6 +143,10 @@ class ExecShell:
             sections[names.CONNTRACK] = replace(section, output=b"".join(lines))
         return node_files(sections, ground)
 
+    def address(self, host: Host) -> str:
+        """The pod and container. Raises NodeError."""
+        return str(self._pod(host))
+
     def close(self) -> None:
         """End what is running; nothing is started any more."""
         self._channel.close()

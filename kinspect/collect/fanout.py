@@ -17,7 +17,7 @@ def gather(
 ) -> tuple[dict[NodeName, Files], dict[NodeName, str]]:
     """(files by node, reasons by node that failed), in the order of the hosts.
 
-    At an interrupt what runs is ended, if the shell can, and the interrupt goes on.
+    At an interrupt what runs is ended, and the interrupt goes on.
     """
     if not hosts:
         return {}, {}
@@ -39,9 +39,7 @@ def gather(
         except BaseException:
             for future in waiting:
                 future.cancel()
-            close = getattr(shell, "close", None)
-            if close is not None:
-                close()
+            shell.close()
             raise
     names = [host.name for host in hosts]
     return {n: done[n] for n in names if n in done}, {n: failed[n] for n in names if n in failed}

@@ -48,6 +48,19 @@ class ClusterApi(Protocol):
 class NodeShell(Protocol):
     """Brings the files of one node, by whatever transport."""
 
+    @property
+    def transport(self) -> str:
+        """Its name, as ``--transport`` has it."""
+        ...
+
+    def address(self, host: Host) -> str:
+        """Where it looks for a node. Raises NodeError where it has nowhere to look."""
+        ...
+
+    def close(self) -> None:
+        """End what is running, from another thread; nothing is started any more."""
+        ...
+
     def fetch(self, host: Host) -> Files:
         """The node's files (see ``snapshot.types``) as its tools printed them.
 

@@ -34,6 +34,8 @@ _HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%-]*")
 class SshShell:
     """A NodeShell: one connection a node, one script, all of its files."""
 
+    transport = "ssh"
+
     def __init__(self, options: SshOptions) -> None:
         self._options = options
         self._script = (resources.files("kinspect.collect") / "remote.sh").read_bytes()

@@ -131,16 +131,23 @@ class _Recorder:
         return files
 
     def close(self) -> None:
-        """End what runs, if the other shell can."""
-        close = getattr(self._shell, "close", None)
-        if close is not None:
-            close()
+        """End what runs."""
+        self._shell.close()
+
+    @property
+    def transport(self) -> str:
+        """The other shell's."""
+        return self._shell.transport
+
+    def address(self, host: Host) -> str:
+        """Where the other shell looks for a node."""
+        return self._shell.address(host)
 
     def _record(
         self, host: Host, started: str, files: Files | None = None, error: str | None = None
     ) -> NodeRecord:
         return NodeRecord(
-            transport=getattr(self._shell, "transport", "ssh"),
+            transport=self.transport,
             target=self._target(host),
             started=started,
             finished=now(),
@@ -149,10 +156,9 @@ class _Recorder:
         )
 
     def _target(self, host: Host) -> str | None:
-        """Where the node was looked for, where the shell tells."""
-        address: Callable[[Host], str] | None = getattr(self._shell, "address", None)
+        """Where the node was looked for, if anywhere."""
         try:
-            return address(host) if address is not None else None
+            return self.address(host)
         except KinspectError:
             return None
 

@@ -18,6 +18,11 @@ HOSTS = [Host(NodeName(f"n{i}"), {}) for i in range(12)]
 class Shell:
     """A NodeShell whose nodes answer late, fail, or interrupt."""
 
+    transport = "none"
+
+    def address(self, host: Host) -> str:
+        return host.name
+
     def __init__(self, failing: set[str] = frozenset(), interrupting: str | None = None) -> None:  # type: ignore[assignment]
         self.failing, self.interrupting = failing, interrupting
         self.at_once = self.most = 0
