@@ -13,11 +13,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import ip_network
 from typing import Final
 
+import msgspec
+
 from kinspect.model.host import Host
-from kinspect.model.packet import Address, Packet
+from kinspect.model.packet import Packet
 from kinspect.model.rules import Chain, ChainName, Rule, Ruleset, TableName
 from kinspect.model.trace import Step, Way
 from kinspect.netfilter.matches.addrtype import AddressType
@@ -61,8 +63,6 @@ _SPECIAL: Final = tuple(
     )
 )  # fmt: skip
 
-_STAND_IN: Final[dict[int, Address]] = {4: IPv4Address(0), 6: IPv6Address(0)}
-
 
 @dataclass
 class Tails:
@@ -89,7 +89,16 @@ class Tails:
             where,
             bisect_right(addresses, int(packet.dst)),
             -1 if packet.dport is None else bisect_right(ports, packet.dport),
-            packet.to(dst=_STAND_IN[version], dport=None, original=None),
+            # An address is slow to hash, a number is not.
+            msgspec.structs.astuple(
+                packet.to(
+                    src=int(packet.src),
+                    dst=None,
+                    dport=None,
+                    via=packet.via and int(packet.via),
+                    original=None,
+                )
+            ),
         )
         if key not in self._known:
             ways = walk()

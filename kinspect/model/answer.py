@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from kinspect.model.cluster import Backend, Endpoint, Service, ServicePort
 from kinspect.model.odds import Weight
 from kinspect.model.packet import Address, Family, Packet, endpoint_text
@@ -17,8 +19,7 @@ Bounds: TypeAlias = tuple[Fraction, Fraction]  # the least and the greatest; equ
 OUTSIDE: tuple[Via, ...] = ("nodeport", "loadbalancer", "externalip")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """One end that a packet can come to; distinct in verdict, destination and source."""
 
     verdict: Verdict
@@ -41,8 +42,7 @@ class Outcome:
         return self.weight.bounds()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeTrace:
+class NodeTrace(msgspec.Struct, frozen=True, kw_only=True):
     """One packet at one node, and what becomes of it."""
 
     node: str

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
+import msgspec
+
 from kinspect.model.packet import Address
 
 Policy = Literal["Cluster", "Local"]
@@ -57,8 +59,7 @@ class Service:
         return f"{self.namespace}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One address and port that stands behind a Service's port."""
 
     service: tuple[str, str]
@@ -103,8 +104,7 @@ class Node:
         return [a for a in self.addresses.get("InternalIP", ()) if (":" in a) == (version == 6)]
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
+class Backend(msgspec.Struct, frozen=True):
     """What stands at an address a packet ended at.
 
     ``listed``: the API lists it as an endpoint of the service asked for, and not as one that

@@ -141,10 +141,12 @@ class Weight(msgspec.Struct, frozen=True):
         sure: the terms without a question as the least, the sum of all as the greatest.
         """
         low, high = self.counts()
-        return low, min(high, ONE)
+        return low, high if high.numerator <= high.denominator else ONE
 
     def counts(self) -> tuple[Fraction, Fraction]:
         """As ``bounds``, for what one packet may do more than once, such as meet a rule."""
+        if len(self.terms) == 1 and (sure := self.terms.get(_NO_ANSWERS)) is not None:
+            return sure, sure
         return _bounds(dict(self.terms), iter(range(_SPLITS)))
 
     def questions(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -94,14 +94,13 @@ RuleKey = tuple[str, str, int]
 """Source (file), table and line of a rule: what names it in one dump."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """All ways of one packet through one host; their weights sum to exactly 1."""
 
     packet: Packet
     ways: tuple[Way, ...]
-    hits: Mapping[RuleKey, Weight] = field(default_factory=dict)  # expected count for one packet
-    met: Mapping[RuleKey, Rule] = field(default_factory=dict)  # the rules of ``hits``
+    hits: Mapping[RuleKey, Weight] = msgspec.field(default_factory=dict)  # expected count for one packet
+    met: Mapping[RuleKey, Rule] = msgspec.field(default_factory=dict)  # the rules of ``hits``
     considered: tuple[Considered, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from kinspect.model.answer import NodeTrace
 from kinspect.model.cluster import Endpoint, Service
@@ -11,8 +12,7 @@ from kinspect.model.cluster import Endpoint, Service
 Sources = Literal["outside", "pod", "process"]
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(msgspec.Struct, frozen=True):
     """What one class of sources sends to a service at one node, by one way in: where it goes."""
 
     service: Service

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 from kinspect.checks.audit import nodes as of_nodes
 from kinspect.checks.audit import rules as of_rules
@@ -22,6 +23,7 @@ from kinspect.pipeline.admitted import admitted_traffic
 from kinspect.pipeline.facts import Facts, read_facts, unread
 from kinspect.pipeline.places import Places
 from kinspect.pipeline.sources import Rules, Source, Wanted, opened
+from kinspect.pipeline.spread import spread
 from kinspect.pipeline.survey import survey
 
 
@@ -56,11 +58,12 @@ class _Owners:
 
 @dataclass(slots=True)
 class _Found:
-    """What was found so far."""
+    """What was found in some of the services."""
 
     observations: list[Observation] = field(default_factory=list)
-    votes: Votes = field(default_factory=Votes)
     families: set[Family] = field(default_factory=set)  # that have services with ready endpoints
+    undetermined: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def audit(request: AuditRequest, source: Source) -> AuditAnswer:
@@ -75,19 +78,23 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
     services = _chosen(request, facts.cluster, namespace)
     manifest = snapshot.manifest
     changed = frozenset(manifest.changed) if manifest else frozenset()
-    found = _Found()
     wanted = request.nodes or list(dict.fromkeys([*facts.cluster.nodes, *snapshot.nodes]))
-    found.observations += of_nodes.unread(node for node in wanted if node not in facts.states)
-    _follow(request, facts, services, changed, found)
-    found.observations += found.votes.observations()
+    observations = list(of_nodes.unread(node for node in wanted if node not in facts.states))
     for state in facts.states.values():
-        found.observations += of_nodes.data_path(state)
-        found.observations += of_nodes.both(state)
-        found.observations += of_rules.half_written(state, frozenset(found.families))
-        found.observations += of_rules.dangling(state)
-        found.observations += of_rules.portless(state)
+        observations += of_nodes.data_path(state)
+        observations += of_nodes.both(state)
+        observations += of_rules.dangling(state)
+        observations += of_rules.portless(state)
+    families: set[Family] = set()
+    for found in spread(services, lambda part: _followed(request, facts, part, changed)):
+        observations += found.observations
+        families |= found.families
+        facts.undetermined += found.undetermined
+        facts.warnings += found.warnings
+    for state in facts.states.values():
+        observations += of_rules.half_written(state, frozenset(families))
     return AuditAnswer(
-        observations=tuple(merged(found.observations)),
+        observations=tuple(merged(observations)),
         kinds=tuple(KINDS.values()),
         services=len(services),
         nodes=tuple(facts.states),
@@ -96,26 +103,26 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
     )
 
 
-def _follow(
-    request: AuditRequest,
-    facts: Facts,
-    services: Sequence[Service],
-    changed: frozenset[str],
-    found: _Found,
-) -> None:
-    """All traffic, service by service: none of it is kept."""
+def _followed(
+    request: AuditRequest, read: Facts, services: Sequence[Service], changed: frozenset[str]
+) -> _Found:
+    """All traffic to some services, one after the other: none of it is kept."""
+    facts = Facts(read.cluster, read.states, [])
+    found = _Found(undetermined=facts.undetermined, warnings=facts.warnings)
     zones = Places(facts.cluster, facts.states).zones
     owners = _Owners(facts.cluster)
+    votes = Votes()
     for service in services:
-        traffics = [survey(facts, [service], families=request.families)]
-        traffics.append(admitted_traffic(facts, service, request.families))
-        for traffic in (each for of in traffics for each in of):
+        moved = "/".join(service.key) in changed
+        asked = survey(facts, [service], families=request.families)
+        for traffic in chain(asked, admitted_traffic(facts, service, request.families)):
             if any(endpoint.ready for endpoint in traffic.endpoints):
                 found.families.add(traffic.trace.family)
-            moved = "/".join(service.key) in changed
             found.observations += astray(traffic, zones, owners, moved=moved)
             found.observations += empty(traffic, zones)
-            found.votes.cast(traffic)
+            votes.cast(traffic)
+    found.observations += votes.observations()
+    return found
 
 
 def _chosen(request: AuditRequest, cluster: Cluster, namespace: str) -> list[Service]:

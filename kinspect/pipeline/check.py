@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import groupby
 
 from typing_extensions import assert_never
 
@@ -49,6 +48,7 @@ from kinspect.pipeline.facts import Facts, read_facts, unread
 from kinspect.pipeline.places import Places
 from kinspect.pipeline.probes import ports_of
 from kinspect.pipeline.sources import Rules, Source, Wanted, opened
+from kinspect.pipeline.spread import spread
 from kinspect.pipeline.survey import survey
 
 
@@ -115,6 +115,16 @@ def check(request: CheckRequest, source: Source) -> CheckAnswer:
     )
 
 
+@dataclass(slots=True)
+class _Followed:
+    """What some of the services' traffic says: of each assertion its findings, and the services entered."""
+
+    findings: list[list[Finding]]
+    entered: list[set[ServiceKey]]
+    undetermined: list[str]
+    warnings: list[str]
+
+
 def _survey(
     request: CheckRequest,
     facts: Facts,
@@ -124,19 +134,33 @@ def _survey(
 ) -> None:
     """Follow what any of the assertions is about, once, and judge it service by service."""
     wanted = {key for one in asked for key in one.services}
-    places = Places(facts.cluster, facts.states)
     chosen = [service for key, service in services.items() if key in wanted]
-    followed = groupby(
-        survey(facts, chosen, families=request.families), key=lambda traffic: traffic.service.key
-    )
-    for key, group in followed:
-        traffics = [*group, *admitted_traffic(facts, services[key], request.families)]
-        for one in asked:
-            if key in one.services:
+    for found in spread(chosen, lambda part: _followed(request, facts, part, asked, namespace)):
+        for one, findings, entered in zip(asked, found.findings, found.entered, strict=True):
+            one.findings += findings
+            one.entered |= entered
+        facts.undetermined += found.undetermined
+        facts.warnings += found.warnings
+
+
+def _followed(
+    request: CheckRequest, read: Facts, services: Sequence[Service], asked: Sequence[_Asked], namespace: str
+) -> _Followed:
+    facts = Facts(read.cluster, read.states, [])
+    found = _Followed([[] for _ in asked], [set() for _ in asked], facts.undetermined, facts.warnings)
+    places = Places(facts.cluster, facts.states)
+    for service in services:
+        traffics = [
+            *survey(facts, [service], families=request.families),
+            *admitted_traffic(facts, service, request.families),
+        ]
+        for one, findings, entered in zip(asked, found.findings, found.entered, strict=True):
+            if service.key in one.services:
                 within = [t for t in traffics if _within(one.assertion.scope, t, namespace)]
                 if within:
-                    one.entered.add(key)
-                one.findings += _judge(one, within, places)
+                    entered.add(service.key)
+                findings += _judge(one, within, places)
+    return found
 
 
 def _judge(asked: _Asked, traffics: Sequence[Traffic], places: Places) -> Iterator[Finding]:

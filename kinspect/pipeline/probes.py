@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final, Literal
 
+import msgspec
+
 from kinspect.errors import CallError, NotFound
 from kinspect.model.answer import Via
 from kinspect.model.cluster import Node, Pod, Service, ServicePort
@@ -38,8 +40,7 @@ AnySender = Literal["pod", "process"]
 VIAS: Final[tuple[Via, ...]] = ("clusterip", "nodeport", "loadbalancer", "externalip")
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(msgspec.Struct, frozen=True):
     """A packet to trace at a node."""
 
     node: str

@@ -35,7 +35,7 @@ def audit_to_junit(answer: AuditAnswer) -> str:
     suite = ET.Element("testsuite", name="audit")
     for kind in answer.kinds:
         case = ET.SubElement(suite, "testcase", classname="kinspect.audit", name=f"{kind.code} {kind.title}")
-        found = [each for each in answer.observations if each.kind is kind]
+        found = [each for each in answer.observations if each.kind == kind]
         failed = [each for each in found if each.severity is Severity.ERROR]
         unsure = [each for each in found if each.questions]
         for tag, these in (("failure", failed), ("error", unsure)):

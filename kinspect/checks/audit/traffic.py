@@ -147,6 +147,8 @@ def astray(traffic: Traffic, zones: Zones, owners: Owners, *, moved: bool) -> It
     ``moved``: the service's endpoints changed while they were read.
     """
     findings = [(_kind(finding, owners), finding) for finding in in_sync([traffic], zones)]
+    if not findings:
+        return
     consequences = _consequences(traffic, {kind for kind, _ in findings})
     for kind, finding in findings:
         if kind is None or kind in consequences:
