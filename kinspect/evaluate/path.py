@@ -99,14 +99,17 @@ class _Journey:
         branches = self._through(hooks.OUTPUT_RAW, branches)
         # Routed again behind mangle and nat (ip_route_me_harder), each for its own reason only: a
         # mark that raw, nat or filter sets does not make the kernel choose another route.
-        branches = self._rerouted(hooks.OUTPUT_MANGLE, branches, _route_keys)
-        branches = self._rerouted(hooks.OUTPUT_NAT, branches, lambda packet: (packet.dst,))
-        for branch in branches:
-            self._shared("goes out", branch, self._departed)
+        branches = self._rerouted(hooks.OUTPUT_MANGLE, branches)
+        for before in branches:
+            for after in self._through(hooks.OUTPUT_NAT, [before]):
+                if after.packet.dst != before.packet.dst:
+                    self._shared("goes elsewhere", after, lambda branch: self._departed(self._sent(branch)))
+                else:
+                    self._shared("goes out", after, lambda branch: self._departed([branch]))
 
-    def _departed(self, branch: Branch) -> None:
-        """Behind OUTPUT's nat table."""
-        departing = [_departing(sent) for sent in self._through(hooks.OUTPUT_FILTER, [branch])]
+    def _departed(self, branches: Iterable[Branch]) -> None:
+        """Behind OUTPUT's nat table, and routed again where that was needed."""
+        departing = [_departing(sent) for sent in self._through(hooks.OUTPUT_FILTER, list(branches))]
         for sent in self._through(hooks.POSTROUTING, departing):
             if sent.packet.oif == "lo":
                 again = sent.packet.to(iif="lo", local=False, looped=True)
@@ -118,13 +121,12 @@ class _Journey:
         self,
         stages: Sequence[Stage],
         branches: Sequence[Branch],
-        keys: Callable[[Packet], tuple[object, ...]],
     ) -> list[Branch]:
-        """Through the tables, and routed again where they changed one of the keys."""
+        """Through the tables, and routed again where they changed what routing asks for."""
         live: list[Branch] = []
         for before in branches:
             for after in self._through(stages, [before]):
-                changed = keys(after.packet) != keys(before.packet)
+                changed = _route_keys(after.packet) != _route_keys(before.packet)
                 live.extend(self._sent(after) if changed else [after])
         return merged(live)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
+import msgspec
 import pytest
 
 from kinspect.checks.expected import Expected, expected
@@ -29,7 +30,7 @@ def endpoint(number: int, node: str | None = "node1", **fields: Any) -> Endpoint
         port=8080,
         node=node,
     )
-    return replace(made, **fields)
+    return msgspec.structs.replace(made, **fields)
 
 
 LEAVING: dict[str, Any] = {"ready": False, "serving": True, "terminating": True}

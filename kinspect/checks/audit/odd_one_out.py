@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from kinspect.checks.audit.traffic import way_of
-from kinspect.model.answer import OUTSIDE, Bounds
+from kinspect.model.answer import OUTSIDE, Outcome
 from kinspect.model.audit import Kind, Observation, Severity
 from kinspect.model.gate import ServiceKey
+from kinspect.model.odds import ZERO
 from kinspect.model.traffic import Traffic
 
 DISAGREE: Final = Kind(
@@ -25,7 +26,8 @@ DISAGREE: Final = Kind(
 )
 KINDS: Final = (DISAGREE,)
 
-_Signature: TypeAlias = frozenset[tuple[str, str | None, Bounds]]
+_Signature: TypeAlias = frozenset[tuple[object, ...]]
+"""Where traffic ends, and how much of it: numbers, which are quick to hash."""
 
 
 @dataclass(slots=True)
@@ -46,9 +48,7 @@ class Votes:
         # Source ranges tell clients apart; pods and processes differ from node to node anyway.
         client = trace.packet.src if traffic.sources == "outside" else None
         key = (service.key, trace.port, trace.via, traffic.sources, trace.family, front, client)
-        signature = frozenset(
-            (o.verdict.value, o.to if o.dnat else None, o.bounds) for o in trace.outcomes if o.bounds[1]
-        )
+        signature = frozenset(_end(outcome) for outcome in trace.outcomes)
         self._cast.setdefault(key, {}).setdefault(signature, []).append(trace.node)
         self._said.setdefault(key, (service.key, way_of(traffic)))
 
@@ -67,3 +67,9 @@ class Votes:
                 odd = sorted(node for nodes in others for node in nodes)
                 text = f"sent elsewhere, or in other shares, than on the {len(most)} other nodes"
             yield Observation(kind=DISAGREE, text=text, service=service, nodes=tuple(odd), ways=(way,))
+
+
+def _end(outcome: Outcome) -> tuple[object, ...]:
+    share = outcome.weight.exact or ZERO
+    to = (int(outcome.address), outcome.port) if outcome.dnat and outcome.address is not None else ()
+    return (outcome.verdict.value, share.numerator, share.denominator, *to)

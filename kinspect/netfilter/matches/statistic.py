@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 from kinspect.model.host import Host
@@ -15,6 +16,11 @@ from kinspect.netfilter.options import OptionError, Options, integer
 OPTIONS: Final = {"--mode": 1, "--probability": 1, "--every": 1, "--packet": 1}
 
 DRAWS: Final = 1 << 31
+
+
+@lru_cache
+def _draw(threshold: int) -> Chance:
+    return Chance(Fraction(threshold, DRAWS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,7 @@ class Random:
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """The exact share of draws."""
-        return Chance(Fraction(DRAWS - self.threshold if self.inverted else self.threshold, DRAWS))
+        return _draw(DRAWS - self.threshold if self.inverted else self.threshold)
 
     def seen(self, packet: Packet) -> str:
         """A draw."""
