@@ -9,9 +9,11 @@ from kinspect.collect.fanout import gather
 from kinspect.collect.options import NodeOptions, Progress
 from kinspect.collect.ports import ClusterApi, Host, Kind
 from kinspect.collect.transports import open_shell
-from kinspect.errors import NotFound
+from kinspect.errors import ApiError, NotFound
 from kinspect.parse.cluster import Cluster
+from kinspect.pipeline.narrow import differing
 from kinspect.pipeline.sources import Wanted
+from kinspect.snapshot.manifest import ListRecord, Manifest
 from kinspect.snapshot.types import Files, NodeName, Snapshot
 
 _SERVICE_LABEL = "kubernetes.io/service-name"  # Kubernetes docs, "EndpointSlices": Ownership
@@ -40,7 +42,8 @@ def collect(
             cluster.service(space or namespace, name)
         hosts = hosts_of(cluster, wanted.nodes, origin)
         nodes, failed = gather(open_shell(reach, api), hosts, parallel, progress)
-    return Snapshot(origin=origin, api=files, nodes=nodes, failed=failed), namespace
+        manifest = _moved(api, wanted, namespace, files)
+    return Snapshot(origin=origin, api=files, nodes=nodes, failed=failed, manifest=manifest), namespace
 
 
 def read_api(api: ClusterApi, wanted: Wanted, namespace: str) -> Files:
@@ -49,7 +52,6 @@ def read_api(api: ClusterApi, wanted: Wanted, namespace: str) -> Files:
     if wanted.service is None:
         for kind in ("services", "endpointslices"):
             files[f"{kind}.json"] = api.list(kind)
-        selector = None
     else:
         space, name = wanted.service
         space = space or namespace
@@ -58,16 +60,33 @@ def read_api(api: ClusterApi, wanted: Wanted, namespace: str) -> Files:
             # So that the error can say which names are near.
             files["services.json"] = api.list("services")
             return files
-        selector = f"{_SERVICE_LABEL}={name}"
-        files["endpointslices.json"] = api.list("endpointslices", namespace=space, label_selector=selector)
+        files["endpointslices.json"] = _endpoints(api, "endpointslices", wanted, namespace)
     if not Cluster(files, "").has_slices():
-        namespace_or_all = (wanted.service[0] or namespace) if wanted.service else None
-        files["endpoints.json"] = api.list(
-            "endpoints", namespace=namespace_or_all, name=wanted.service[1] if wanted.service else None
-        )
+        files["endpoints.json"] = _endpoints(api, "endpoints", wanted, namespace)
     if wanted.pods:
         files["pods.json"] = api.list("pods")
     return files
+
+
+def _endpoints(api: ClusterApi, kind: Kind, wanted: Wanted, namespace: str) -> bytes:
+    """The EndpointSlices or Endpoints that are needed."""
+    if wanted.service is None:
+        return api.list(kind)
+    space, name = wanted.service[0] or namespace, wanted.service[1]
+    if kind == "endpointslices":
+        return api.list(kind, namespace=space, label_selector=f"{_SERVICE_LABEL}={name}")
+    return api.list(kind, namespace=space, name=name)
+
+
+def _moved(api: ClusterApi, wanted: Wanted, namespace: str, files: Files) -> Manifest | None:
+    """What changed while nodes were read, so that their rules may be of before or of after."""
+    kind: Kind = "endpoints" if "endpoints.json" in files else "endpointslices"
+    try:
+        after = _endpoints(api, kind, wanted, namespace)
+    except ApiError as error:
+        return Manifest(api={f"{kind}, read again": ListRecord(error=str(error))})
+    changed = differing(files[f"{kind}.json"], after, kind)
+    return Manifest(changed=tuple(sorted("/".join(key) for key in changed))) if changed else None
 
 
 def list_kind(kubeconfig: str | None, context: str | None, kind: Kind, timeout: float) -> Files:

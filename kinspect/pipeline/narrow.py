@@ -64,6 +64,12 @@ def versions(data: bytes, what: str) -> dict[ServiceKey, set[tuple[str, str]]]:
     return found
 
 
+def differing(before: bytes, after: bytes, what: str) -> set[ServiceKey]:
+    """The services whose EndpointSlices or Endpoints are others in two lists."""
+    old, new = versions(before, what), versions(after, what)
+    return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+
+
 def without_secrets(pods: bytes, what: str = "pods.json") -> bytes:
     """A list of pods without the fields of POD_SECRETS. Raises SnapshotError."""
     return _with_items(pods, [_bare(raw) for raw in _decoded(pods, what).items or ()])

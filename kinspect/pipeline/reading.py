@@ -17,7 +17,7 @@ from kinspect.collect.transports import open_shell
 from kinspect.errors import ApiError, KinspectError
 from kinspect.parse.cluster import Cluster
 from kinspect.pipeline.live import hosts_of
-from kinspect.pipeline.narrow import ServiceKey, versions
+from kinspect.pipeline.narrow import ServiceKey, differing
 from kinspect.pipeline.sources import Live
 from kinspect.snapshot.manifest import INTERRUPTED, NodeRecord, now
 from kinspect.snapshot.types import Fetched, Files, NodeName
@@ -174,5 +174,4 @@ def _compare(api: ClusterApi, reading: Reading, space: str | None) -> None:
     except ApiError as error:
         reading.failed_lists[f"{kind}, read again"] = str(error)
         return
-    old, new = (versions(data, kind) for data in (before[f"{kind}.json"], after))
-    reading.changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+    reading.changed = differing(before[f"{kind}.json"], after, kind)

@@ -87,7 +87,7 @@ class Snapshot:
         changed = self.manifest.changed if self.manifest else ()
         return [
             *self._unread(self.manifest.api.keys() - _NEEDED if self.manifest else ()),
-            *(f"service {s}: its endpoints changed while {self.origin} was captured" for s in changed),
+            *(f"service {s}: its endpoints changed while {self.origin} was read" for s in changed),
         ]
 
     def _unread(self, kinds: Collection[str]) -> list[str]:

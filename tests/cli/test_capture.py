@@ -36,9 +36,9 @@ class Cluster:
     def capture(self, path: Path, *argv: str) -> Ran:
         return kinspect("capture", "-f", str(path), *self.words, *argv)
 
-    def process(self, *argv: str, **settings: Any) -> subprocess.Popen[bytes]:
-        """The same as a process of its own."""
-        words = [sys.executable, "-m", "kinspect", "capture", *self.words, *argv]
+    def process(self, *argv: str, command: str = "capture", **settings: Any) -> subprocess.Popen[bytes]:
+        """A command as a process of its own."""
+        words = [sys.executable, "-m", "kinspect", *command.split(), *self.words, *argv]
         return subprocess.Popen(
             words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             # What runs in a shell's background ignores interrupts, and so do its children.
@@ -211,6 +211,21 @@ def test_endpoints_that_change_meanwhile_are_told(cluster: Cluster, tmp_path: Pa
     ran = kinspect("trace", "default/test-service", "--snapshot", str(path))
     assert ran.code == 0
     assert "its endpoints changed while" in ran.err
+
+
+@pytest.mark.parametrize("command", ["trace default/test-service", "audit", "check in-sync"])
+def test_endpoints_that_change_while_nodes_are_read_are_told_live(
+    cluster: Cluster, tmp_path: Path, command: str
+) -> None:
+    node = cluster.nodes["node1"]
+    node.tool("ipset", f"touch {tmp_path}/reading; sleep 0.7")
+    running = cluster.process(command=command)
+    while not (tmp_path / "reading").exists():
+        time.sleep(0.02)
+    cluster.api.lists["endpointslices"][0]["metadata"]["resourceVersion"] = "4712"
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 0
+    assert b"service default/test-service: its endpoints changed while" in err
 
 
 def test_an_interrupt_keeps_what_was_read_and_ends_its_children(cluster: Cluster, tmp_path: Path) -> None:
