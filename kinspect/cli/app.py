@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from kinspect import __version__
-from kinspect.cli.audit import audit, explain
-from kinspect.cli.capture import capture
-from kinspect.cli.check import check
 from kinspect.cli.output import complain, talk
-from kinspect.cli.trace import trace
 from kinspect.errors import ExitCode, KinspectError
 
 # typer brings its own click since 0.26 and none of its names; its public error is a usage error.
@@ -45,17 +43,30 @@ def root(
     """Show where a packet to a Kubernetes Service really goes, and with what probability."""
 
 
-app.command()(trace)
-app.command()(capture)
-app.command()(check)
-app.command()(audit)
-app.command()(explain)
+# A command's name and its module: only the one that was typed is imported.
+COMMANDS: Final = {
+    "trace": "trace",
+    "check": "check",
+    "audit": "audit",
+    "capture": "capture",
+    "explain": "audit",
+}
+
+
+def _register(words: Sequence[str]) -> None:
+    """Add the command that was typed; all of them where none was, or something else is to be completed."""
+    typed = next((word for word in words if not word.startswith("-")), None)
+    for name in [typed] if typed in COMMANDS else COMMANDS:
+        module = import_module(f"kinspect.cli.{COMMANDS[name]}")
+        app.command()(getattr(module, name))
 
 
 def run() -> None:
     """Run the command that was typed; the process ends here, with an exit code of ``errors.ExitCode``."""
+    words = sys.argv[1:] or ["--help"]  # as kubectl does
     try:
-        code = app(standalone_mode=False, prog_name=os.environ.get("KINSPECT_PROG") or _name())
+        _register(words)
+        code = app(words, standalone_mode=False, prog_name=os.environ.get("KINSPECT_PROG") or _name())
         _end(int(code) if isinstance(code, int) else ExitCode.OK)
     except _UsageError as error:
         context = getattr(error, "ctx", None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from enum import Enum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,12 +12,11 @@ from kinspect.cli import complete, params
 from kinspect.cli.output import console, talk, write
 from kinspect.cli.sourced import sourced
 from kinspect.errors import CallError, NotFound
-from kinspect.model.audit import AuditAnswer
-from kinspect.model.packet import Family
-from kinspect.parse.target import read_pattern
-from kinspect.pipeline import audit as pipeline
-from kinspect.pipeline.audit import AuditRequest
-from kinspect.pipeline.sources import Source
+
+if TYPE_CHECKING:
+    from kinspect.model.audit import AuditAnswer
+    from kinspect.model.packet import Family
+    from kinspect.pipeline.sources import Source
 
 
 class Form(str, Enum):
@@ -58,6 +57,10 @@ def audit(
 
     Exit 1 where a finding is an error; kinspect explain CODE says more of each.
     """
+    from kinspect.parse.target import read_pattern
+    from kinspect.pipeline import audit as pipeline
+    from kinspect.pipeline.audit import AuditRequest
+
     if namespace is not None and all_namespaces:
         raise CallError("-n and -A exclude each other", hint="-A is the default")
     families: tuple[Family, ...] = (4,) if only4 and not only6 else (6,) if only6 and not only4 else (4, 6)

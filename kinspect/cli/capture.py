@@ -64,7 +64,6 @@ def capture(
     Every command takes it back with --snapshot. It is a plain tar: manifest.json says what was
     read, when, by which command, and what failed. -n keeps the objects of one namespace only.
     """
-    source = source
     request = CaptureRequest(
         namespace=namespace,
         services=[_service(text) for text in service],

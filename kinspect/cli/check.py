@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,14 +13,11 @@ from kinspect.cli import complete, params
 from kinspect.cli.output import console, talk, write
 from kinspect.cli.sourced import sourced
 from kinspect.errors import CallError
-from kinspect.model.gate import Assertion, CheckAnswer, Claim, InSync, NoTraffic, Scope
-from kinspect.model.packet import Family
-from kinspect.parse.policy import read_policy
-from kinspect.parse.target import read_aim, read_pattern
-from kinspect.pipeline import check as pipeline
-from kinspect.pipeline.check import CheckRequest
-from kinspect.pipeline.sources import Source
-from kinspect.report.gate_words import aim_text, note_text
+
+if TYPE_CHECKING:
+    from kinspect.model.gate import Assertion, CheckAnswer, Claim, Scope
+    from kinspect.model.packet import Family
+    from kinspect.pipeline.sources import Source
 
 
 class Ask(str, Enum):
@@ -108,6 +105,12 @@ def check(
     Every way in, from outside, from a pod and from a process on each node. What cannot be known
     is never a pass: exit 3.
     """
+    from kinspect.model.gate import Scope
+    from kinspect.parse.target import read_pattern
+    from kinspect.pipeline import check as pipeline
+    from kinspect.pipeline.check import CheckRequest
+    from kinspect.report.gate_words import note_text
+
     if namespace is not None and all_namespaces:
         raise CallError("-n and -A exclude each other", hint="-A is the default")
     scope = Scope(
@@ -139,6 +142,11 @@ def _asserted(
     allow_terminating: bool,
 ) -> list[Assertion]:
     """The assertions that the arguments make, or the policy's. Raises CallError."""
+    from kinspect.model.gate import Assertion, InSync, NoTraffic
+    from kinspect.parse.policy import read_policy
+    from kinspect.parse.target import read_aim
+    from kinspect.report.gate_words import aim_text
+
     if policy is not None:
         if ask is not None:
             raise CallError(

@@ -8,10 +8,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
-from fractions import Fraction
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,9 +17,13 @@ from kinspect.cli import complete
 from kinspect.cli.output import talk
 from kinspect.collect.options import ExecOptions, NodeOptions, Progress, SshOptions
 from kinspect.errors import CallError
-from kinspect.model.packet import Address
 from kinspect.pipeline.sources import Demo, Live, Recorded, Rules, RulesFile, Source
-from kinspect.report.words import safe
+from kinspect.report.safe import safe
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from kinspect.model.packet import Address
 
 
 class Format(str, Enum):
@@ -245,6 +247,8 @@ def _rules_file(text: str) -> RulesFile:
 
 def read_entries(texts: Sequence[str]) -> dict[str, Fraction] | None:
     """``NODE`` or ``NODE=WEIGHT``, repeated. Raises CallError."""
+    from fractions import Fraction
+
     entries: dict[str, Fraction] = {}
     for text in texts:
         node, weight = text.rsplit("=", 1) if "=" in text else (text, "1")
@@ -264,6 +268,8 @@ def read_entries(texts: Sequence[str]) -> dict[str, Fraction] | None:
 
 def read_addresses(texts: Sequence[str]) -> list[Address]:
     """Addresses of ``--local``. Raises CallError."""
+    from ipaddress import ip_address
+
     found = []
     for text in texts:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 from kinspect.cli import params
 from kinspect.collect.options import ExecOptions
@@ -47,8 +47,8 @@ def facts_from(
 
 def sourced(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the options of ``facts_from`` in place of its parameter ``source``."""
-    shared = inspect.signature(facts_from, eval_str=True).parameters
-    own = dict(inspect.signature(command, eval_str=True).parameters)
+    shared = _parameters(facts_from)
+    own = _parameters(command)
     del own["source"]
     last = [own.pop(name) for name in _LAST if name in own]
     parameters = [
@@ -66,3 +66,10 @@ def sourced(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """With annotations that are read; a source's own type is for type checkers only."""
+    hints = get_type_hints(function, localns={"Source": Any}, include_extras=True)
+    found = inspect.signature(function).parameters
+    return {name: each.replace(annotation=hints[name]) for name, each in found.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,13 +13,12 @@ from kinspect.cli.output import console, talk, write
 from kinspect.cli.params import Format
 from kinspect.cli.sourced import sourced
 from kinspect.errors import CallError, ExitCode
-from kinspect.model.answer import TraceAnswer
-from kinspect.model.packet import CtState, Packet
-from kinspect.model.rules import ChainName, TableName
-from kinspect.parse.target import read_sender, read_target
-from kinspect.pipeline import trace as pipeline
-from kinspect.pipeline.sources import Source
-from kinspect.pipeline.trace import TraceRequest
+
+if TYPE_CHECKING:
+    from kinspect.model.answer import TraceAnswer
+    from kinspect.model.packet import Packet
+    from kinspect.model.rules import ChainName, TableName
+    from kinspect.pipeline.sources import Source
 
 
 class ViaOption(str, Enum):
@@ -126,6 +125,11 @@ def trace(
 
     kinspect trace svc/test-service
     """
+    from kinspect.model.packet import CtState
+    from kinspect.parse.target import read_sender, read_target
+    from kinspect.pipeline import trace as pipeline
+    from kinspect.pipeline.trace import TraceRequest
+
     if sum(given is not None for given in (target, packet, pcap)) > 1:
         raise CallError("a TARGET, --packet and --pcap exclude each other", hint="give one of them")
     request = TraceRequest(
@@ -172,14 +176,16 @@ def _packet(expression: str | None, pcap: Path | None, index: int | None) -> Pac
 
 
 def _start(text: str | None) -> tuple[TableName | None, ChainName] | None:
+    from kinspect.model import rules as names
+
     if text is None:
         return None
     table, colon, chain = text.partition(":")
     if not colon:
-        return None, ChainName(table)
+        return None, names.ChainName(table)
     if not table or not chain:
         raise CallError(f"cannot read --start {text!r}", hint="TABLE:CHAIN, such as nat:KUBE-SERVICES")
-    return TableName(table), ChainName(chain)
+    return names.TableName(table), names.ChainName(chain)
 
 
 def _emit(answer: TraceAnswer, output: Format, no_color: bool, explain: bool) -> None:

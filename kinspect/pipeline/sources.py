@@ -1,19 +1,21 @@
-"""Where facts come from: a recorded snapshot, the demo, dumps taken by hand, a live cluster."""
+"""Where facts come from: a recorded snapshot, the demo, dumps taken by hand, a live cluster.
+
+Light to import: the command line needs the names of sources for its help.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from kinspect.collect.options import NodeOptions, Progress, SshOptions
 from kinspect.errors import CallError
-from kinspect.snapshot import types as names
-from kinspect.snapshot.store import open_snapshot
-from kinspect.snapshot.tarball import unpacked
-from kinspect.snapshot.types import NodeName, Snapshot
+
+if TYPE_CHECKING:
+    from kinspect.snapshot import types as names
+    from kinspect.snapshot.types import NodeName, Snapshot
 
 _GZIP = b"\x1f\x8b"
 
@@ -85,6 +87,11 @@ def opened(source: Source, wanted: Wanted) -> tuple[Snapshot, str]:
 
 def open_recorded(source: Recorded | Demo) -> Snapshot:
     """A snapshot from disk, or the one in the package. Raises SnapshotError."""
+    from importlib import resources
+
+    from kinspect.snapshot.store import open_snapshot
+    from kinspect.snapshot.types import Snapshot
+
     if isinstance(source, Recorded):
         return open_snapshot(source.path)
     with resources.as_file(resources.files("kinspect") / "demo") as folder:
@@ -94,6 +101,10 @@ def open_recorded(source: Recorded | Demo) -> Snapshot:
 
 def open_rules(source: Rules) -> Snapshot:
     """Dumps by hand as a snapshot of nodes without an API. Raises CallError, SnapshotError."""
+    from kinspect.snapshot import types as names
+    from kinspect.snapshot.tarball import unpacked
+    from kinspect.snapshot.types import NodeName, Snapshot
+
     nodes: dict[NodeName, dict[str, bytes]] = {}
     paths: dict[tuple[str, str], str] = {}
     for file in source.files:

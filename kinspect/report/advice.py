@@ -24,7 +24,7 @@ from kinspect.model.gate import (
     Unserved,
 )  # fmt: skip
 from kinspect.report.gate_words import listed_some
-from kinspect.report.words import safe
+from kinspect.report.safe import safe
 
 _PRESSING: Final[tuple[Standing, ...]] = ("violated", "undetermined", "excused")
 

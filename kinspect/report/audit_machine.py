@@ -10,7 +10,7 @@ from kinspect.report.audit_words import doubts, observation_text, subject_text, 
 from kinspect.report.gate_words import rule_text
 from kinspect.report.github import command
 from kinspect.report.junit import report, suite_of_unread
-from kinspect.report.words import safe
+from kinspect.report.safe import safe
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 

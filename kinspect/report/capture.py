@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from kinspect.report.words import safe
+from kinspect.report.safe import safe
 from kinspect.snapshot.manifest import Manifest, NodeRecord
 
 

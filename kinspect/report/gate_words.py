@@ -40,7 +40,8 @@ from kinspect.model.gate import (
 )  # fmt: skip
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import Sources
-from kinspect.report.words import VIA_NAMES, backend_text, bounded, listed, port_text, safe
+from kinspect.report.safe import safe
+from kinspect.report.words import VIA_NAMES, backend_text, bounded, listed, port_text
 
 SOURCE_NAMES: Final[dict[Sources, str]] = {
     "outside": "clients outside",

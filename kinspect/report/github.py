@@ -20,7 +20,8 @@ from kinspect.report.gate_words import (
     sources_text,
     verdict_text,
 )  # fmt: skip
-from kinspect.report.words import VIA_NAMES, safe
+from kinspect.report.safe import safe
+from kinspect.report.words import VIA_NAMES
 
 _COMMANDS = {"violated": "error", "undetermined": "warning", "excused": "notice"}
 

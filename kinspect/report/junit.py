@@ -12,7 +12,8 @@ from xml.etree import ElementTree as ET
 from kinspect.model.gate import CheckAnswer, Finding, Judged
 from kinspect.report.gate_groups import Group, grouped
 from kinspect.report.gate_words import VERDICTS, key_text, problem_text, rule_text, sources_text
-from kinspect.report.words import VIA_NAMES, safe
+from kinspect.report.safe import safe
+from kinspect.report.words import VIA_NAMES
 
 
 def to_junit(answer: CheckAnswer) -> str:

@@ -13,6 +13,7 @@ from kinspect.model.answer import NodeTrace, Outcome, TraceAnswer
 from kinspect.model.odds import NOTHING, ZERO
 from kinspect.model.rules import Verdict
 from kinspect.report.explain import explained
+from kinspect.report.safe import safe
 from kinspect.report.tree import trace_tree
 from kinspect.report.words import (
     VIA_NAMES,
@@ -24,10 +25,9 @@ from kinspect.report.words import (
     percent,
     port_text,
     remark_text,
-    safe,
     service_text,
     share_text,
-)  # fmt: skip
+)
 
 _SIDE_BY_SIDE = 5  # entry nodes that fit beside each other in 80 columns, two lines a cell
 _ROWS = 16  # endpoints that are shown one by one unasked

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Final
@@ -32,6 +31,7 @@ from kinspect.model.answer import (
 from kinspect.model.cluster import Backend, Service, ServicePort
 from kinspect.model.packet import Packet, endpoint_text, protocol_name
 from kinspect.model.rules import Verdict
+from kinspect.report.safe import safe
 
 VIA_NAMES: Final[dict[Via, str]] = {
     "nodeport": "NodePort",
@@ -43,16 +43,6 @@ VIA_NAMES: Final[dict[Via, str]] = {
 
 _SMALL: Final = 100  # denominators that read well as they are
 _NEAR: Final = Fraction(1, 1 << 20)
-
-
-def safe(text: str) -> str:
-    """Text without control characters, which a terminal would obey: they are shown as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() and unicodedata.category(c) not in ("Cf", "Cs", "Co") else f"\\x{ord(c):02x}"
-        for c in text
-    )
 
 
 def share_text(share: Fraction) -> str:

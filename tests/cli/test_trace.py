@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -334,3 +336,21 @@ def test_what_people_read(golden, name: str, argv: list[str], columns: int) -> N
     assert ran.code == 0, ran.err
     assert all(len(line) <= columns for line in ran.out.splitlines())
     golden.check(f"{name}-{columns}.txt", ran.out)
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    ran = kinspect()
+    assert (ran.code, ran.err) == (0, "")
+    for command in ("trace", "check", "audit", "explain", "capture"):
+        assert f"\n  {command} " in ran.out
+
+
+def test_only_the_command_that_was_typed_is_imported() -> None:
+    code = (
+        "import sys; sys.argv = ['kinspect', 'explain', '--help']\n"
+        "from kinspect.cli.app import run\n"
+        "try:\n    run()\nexcept SystemExit: pass\n"
+        "print(sorted(m for m in sys.modules if m.startswith(('kinspect.parse', 'kinspect.evaluate', 'scapy', 'kubernetes', 'msgspec'))), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stderr.strip() == "[]"
