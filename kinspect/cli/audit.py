@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kinspect.cli import complete, params
 from kinspect.cli.output import console, talk, write
+from kinspect.cli.params import Report
 from kinspect.cli.sourced import sourced
 from kinspect.errors import CallError, NotFound
 
@@ -17,17 +17,6 @@ if TYPE_CHECKING:
     from kinspect.model.audit import AuditAnswer
     from kinspect.model.packet import Family
     from kinspect.pipeline.sources import Source
-
-
-class Form(str, Enum):
-    """Forms of an audit."""
-
-    TABLE = "table"
-    WIDE = "wide"
-    JSON = "json"
-    YAML = "yaml"
-    JUNIT = "junit"
-    GITHUB = "github"
 
 
 @sourced
@@ -48,7 +37,7 @@ def audit(
     node: params.Nodes = [],  # noqa: B006
     only4: params.Only4 = False,
     only6: params.Only6 = False,
-    output: Annotated[Form, typer.Option("-o", "--output", help="The form of the findings.")] = Form.TABLE,
+    output: params.ReportOutput = Report.TABLE,
     no_color: params.NoColor = False,
 ) -> None:
     """Find what is wrong with service paths: every service, every way in, every node.
@@ -72,7 +61,7 @@ def audit(
         families=families,
     )
     answer = pipeline.audit(request, source)
-    if output is not Form.GITHUB:
+    if output is not Report.GITHUB:
         talk([*answer.undetermined, *answer.warnings])
     _emit(answer, output, no_color)
     raise typer.Exit(answer.exit_code)
@@ -99,20 +88,20 @@ def explain(
     write(explained(kind, shutil.get_terminal_size().columns))
 
 
-def _emit(answer: AuditAnswer, output: Form, no_color: bool) -> None:
-    if output in (Form.JSON, Form.YAML):
+def _emit(answer: AuditAnswer, output: Report, no_color: bool) -> None:
+    if output in (Report.JSON, Report.YAML):
         from kinspect.report.audit_document import audit_document
         from kinspect.report.document import to_json, to_yaml
 
-        write((to_json if output is Form.JSON else to_yaml)(audit_document(answer)))
-    elif output in (Form.JUNIT, Form.GITHUB):
+        write((to_json if output is Report.JSON else to_yaml)(audit_document(answer)))
+    elif output in (Report.JUNIT, Report.GITHUB):
         from kinspect.report.audit_machine import audit_to_github, audit_to_junit
 
-        write(audit_to_junit(answer) if output is Form.JUNIT else audit_to_github(answer))
+        write(audit_to_junit(answer) if output is Report.JUNIT else audit_to_github(answer))
     else:
         from kinspect.report.audit_table import print_audit
 
         screen = console(no_color)
         with screen.capture() as captured:
-            print_audit(screen, answer, wide=output is Form.WIDE)
+            print_audit(screen, answer, wide=output is Report.WIDE)
         write("\n".join(line.rstrip() for line in captured.get().splitlines()))

@@ -11,6 +11,7 @@ import typer
 
 from kinspect.cli import complete, params
 from kinspect.cli.output import console, talk, write
+from kinspect.cli.params import Report
 from kinspect.cli.sourced import sourced
 from kinspect.errors import CallError
 
@@ -26,17 +27,6 @@ class Ask(str, Enum):
     DRAINED = "drained"
     NO_TRAFFIC = "no-traffic"
     IN_SYNC = "in-sync"
-
-
-class Form(str, Enum):
-    """Forms of a verdict."""
-
-    TABLE = "table"
-    WIDE = "wide"
-    JSON = "json"
-    YAML = "yaml"
-    JUNIT = "junit"
-    GITHUB = "github"
 
 
 @sourced
@@ -91,7 +81,7 @@ def check(
     node: params.Nodes = [],  # noqa: B006
     only4: params.Only4 = False,
     only6: params.Only6 = False,
-    output: Annotated[Form, typer.Option("-o", "--output", help="The form of the verdict.")] = Form.TABLE,
+    output: params.ReportOutput = Report.TABLE,
     no_color: params.NoColor = False,
 ) -> None:
     """Assert something about all traffic to all services; exit 1 where it does not hold.
@@ -127,7 +117,7 @@ def check(
         families=families,
     )
     answer = pipeline.check(request, source)
-    if output is not Form.GITHUB:  # there they are annotations; a runner reads commands in any stream
+    if output is not Report.GITHUB:  # there they are annotations; a runner reads commands in any stream
         talk([*answer.undetermined, *answer.warnings, *map(note_text, answer.notes)])
     _emit(answer, output, no_color)
     raise typer.Exit(answer.exit_code)
@@ -184,17 +174,17 @@ def _read(file: Path) -> bytes:
         raise CallError(f"{file}: cannot be read: {error.strerror or error}") from error
 
 
-def _emit(answer: CheckAnswer, output: Form, no_color: bool) -> None:
-    if output in (Form.JSON, Form.YAML):
+def _emit(answer: CheckAnswer, output: Report, no_color: bool) -> None:
+    if output in (Report.JSON, Report.YAML):
         from kinspect.report.document import to_json, to_yaml
         from kinspect.report.gate_document import check_document
 
-        write((to_json if output is Form.JSON else to_yaml)(check_document(answer)))
-    elif output is Form.JUNIT:
+        write((to_json if output is Report.JSON else to_yaml)(check_document(answer)))
+    elif output is Report.JUNIT:
         from kinspect.report.junit import to_junit
 
         write(to_junit(answer))
-    elif output is Form.GITHUB:
+    elif output is Report.GITHUB:
         from kinspect.report.github import to_github
 
         write(to_github(answer))
@@ -203,6 +193,6 @@ def _emit(answer: CheckAnswer, output: Form, no_color: bool) -> None:
 
         screen = console(no_color)
         with screen.capture() as captured:
-            print_check(screen, answer, wide=output is Form.WIDE)
+            print_check(screen, answer, wide=output is Report.WIDE)
         # Tables pad their last column; nobody wants that in a message.
         write("\n".join(line.rstrip() for line in captured.get().splitlines()))

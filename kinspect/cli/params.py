@@ -35,6 +35,17 @@ class Format(str, Enum):
     YAML = "yaml"
 
 
+class Report(str, Enum):
+    """Forms of what was found: those of an answer, and what CI systems read."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+    JUNIT = "junit"
+    GITHUB = "github"
+
+
 _WEIGHT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}|/[0-9]{1,9})?")  # no exponents: 1e999999999 has no end
 _FACTS = "Where the facts come from"
 _NODES = "Reaching nodes"
@@ -212,6 +223,9 @@ Parallel = Annotated[
 ]
 Output = Annotated[
     Format, typer.Option("-o", "--output", help="The form of the answer.", rich_help_panel=_OUTPUT)
+]
+ReportOutput = Annotated[
+    Report, typer.Option("-o", "--output", help="The form of what was found.", rich_help_panel=_OUTPUT)
 ]
 NoColor = Annotated[
     bool, typer.Option("--no-color", help="No colour, as with NO_COLOR.", rich_help_panel=_OUTPUT)
