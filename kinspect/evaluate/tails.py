@@ -141,11 +141,14 @@ def _of_host(host: Host, version: int) -> Iterator[Span]:
             yield int(rule.dst.network_address), int(rule.dst.broadcast_address)
     own = set(host.addresses or ())
     for link in (host.links or {}).values():
-        own.update(address.address for address in link.addresses)
+        for held in link.addresses:
+            own.add(held.address)
+            if held.network.version == version:
+                yield int(held.network.network_address), int(held.network.broadcast_address)
     for address in own:
         if address.version == version:
-            # How many bits a destination shares with it counts too.
-            for size in range(address.max_prefixlen + 1):
+            # Of IPv6 it counts, too, how many bits a destination shares with it.
+            for size in range(129 if version == 6 else 1):
                 first = int(address) >> size << size
                 yield first, first + (1 << size) - 1
 

@@ -1,0 +1,91 @@
+"""How much is done, counted: what a benchmark's time hangs on, without a clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from kinspect.evaluate.tails import Tails
+from kinspect.model.gate import ServicePattern
+from kinspect.parse import dump, quick
+from kinspect.pipeline.audit import AuditRequest, audit
+from kinspect.pipeline.sources import Recorded
+from tests.bench.scale import write
+from tests.cli.run import kinspect
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Rules read, those of them that the quick way leaves, and ways behind nat that were walked."""
+    work: Counter[str] = Counter()
+
+    def count(owner: object, name: str, what: str) -> None:
+        real = getattr(owner, name)
+
+        def counting(*args: object, **named: object) -> object:
+            work[what] += 1
+            return real(*args, **named)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    count(dump, "read_rule", "rules")
+    count(quick, "parse_rule", "slow rules")
+    follow = Tails.follow
+
+    def following(self: Tails, where: str, packet, walk):  # type: ignore[no-untyped-def]
+        def counted_walk():  # type: ignore[no-untyped-def]
+            work["walks"] += 1
+            return walk()
+
+        return follow(self, where, packet, counted_walk)
+
+    monkeypatch.setattr(Tails, "follow", following)
+    return work
+
+
+def test_a_trace_reads_the_rules_that_it_visits_however_many_there_are(
+    tmp_path: Path, counted: Counter[str]
+) -> None:
+    read = []
+    for services in (200, 400):
+        folder = write(tmp_path / str(services), services, 4)
+        counted.clear()
+        assert kinspect("trace", "svc/svc-00005", "-n", "scale", "--snapshot", str(folder)).code == 0
+        read.append(counted["rules"])
+        assert counted["slow rules"] == 0
+    assert read[0] == read[1] < 100
+
+
+def test_an_audit_reads_each_rule_once_and_walks_behind_nat_a_few_times(
+    tmp_path: Path, counted: Counter[str]
+) -> None:
+    walks = []
+    for services in (20, 40):
+        folder = write(tmp_path / str(services), services, 4)
+        counted.clear()
+        assert audit(AuditRequest(), Recorded(folder)).observations == ()
+        written = sum(
+            line.startswith("-A ")
+            for node in ("node1", "node2")
+            for line in dump_text(folder, node).splitlines()
+        )
+        assert counted["rules"] <= written
+        assert counted["slow rules"] == 0
+        walks.append(counted["walks"])
+    assert walks[0] == walks[1] < 40
+
+
+def test_an_audit_of_one_service_reads_little_of_the_others(tmp_path: Path, counted: Counter[str]) -> None:
+    folder = write(tmp_path / "one", 200, 4)
+    request = AuditRequest(services=[ServicePattern("scale", "svc-00007")])
+    assert audit(request, Recorded(folder)).observations == ()
+    # KUBE-SERVICES and KUBE-NODEPORTS whole, to see that each rule of theirs asks for a port.
+    assert counted["rules"] < 2 * (200 + 40) + 100
+
+
+def dump_text(folder: Path, node: str) -> str:
+    import gzip
+
+    return gzip.decompress((folder / "nodes" / node / "iptables-save.txt.gz").read_bytes()).decode()
