@@ -14,6 +14,7 @@ from kinspect.collect.options import ExecOptions
 from kinspect.collect.ports import Host
 from kinspect.collect.transports import open_shell
 from kinspect.errors import ApiError, NodeError
+from kinspect.snapshot.store import open_snapshot
 from kinspect.snapshot.types import Files, NodeName
 from tests.cli.run import kinspect
 from tests.clusters import DATA
@@ -294,6 +295,29 @@ def test_the_answer_is_that_of_the_recording(api: ReplayServer) -> None:
     recorded = kinspect("trace", "svc/test-service", "--snapshot", str(STORY), "-o", "json")
     assert live.json["traces"] == recorded.json["traces"]
     assert live.json["destinations"] == recorded.json["destinations"]
+
+
+def test_a_capture_says_by_which_pod_a_node_was_read(api: ReplayServer, tmp_path: Path) -> None:
+    path = tmp_path / "incident.tar.gz"
+    words = ("--transport", "exec", "--kubeconfig", str(api.kubeconfig))
+    ran = kinspect("capture", "-f", str(path), *words)
+    assert (ran.code, ran.err) == (0, "")
+    manifest = open_snapshot(path).manifest
+    assert manifest is not None
+    assert [record.transport for record in manifest.nodes.values()] == ["exec", "exec"]
+    assert [record.target for record in manifest.nodes.values()] == [
+        "kube-system/kube-proxy-0",
+        "kube-system/kube-proxy-1",
+    ]
+    assert any(command.file == "iptables-save.txt" for command in manifest.nodes["node1"].commands)
+
+
+@pytest.mark.parametrize("command", ["check in-sync", "check drained", "audit"])
+def test_checks_and_audits_read_nodes_that_way_too(api: ReplayServer, command: str) -> None:
+    words = ("--transport", "exec", "--kubeconfig", str(api.kubeconfig))
+    live = kinspect(*command.split(), *words, "-o", "json")
+    recorded = kinspect(*command.split(), "--snapshot", str(STORY), "-o", "json")
+    assert (live.code, live.json) == (recorded.code, recorded.json)
 
 
 def test_a_node_that_fails_is_named_and_the_other_answered(api: ReplayServer) -> None:
