@@ -11,6 +11,7 @@ end), and client-go's tools/remotecommand.
 from __future__ import annotations
 
 import re
+import shlex
 import ssl
 import threading
 import time
@@ -199,7 +200,8 @@ def _section(pod: Pod, argv: Sequence[str], output: bytes, errors: bytes, end: b
         return None
     if code is None:
         raise _failed(pod, status.message)
-    return Section(output, code, said(errors.decode("utf-8", "replace").strip()))
+    heard = said(errors.decode("utf-8", "replace").strip())
+    return Section(output, code, heard, shlex.join(argv))
 
 
 def _refused(pod: Pod, answer: Answer) -> NodeError:

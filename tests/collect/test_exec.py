@@ -309,7 +309,9 @@ def test_a_capture_says_by_which_pod_a_node_was_read(api: ReplayServer, tmp_path
         "kube-system/kube-proxy-0",
         "kube-system/kube-proxy-1",
     ]
-    assert any(command.file == "iptables-save.txt" for command in manifest.nodes["node1"].commands)
+    commands = {command.command for command in manifest.nodes["node1"].commands}
+    assert {"ipset save", "ip -j addr show"} < commands
+    assert all(commands)
 
 
 @pytest.mark.parametrize("command", ["check in-sync", "check drained", "audit"])
