@@ -16,7 +16,7 @@ from kinspect.model.odds import NOTHING, Weight
 from kinspect.model.packet import Family, Packet
 from kinspect.model.rules import Verdict
 from kinspect.model.trace import Evaluation, Matched
-from kinspect.parse.dump import read_dump
+from kinspect.parse.dump import Dump, read_dump
 from kinspect.parse.headers import packet_from_ip
 from kinspect.parse.host import read_host
 from tests.kernel.case import HERE, SWITCHES, Case
@@ -79,7 +79,7 @@ class Bench:
         }
         host, _ = read_host("node", files)
         rules = read_dump(saved.encode(), source="dump", family=case.family)
-        found: list[str] = []
+        found = [f"{text} is printed as {again}" for text, again in printed_otherwise(rules)]
         expected: dict[int, Expected] = {}
         tails = Tails(host, [rules])
         for number, probe in enumerate(case.probes):
@@ -120,6 +120,13 @@ class Bench:
                 what = " or ".join(map(_words, seen or wanted))
                 found.append(f"{name}: {what} {count} times of {times}, expected: {shown}")
         return found
+
+
+def printed_otherwise(rules: Dump) -> list[tuple[str, str]]:
+    """Rules that are not printed as iptables-save printed them."""
+    chains = (rules.chain(table, name) for table in rules.tables() for name in rules.chains(table))
+    every = [rule for chain in chains if chain is not None for rule in chain.rules()]
+    return [(rule.text, rule.printed()) for rule in every if rule.printed() != rule.text]
 
 
 def same_ways(one: Evaluation, other: Evaluation) -> bool:
