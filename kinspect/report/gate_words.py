@@ -130,9 +130,9 @@ def problem_text(problem: Problem) -> str:
         case Unmodelled(share):
             return f"{bounded(share)} meets a target that kinspect does not model, which may send it anywhere"
         case Unexpected(to, backend, share):
-            return f"{bounded(share)} goes to {_end(to, backend_text(backend))}, which the API does not say"
+            return f"{bounded(share)} goes to {_end(to, backend_text(backend))}, where by the API nothing should go"
         case Unserved(to, backend):
-            return f"nothing goes to {_end(to, backend_text(backend))}, which the API says"
+            return f"nothing goes to {_end(to, backend_text(backend))}, though by the API it should get its share"
         case Uneven(to, backend, share, fair):
             return f"{bounded(share)} goes to {_end(to, backend_text(backend))}; its fair share is {bounded((fair, fair))}"
         case Refused(verdict, share):
