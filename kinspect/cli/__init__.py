@@ -7,11 +7,19 @@ import sys
 
 def main() -> None:
     """The entry point of ``kinspect`` and ``kubectl-kinspect``."""
-    if sys.argv[1:] == ["--version"]:  # answered before anything is imported
+    words = sys.argv[1:]
+    if words == ["--version"]:  # answered before anything is imported, as pages of help are
         from kinspect import __version__
 
         print(f"kinspect {__version__}")  # noqa: T201
         return
+    if not words or words[-1] in ("-h", "--help"):
+        from kinspect.cli.help import page, show
+
+        text = page(words)
+        if text is not None:
+            show(text)
+            return
     import gc
 
     gc.disable()  # a run is short, and makes much that lives until its end: looking for garbage is in vain
