@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
 
-COLUMNS: Final = 80  # what pages are wrapped for, however wide the terminal is
-COMMANDS: Final = ("", "trace", "check", "audit", "capture", "explain")
+# No Final: typing takes longer to import than all of the rest.
+COLUMNS = 80  # what pages are wrapped for, however wide the terminal is
+COMMANDS = ("", "trace", "check", "audit", "capture", "explain")
 
 
 def page(words: Sequence[str]) -> str | None:

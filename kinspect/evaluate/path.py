@@ -6,11 +6,13 @@ ip_local_out of the kernel. A nat table is asked by the first packet of a connec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from kinspect.errors import NotFound
-from kinspect.evaluate.tails import Tails, behind
+from kinspect.evaluate.heads import Heads
+from kinspect.evaluate.tails import Tails, as_if, behind
 from kinspect.evaluate.walk import Branch, Ended, Record, Walk, merged
 from kinspect.model.host import Host
 from kinspect.model.odds import EVERYTHING, ZERO, Weight
@@ -24,6 +26,9 @@ from kinspect.netfilter.routing import Fork, Hop, route
 
 _GONE = ("blackhole", "unreachable", "prohibit")
 
+Tail: TypeAlias = Literal["came in", "goes elsewhere", "goes out"]
+"""Where the choice of a destination is over: behind PREROUTING's nat, or behind OUTPUT's."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Gone:
@@ -35,14 +40,23 @@ class _Gone:
 
 
 @dataclass(slots=True)
-class _Journey:
+class Journey:
     """One packet's way through one host."""
 
     host: Host
     rulesets: Sequence[Ruleset]
     record: Record
     tails: Tails | None = None
+    heads: Heads | None = None
     ways: list[Way] = field(default_factory=list)
+
+    def begin(self, packet: Packet) -> None:
+        """From where the packet meets this host first."""
+        start = Branch(packet, EVERYTHING)
+        if packet.local:
+            self.outgoing([start])
+        else:
+            self.incoming([start])
 
     def incoming(self, branches: Sequence[Branch]) -> None:
         """From the wire, or for the second time by lo."""
@@ -60,7 +74,7 @@ class _Journey:
             else:
                 arrived.append(_with(branch, packet.to(oif="")))
         for branch in self._through(hooks.PREROUTING, arrived):
-            self._shared("came in", branch, self._arrived)
+            self._shared("came in", branch)
 
     def _arrived(self, branch: Branch) -> None:
         """Behind PREROUTING: to this host, or on by another interface."""
@@ -75,23 +89,36 @@ class _Journey:
             else:
                 self._forward(_leaving(routed, hop))
 
-    def _shared(self, where: str, branch: Branch, follow: Callable[[Branch], None]) -> None:
+    def _shared(self, tail: Tail, branch: Branch) -> None:
         """Follow a branch to its ends, or take the known ways of one that goes the same."""
-
-        def walk() -> Sequence[Way]:
-            before, self.ways = self.ways, []
-            follow(Branch(branch.packet, EVERYTHING, None, branch.snat))
-            ways, self.ways = self.ways, before
-            return ways
-
-        ways = self.tails.follow(where, branch.packet, walk) if self.tails else None
+        ways = self._tail(tail, branch)
         if ways is None:
-            follow(branch)
+            self._follow(tail, branch)
             return
-        for way in ways:
+        for known in ways:
+            way = as_if(known, branch.packet)
             weight = branch.weight.scaled(way.weight.exact or ZERO)
             last = behind(way.last, branch.last)
             self.ways.append(Way(way.verdict, way.packet, weight, last, way.snat, way.delivered))
+
+    def _tail(self, tail: Tail, branch: Branch) -> Sequence[Way] | None:
+        """The ways from here on, as if the branch were everything and came from nowhere, where known."""
+
+        def walk() -> Sequence[Way]:
+            journey = Journey(self.host, self.rulesets, self.record, self.tails)
+            journey._follow(tail, Branch(branch.packet, EVERYTHING, None, branch.snat))
+            return journey.ways
+
+        return self.tails.follow(tail, branch.packet, walk) if self.tails else None
+
+    def _follow(self, tail: Tail, branch: Branch) -> None:
+        match tail:
+            case "came in":
+                self._arrived(branch)
+            case "goes elsewhere":
+                self._departed(self._sent(branch))
+            case "goes out":
+                self._departed([branch])
 
     def outgoing(self, branches: Sequence[Branch]) -> None:
         """From a process on the host."""
@@ -103,9 +130,9 @@ class _Journey:
         for before in branches:
             for after in self._through(hooks.OUTPUT_NAT, [before]):
                 if after.packet.dst != before.packet.dst:
-                    self._shared("goes elsewhere", after, lambda branch: self._departed(self._sent(branch)))
+                    self._shared("goes elsewhere", after)
                 else:
-                    self._shared("goes out", after, lambda branch: self._departed([branch]))
+                    self._shared("goes out", after)
 
     def _departed(self, branches: Iterable[Branch]) -> None:
         """Behind OUTPUT's nat table, and routed again where that was needed."""
@@ -219,7 +246,11 @@ class _Journey:
         if chain is None or not branches:
             return [Ended(branch, Verdict.ACCEPT) for branch in branches]
         walk = Walk(
-            Place(stage.hook, stage.table, rules.source, rules.backend), rules, self.host, self.record
+            Place(stage.hook, stage.table, rules.source, rules.backend),
+            rules,
+            self.host,
+            self.record,
+            self.heads,
         )
         accepted = []
         for ended in walk.hook(chain, branches):
@@ -344,12 +375,8 @@ def evaluate(
     visited rule cannot be read.
     """
     record = Record(explain)
-    journey = _Journey(host, [rules for rules in rulesets if rules.family == packet.family], record, tails)
-    start = Branch(packet, EVERYTHING)
-    if packet.local:
-        journey.outgoing([start])
-    else:
-        journey.incoming([start])
+    journey = Journey(host, [rules for rules in rulesets if rules.family == packet.family], record, tails)
+    journey.begin(packet)
     return Evaluation(
         packet=packet,
         ways=tuple(journey.ways),

@@ -11,47 +11,19 @@ Where a rule asks more than that (a set, a range, a list of recent clients) noth
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Final
 
 import msgspec
 
+from kinspect.evaluate.looks import Span, looks, starts
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
 from kinspect.model.rules import Chain, ChainName, Rule, Ruleset, TableName
 from kinspect.model.trace import Step, Way
-from kinspect.netfilter.matches.addrtype import AddressType
-from kinspect.netfilter.matches.connmark import ConnectionMark
-from kinspect.netfilter.matches.conntrack import Conntrack, State, Status
-from kinspect.netfilter.matches.ip import Anything, Destination, Interface, Protocol, Source
-from kinspect.netfilter.matches.mark import Mark
-from kinspect.netfilter.matches.multiport import Multiport
-from kinspect.netfilter.matches.ports import Ports
-from kinspect.netfilter.matches.statistic import Random
-from kinspect.netfilter.targets.connmark import RestoreMark, SaveMark, SetConnectionMark
-from kinspect.netfilter.targets.mark import SetMark
-from kinspect.netfilter.targets.nat import Masquerade, Snat
-from kinspect.netfilter.targets.nothing import Nothing
-from kinspect.netfilter.targets.reject import Reject
-from kinspect.netfilter.targets.verdict import Accept, Drop, Jump, Return
-
-Span = tuple[int, int]  # the first and the last of a stretch of addresses, or of ports
-
-# These look at a packet's destination not at all.
-_BLIND: Final = (Anything, Source, Protocol, Interface, Mark, ConnectionMark, Random, State, Nothing, Reject)
-_PLAIN_TARGETS: Final = (
-    Accept,
-    Drop,
-    Return,
-    Jump,
-    SetMark,
-    SetConnectionMark,
-    SaveMark,
-    RestoreMark,
-    Masquerade,
-)
+from kinspect.netfilter.targets.verdict import Jump
 
 # What the choice of a source address tells apart (scopes of RFC 4291, labels of RFC 6724).
 _SPECIAL: Final = tuple(
@@ -77,6 +49,7 @@ class Tails:
         """The ways of a packet from a point of its journey on; None: they cannot be shared.
 
         ``walk`` walks them, for a packet whose weight is everything and that has no way behind it.
+        They may be those of another packet: ``as_if`` makes them this one's.
         """
         version = packet.dst.version
         if version not in self._stretches:
@@ -88,6 +61,7 @@ class Tails:
         key = (
             where,
             bisect_right(addresses, int(packet.dst)),
+            packet.original is None,
             -1 if packet.dport is None else bisect_right(ports, packet.dport),
             # An address is slow to hash, a number is not.
             msgspec.structs.astuple(
@@ -107,8 +81,7 @@ class Tails:
                 for way in ways
             )
             self._known[key] = ways if alike else None
-        known = self._known[key]
-        return None if known is None else [_as_if(way, packet) for way in known]
+        return self._known[key]
 
     def _cut(self, version: int) -> tuple[list[int], list[int]] | None:
         """Where stretches of addresses and of ports begin; None: rules ask for more than that."""
@@ -116,16 +89,12 @@ class Tails:
         ports: list[Span] = []
         for rules in self.rulesets:
             for rule in _behind_nat(rules):
-                looks = _looks(rule)
-                if looks is None:
+                told = looks(rule)
+                if told is None:
                     return None
-                addresses += looks[0]
-                ports += looks[1]
-        return _starts(addresses), _starts(ports)
-
-
-def _starts(spans: Iterable[Span]) -> list[int]:
-    return sorted({edge for first, last in spans for edge in (first, last + 1)})
+                addresses += told.destinations
+                ports += told.ports
+        return starts(addresses), starts(ports)
 
 
 def _of_host(host: Host, version: int) -> Iterator[Span]:
@@ -175,54 +144,11 @@ def _reached(rules: Ruleset, table: TableName, chains: list[Chain]) -> Iterator[
                     chains.append(chain)
 
 
-def _looks(rule: Rule) -> tuple[list[Span], list[Span]] | None:
-    """The addresses and the ports of destinations that a rule tells apart; None: more than that."""
-    addresses: list[Span] = []
-    ports: list[Span] = []
-    for clause in rule.clauses:
-        match clause.match:
-            case Destination(network):
-                last = network.value | (~network.mask & ((1 << _bits(network.version)) - 1))
-                if not _prefix(network.mask, _bits(network.version)):
-                    return None
-                addresses.append((network.value, last))
-            case Ports(dport=dport, unread=unread):
-                if unread is not None:
-                    return None
-                ports += [dport] if dport else []
-            case Multiport(side, ranges):
-                ports += ranges if side != "source" else ()
-            case AddressType():
-                pass  # told by routes
-            case Conntrack(_, parts):
-                if not all(isinstance(part, Status) for part in parts):
-                    return None
-            case other if isinstance(other, _BLIND):
-                pass
-            case _:
-                return None
-    target = rule.target
-    if isinstance(target, Snat):
-        return (addresses, ports) if target.to.low == target.to.high else None  # of several a hash decides
-    known = target is None or isinstance(target, (*_PLAIN_TARGETS, *_BLIND))
-    return (addresses, ports) if known else None
-
-
-def _bits(version: int) -> int:
-    return 32 if version == 4 else 128
-
-
-def _prefix(mask: int, bits: int) -> bool:
-    """Whether a mask is that of a network, its ones first."""
-    rest = ~mask & ((1 << bits) - 1)
-    return rest & (rest + 1) == 0
-
-
-def _as_if(way: Way, packet: Packet) -> Way:
+def as_if(way: Way, packet: Packet) -> Way:
     """The way of a packet that parts from the one that went it in its destination only."""
-    original = way.packet.original
-    if original is not None:  # of a packet that nat had not changed before, it was made on this way
-        original = packet.original or original.to(dst=packet.dst, dport=packet.dport)
+    original = packet.original
+    if original is None and way.packet.original is not None:  # nat changed it on this way, at first
+        original = way.packet.original.to(dst=packet.dst, dport=packet.dport)
     changed = way.packet.to(dst=packet.dst, dport=packet.dport, original=original)
     return Way(way.verdict, changed, way.weight, way.last, way.snat, way.delivered)
 

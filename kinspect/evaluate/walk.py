@@ -16,8 +16,19 @@ import msgspec
 from typing_extensions import assert_never
 
 from kinspect.errors import RulesError
+from kinspect.evaluate.heads import Heads, Left
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, NEVER, NOTHING, Chance, Odds, Undecided, Weight
+from kinspect.model.odds import (
+    ALWAYS,
+    EVERYTHING,
+    NEVER,
+    NOTHING,
+    ZERO,
+    Chance,
+    Odds,
+    Undecided,
+    Weight,
+)  # fmt: skip
 from kinspect.model.packet import Packet
 from kinspect.model.rules import (
     Back,
@@ -86,6 +97,7 @@ class Walk:
     rules: Ruleset
     host: Host
     record: Record
+    heads: Heads | None = None  # what chains are known to do, where only ends are asked for
 
     def hook(self, chain: Chain, branches: Sequence[Branch]) -> list[Ended]:
         """Walk a built-in chain to its verdicts; its policy decides what comes to its end."""
@@ -203,6 +215,17 @@ class Walk:
                 if chain is None:
                     self._lost(rule, name, branch, depth, ended, returned, following)
                     return
+                known = self._known(chain, branch.packet, depth + 1)
+                if known is not None:
+                    for left in known:
+                        part = Branch(
+                            left.packet, branch.weight.scaled(left.weight.exact or ZERO), None, branch.snat
+                        )
+                        if left.verdict is not None:
+                            ended.append(Ended(part, left.verdict, left.bound))
+                        else:
+                            (returned if goto else following).append(part)
+                    return
                 inner_ended, inner_returned = self.chain(chain, [branch], depth + 1)
                 ended.extend(inner_ended)
                 (returned if goto else following).extend(inner_returned)
@@ -215,6 +238,20 @@ class Walk:
                         self._apply(alternative, rule, part, depth, ended, returned, following)
             case _:
                 assert_never(effect)
+
+    def _known(self, chain: Chain, packet: Packet, depth: int) -> Sequence[Left] | None:
+        """How a packet leaves a chain, where that is known, or can be from now on."""
+        if self.heads is None:
+            return None
+
+        def walk() -> Sequence[Left]:
+            ended, returned = self.chain(chain, [Branch(packet, EVERYTHING)], depth)
+            return [
+                *(Left(e.branch.packet, e.branch.weight, e.verdict, e.bound) for e in ended),
+                *(Left(branch.packet, branch.weight) for branch in returned),
+            ]
+
+        return self.heads.follow(self.rules, self.place.table, chain.name, packet, walk)
 
     def _lost(
         self,

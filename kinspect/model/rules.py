@@ -192,3 +192,10 @@ class Ruleset(Protocol):
     def chain(self, table: TableName, name: ChainName) -> Chain | None:
         """A chain, or None where the dump has no such chain."""
         ...
+
+    def closure(self, table: TableName, name: ChainName, most: int) -> bytes | None:
+        """A digest of a chain's rules and of all that they lead to; None: more than ``most`` rules.
+
+        Counters do not count. Chains with the same digest do the same where hosts answer the same.
+        """
+        ...

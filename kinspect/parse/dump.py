@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 from typing import Final, TypeAlias
 
 from kinspect.errors import RulesError
@@ -40,6 +41,7 @@ _KEY: Final = re.compile(
     r"(?:-m addrtype --dst-type LOCAL )?-m \2 --dport (\d+) )?[^\n]*\n"
 )
 _TARGET: Final = re.compile(r" -[jg] ([^ \n]+)")
+_COUNTED: Final = re.compile(r"^\[\d+:\d+\] ", re.M)
 _LOOKUPS: Final = 64  # chains of a table, beyond which reading all declarations is cheaper
 _INDEX_FROM: Final = 32  # rules in a chain, below which looking at all of them is cheaper
 
@@ -193,6 +195,27 @@ class _Table:
             self.chains[name] = chain
         return chain
 
+    def closure(self, name: str, most: int) -> bytes | None:
+        """See ``Ruleset.closure``. A comment that quotes a jump makes it ask for more: never for less."""
+        seen, waiting, left = {name}, [name], most
+        digest = blake2b(digest_size=16)
+        while waiting:
+            chain = waiting.pop()
+            digest.update(f":{chain} {self._policies.get(chain)}\n".encode("utf-8", "surrogateescape"))
+            for start, end, _ in self.runs.get(chain, ()):
+                left -= self.text.count("\n", start, end)
+                if left < 0:
+                    return None
+                text = self.text[start:end]
+                if text.startswith("["):
+                    text = _COUNTED.sub("", text)
+                digest.update(text.encode("utf-8", "surrogateescape"))
+                for target in _TARGET.findall(text):
+                    if target not in seen:
+                        seen.add(target)
+                        waiting.append(target)
+        return digest.digest()
+
 
 class Dump:
     """The rules of one family and one back end, as one dump told them."""
@@ -224,6 +247,11 @@ class Dump:
         """A chain, or None where there is none."""
         found = self._tables.get(table)
         return found.chain(name) if found else None
+
+    def closure(self, table: TableName, name: ChainName, most: int) -> bytes | None:
+        """What tells whether a chain of another dump, with all that it leads to, reads the same."""
+        found = self._tables.get(table)
+        return found.closure(name, most) if found else None
 
     def mentions(self, text: str) -> bool:
         """Whether the text stands anywhere in the dump."""

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
+from kinspect.evaluate.ends import End as SketchedEnd
+from kinspect.evaluate.ends import Ends, ends
+from kinspect.evaluate.heads import Heads
 from kinspect.evaluate.path import evaluate
 from kinspect.evaluate.tails import Tails
 from kinspect.model.odds import NOTHING, Weight
@@ -42,6 +45,7 @@ class Bench:
     open_answers: int = 0  # packets whose answer depends on a question
     questions: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)  # by what iptables said
+    heads: Heads = field(default_factory=Heads)  # what the chains of all cases do
 
     @cached_property
     def files(self) -> Mapping[str, bytes]:
@@ -87,6 +91,9 @@ class Bench:
             evaluation = evaluate(packet, host, [rules])
             if not same_ways(evaluation, evaluate(packet, host, [rules], tails=tails)):
                 found.append(f"packet {number}: among many it goes another way")
+            sketched = ends(packet, host, [rules], tails=tails, heads=self.heads)
+            if sketched != ends_of(evaluation):
+                found.append(f"packet {number}: its ends are others where chains are known already")
             for (_, _, line), weight in evaluation.hits.items():
                 expected.setdefault(line, Expected()).add(weight, probe.times)
             found += self._ends(f"packet {number}", evaluation, observed[number], probe.times)
@@ -127,6 +134,19 @@ def printed_otherwise(rules: Dump) -> list[tuple[str, str]]:
     chains = (rules.chain(table, name) for table in rules.tables() for name in rules.chains(table))
     every = [rule for chain in chains if chain is not None for rule in chain.rules()]
     return [(rule.text, rule.printed()) for rule in every if rule.printed() != rule.text]
+
+
+def ends_of(evaluation: Evaluation) -> Ends | None:
+    """The ends of an evaluation, as ``ends`` tells them."""
+    found: dict[SketchedEnd, Weight] = {}
+    for way in evaluation:
+        packet = way.packet
+        end = (way.verdict.value, way.delivered, int(packet.dst), packet.dport, packet.dnat)
+        found[end] = found.get(end, NOTHING) + way.weight
+    if not all(weight.plain for weight in found.values()):
+        return None
+    shares = {end: weight.bounds()[0] for end, weight in found.items()}
+    return frozenset((end, share.numerator, share.denominator) for end, share in shares.items() if share)
 
 
 def same_ways(one: Evaluation, other: Evaluation) -> bool:

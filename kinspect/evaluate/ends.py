@@ -1,0 +1,65 @@
+"""Where a packet can end, and how much of it, without the ways that lead there.
+
+A tenth of the work of ``evaluate.path``: chains that read the same on other hosts are not walked
+again (``evaluate.heads``), nor is what lies behind nat (``evaluate.tails``). Two packets with the
+same ends are told apart by their ways and their new sources only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from kinspect.evaluate.heads import Heads
+from kinspect.evaluate.path import Journey, Tail
+from kinspect.evaluate.tails import Tails
+from kinspect.evaluate.walk import Branch, Record
+from kinspect.model.host import Host
+from kinspect.model.odds import NOTHING, ZERO, Weight
+from kinspect.model.packet import Packet
+from kinspect.model.rules import Ruleset
+from kinspect.model.trace import Way
+
+End: TypeAlias = tuple[str, bool, int, int | None, bool]
+"""Verdict, delivered to the host itself or not, destination (as a number), its port, rewritten or not."""
+
+Ends: TypeAlias = frozenset[tuple[End, int, int]]
+"""Each end with its share, as numerator and denominator: numbers, which are quick to compare."""
+
+
+@dataclass(slots=True)
+class _Sketch(Journey):
+    found: dict[End, Weight] = field(default_factory=dict)
+
+    def _shared(self, tail: Tail, branch: Branch) -> None:
+        ways = self._tail(tail, branch)
+        if ways is None:
+            self._follow(tail, branch)
+            return
+        for way in ways:
+            self._add(way, branch.packet, branch.weight.scaled(way.weight.exact or ZERO))
+
+    def _add(self, way: Way, packet: Packet, weight: Weight) -> None:
+        end = (way.verdict.value, way.delivered, int(packet.dst), packet.dport, packet.dnat)
+        self.found[end] = self.found.get(end, NOTHING) + weight
+
+    def ends(self) -> Ends | None:
+        for way in self.ways:
+            self._add(way, way.packet, way.weight)
+        if not all(weight.plain for weight in self.found.values()):
+            return None
+        shares = ((end, weight.exact) for end, weight in self.found.items())
+        return frozenset((end, share.numerator, share.denominator) for end, share in shares if share)
+
+
+def ends(
+    packet: Packet, host: Host, rulesets: Sequence[Ruleset], *, tails: Tails, heads: Heads
+) -> Ends | None:
+    """All ends of a packet; None where they hang on a question that no dump answers.
+
+    Raises RulesError where a visited rule cannot be read.
+    """
+    sketch = _Sketch(host, [r for r in rulesets if r.family == packet.family], Record(), tails, heads)
+    sketch.begin(packet)
+    return sketch.ends()

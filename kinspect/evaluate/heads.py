@@ -1,0 +1,155 @@
+"""What a chain does to a packet, known for all hosts on which it reads the same.
+
+kube-proxy writes a service's chains alike on every node. What such a chain, and all that it leads
+to, does to a packet is a matter of its text, of the packet, and of nothing else, as long as no rule
+in it asks about the host; packets that its rules do not tell apart are treated alike. So it is
+walked once, for one of them, and not again on the next node.
+
+Which rules were met on the way is not kept: for a packet's ends only, not for its explanation.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from kinspect.evaluate.looks import Span, looks, starts
+from kinspect.model.odds import Weight
+from kinspect.model.packet import Packet
+from kinspect.model.rules import ChainName, Rule, Ruleset, TableName, Verdict
+from kinspect.netfilter.targets.verdict import Jump
+
+_MOST: Final = 2048  # rules in a chain and all that it leads to: beyond, it is no small part of a table
+
+
+_FIELDS: Final = tuple(name for name in Packet.__struct_fields__ if name != "original")
+
+
+class Left(msgspec.Struct, frozen=True):
+    """How a part of the packets leaves a chain: to the caller (no verdict), or for good."""
+
+    packet: Packet
+    weight: Weight
+    verdict: Verdict | None = None
+    bound: bool = False  # by a nat binding
+
+
+class _Result(msgspec.Struct, frozen=True):
+    left: Left
+    changes: dict[str, object]  # of the packet's fields
+    original: dict[str, object] | None  # the same of what it was before nat changed it, where that did
+
+
+@dataclass(slots=True)
+class _Known:
+    """One text, and what it did to packets so far."""
+
+    sources: list[int]
+    destinations: list[int]
+    results: dict[object, Sequence[_Result] | None] = field(default_factory=dict)
+
+
+@dataclass
+class Heads:
+    """What chains do, of all hosts that share it. One walk of a packet may ask it at several chains."""
+
+    _by_text: dict[object, _Known | None] = field(default_factory=dict)
+    _by_chain: WeakKeyDictionary[Ruleset, dict[tuple[str, str], _Known | None]] = field(
+        default_factory=WeakKeyDictionary
+    )
+
+    def follow(
+        self,
+        rules: Ruleset,
+        table: TableName,
+        name: ChainName,
+        packet: Packet,
+        walk: Callable[[], Sequence[Left]],
+    ) -> Sequence[Left] | None:
+        """How a packet leaves a chain; None: it must be walked. ``walk`` walks it, its weight everything."""
+        if packet.original is not None:
+            return None
+        chains = self._by_chain.setdefault(rules, {})
+        if (table, name) not in chains:
+            chains[table, name] = self._known(rules, table, name)
+        known = chains[table, name]
+        if known is None:
+            return None
+        key = (
+            bisect_right(known.sources, int(packet.src)),
+            bisect_right(known.destinations, int(packet.dst)),
+            msgspec.structs.astuple(packet.to(src=None, dst=None)),
+        )
+        if key not in known.results:
+            known.results[key] = _learned(packet, walk())
+        results = known.results[key]
+        if results is None:
+            return None
+        return [_as_if(result, packet) for result in results]
+
+    def _known(self, rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
+        text = rules.closure(table, name, _MOST)
+        if text is None:
+            return None
+        key = (rules.family, rules.complete, table, text)
+        if key not in self._by_text:
+            self._by_text[key] = _cut(rules, table, name)
+        return self._by_text[key]
+
+
+def _cut(rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
+    """What the rules of a chain, and of those that it leads to, tell apart; None: they ask for more."""
+    sources: list[Span] = []
+    destinations: list[Span] = []
+    for rule in _reached(rules, table, name):
+        told = looks(rule)
+        if told is None or told.of_host:
+            return None
+        sources += told.sources
+        destinations += told.destinations
+    return _Known(starts(sources), starts(destinations))
+
+
+def _reached(rules: Ruleset, table: TableName, name: ChainName) -> Iterator[Rule]:
+    seen, waiting = {name}, [name]
+    while waiting:
+        chain = rules.chain(table, waiting.pop())
+        for rule in chain.rules() if chain else ():
+            yield rule
+            if isinstance(rule.target, Jump) and rule.target.chain not in seen:
+                seen.add(rule.target.chain)
+                waiting.append(rule.target.chain)
+
+
+def _learned(packet: Packet, lefts: Sequence[Left]) -> Sequence[_Result] | None:
+    """What becomes of the packet's fields; None where a part of it hangs on what is not known."""
+    found = []
+    for left in lefts:
+        if not left.weight.plain or left.packet.src != packet.src:
+            return None
+        fields = _changes(packet, left.packet)
+        original = left.packet.original
+        if original is not None:  # nat changed it here, for the first time; perhaps to what it was
+            fields.update(dst=left.packet.dst, dport=left.packet.dport)
+        found.append(_Result(left, fields, None if original is None else _changes(packet, original)))
+    return found
+
+
+def _changes(before: Packet, after: Packet) -> dict[str, object]:
+    return {
+        name: value
+        for name in _FIELDS
+        if (value := getattr(after, name)) is not (old := getattr(before, name)) and value != old
+    }
+
+
+def _as_if(result: _Result, packet: Packet) -> Left:
+    left, changes = result.left, result.changes
+    if result.original is not None:
+        changes = {**changes, "original": packet.to(**result.original) if result.original else packet}
+    return Left(packet.to(**changes) if changes else packet, left.weight, left.verdict, left.bound)
