@@ -18,7 +18,7 @@ from kinspect.evaluate.tails import Tails
 from kinspect.model.odds import NOTHING, Weight
 from kinspect.model.packet import Family, Packet
 from kinspect.model.rules import Verdict
-from kinspect.model.trace import Evaluation, Matched
+from kinspect.model.trace import Evaluation, Event, Matched, Routed
 from kinspect.parse.dump import Dump, read_dump
 from kinspect.parse.headers import packet_from_ip
 from kinspect.parse.host import read_host
@@ -155,11 +155,22 @@ def same_ways(one: Evaluation, other: Evaluation) -> bool:
     def told(evaluation: Evaluation) -> list[object]:
         found: list[object] = []
         for way in evaluation:
-            rules = [event.rule.line if isinstance(event, Matched) else event for event in way.events()]
-            found.append((way.verdict, way.packet, way.weight, rules, way.snat, way.delivered))
+            events = [_told(event) for event in way.events()]
+            found.append((way.verdict, way.packet, way.weight, events, way.snat, way.delivered))
         return found
 
     return told(one) == told(other)
+
+
+def _told(event: Event) -> object:
+    """An event, but for words: those of a routing decision may name another packet of its kind."""
+    match event:
+        case Matched(rule=rule):
+            return rule.line
+        case Routed(dropped=dropped):
+            return dropped
+        case _:
+            return event
 
 
 def _groups(observed: Iterable[End], wanted: Iterable[End]) -> list[tuple[list[End], list[End]]]:
