@@ -19,7 +19,7 @@ from kinspect.model.host import Host
 from kinspect.model.odds import NOTHING, ZERO, Weight
 from kinspect.model.packet import Packet
 from kinspect.model.rules import Ruleset
-from kinspect.model.trace import Way
+from kinspect.model.trace import Evaluation, Way
 
 End: TypeAlias = tuple[str, bool, int, int | None, bool]
 """Verdict, delivered to the host itself or not, destination (as a number), its port, rewritten or not."""
@@ -29,8 +29,25 @@ Ends: TypeAlias = frozenset[tuple[End, int, int]]
 
 
 @dataclass(slots=True)
+class _Sum:
+    """Ways to their ends, one after the other."""
+
+    weights: dict[End, Weight] = field(default_factory=dict)
+
+    def add(self, way: Way, packet: Packet, weight: Weight) -> None:
+        end = (way.verdict.value, way.delivered, int(packet.dst), packet.dport, packet.dnat)
+        self.weights[end] = self.weights.get(end, NOTHING) + weight
+
+    def ends(self) -> Ends | None:
+        if not all(weight.plain for weight in self.weights.values()):
+            return None
+        shares = ((end, weight.exact) for end, weight in self.weights.items())
+        return frozenset((end, share.numerator, share.denominator) for end, share in shares if share)
+
+
+@dataclass(slots=True)
 class _Sketch(Journey):
-    found: dict[End, Weight] = field(default_factory=dict)
+    sum: _Sum = field(default_factory=_Sum)
 
     def _shared(self, tail: Tail, branch: Branch) -> None:
         ways = self._tail(tail, branch)
@@ -38,19 +55,7 @@ class _Sketch(Journey):
             self._follow(tail, branch)
             return
         for way in ways:
-            self._add(way, branch.packet, branch.weight.scaled(way.weight.exact or ZERO))
-
-    def _add(self, way: Way, packet: Packet, weight: Weight) -> None:
-        end = (way.verdict.value, way.delivered, int(packet.dst), packet.dport, packet.dnat)
-        self.found[end] = self.found.get(end, NOTHING) + weight
-
-    def ends(self) -> Ends | None:
-        for way in self.ways:
-            self._add(way, way.packet, way.weight)
-        if not all(weight.plain for weight in self.found.values()):
-            return None
-        shares = ((end, weight.exact) for end, weight in self.found.items())
-        return frozenset((end, share.numerator, share.denominator) for end, share in shares if share)
+            self.sum.add(way, branch.packet, branch.weight.scaled(way.weight.exact or ZERO))
 
 
 def ends(
@@ -62,4 +67,14 @@ def ends(
     """
     sketch = _Sketch(host, [r for r in rulesets if r.family == packet.family], Record(), tails, heads)
     sketch.begin(packet)
-    return sketch.ends()
+    for way in sketch.ways:
+        sketch.sum.add(way, way.packet, way.weight)
+    return sketch.sum.ends()
+
+
+def ends_of(evaluation: Evaluation) -> Ends | None:
+    """The ends of ways that are known."""
+    found = _Sum()
+    for way in evaluation:
+        found.add(way, way.packet, way.weight)
+    return found.ends()

@@ -40,9 +40,13 @@ class Left(msgspec.Struct, frozen=True):
 
 
 class _Result(msgspec.Struct, frozen=True):
-    left: Left
+    """How a part of any packet of a kind leaves: what of it changes."""
+
     changes: dict[str, object]  # of the packet's fields
     original: dict[str, object] | None  # the same of what it was before nat changed it, where that did
+    weight: Weight
+    verdict: Verdict | None
+    bound: bool
 
 
 @dataclass(slots=True)
@@ -136,7 +140,8 @@ def _learned(packet: Packet, lefts: Sequence[Left]) -> Sequence[_Result] | None:
         original = left.packet.original
         if original is not None:  # nat changed it here, for the first time; perhaps to what it was
             fields.update(dst=left.packet.dst, dport=left.packet.dport)
-        found.append(_Result(left, fields, None if original is None else _changes(packet, original)))
+        before = None if original is None else _changes(packet, original)
+        found.append(_Result(fields, before, left.weight, left.verdict, left.bound))
     return found
 
 
@@ -149,7 +154,8 @@ def _changes(before: Packet, after: Packet) -> dict[str, object]:
 
 
 def _as_if(result: _Result, packet: Packet) -> Left:
-    left, changes = result.left, result.changes
+    changes = result.changes
     if result.original is not None:
         changes = {**changes, "original": packet.to(**result.original) if result.original else packet}
-    return Left(packet.to(**changes) if changes else packet, left.weight, left.verdict, left.bound)
+    changed = packet.to(**changes) if changes else packet
+    return Left(changed, result.weight, result.verdict, result.bound)

@@ -5,26 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
 
 from kinspect.checks.audit import nodes as of_nodes
 from kinspect.checks.audit import rules as of_rules
+from kinspect.checks.audit.alike import Healthy, asked
 from kinspect.checks.audit.empty import empty
 from kinspect.checks.audit.kinds import KINDS
-from kinspect.checks.audit.odd_one_out import Votes
+from kinspect.checks.audit.odd_one_out import Ballot, Votes, ballot
 from kinspect.checks.audit.traffic import astray
-from kinspect.errors import CallError, NotFound
+from kinspect.checks.expected import Zones
+from kinspect.checks.in_sync import in_sync
+from kinspect.errors import CallError, KinspectError, NotFound
+from kinspect.evaluate.ends import ends_of
+from kinspect.evaluate.heads import Heads
 from kinspect.model.audit import AuditAnswer, Observation, merged
 from kinspect.model.cluster import Service
 from kinspect.model.gate import ServiceKey, ServicePattern
 from kinspect.model.packet import Address, Family
+from kinspect.model.traffic import Traffic
 from kinspect.parse.cluster import Cluster
+from kinspect.parse.node import NodeState
 from kinspect.pipeline.admitted import admitted_traffic
-from kinspect.pipeline.facts import Facts, read_facts, unread
+from kinspect.pipeline.facts import Facts, api_facts, node_state, some_nodes, unread
 from kinspect.pipeline.places import Places
-from kinspect.pipeline.sources import Rules, Source, Wanted, opened
-from kinspect.pipeline.spread import spread
-from kinspect.pipeline.survey import survey
+from kinspect.pipeline.sources import Rules, Source, Wanted, opened, selected
+from kinspect.pipeline.spread import WORTH, spread, usable_cores
+from kinspect.pipeline.survey import Sending, followed, sendings
+from kinspect.snapshot.types import NodeName, Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,71 +65,173 @@ class _Owners:
 
 @dataclass(slots=True)
 class _Found:
-    """What was found in some of the services."""
+    """What was found on some of the nodes, or in some of the services."""
 
     observations: list[Observation] = field(default_factory=list)
-    families: set[Family] = field(default_factory=set)  # that have services with ready endpoints
+    votes: Votes = field(default_factory=Votes)
+    nodes: list[str] = field(default_factory=list)  # those that were read
+    failures: list[KinspectError] = field(default_factory=list)  # of those that were not
     undetermined: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
+    def add(self, other: _Found) -> None:
+        """What was found elsewhere, too."""
+        self.observations += other.observations
+        self.votes.add(other.votes)
+        self.nodes += other.nodes
+        self.failures += other.failures
+        self.undetermined += other.undetermined
+        self.warnings += other.warnings
+
 
 def audit(request: AuditRequest, source: Source) -> AuditAnswer:
-    """Follow all traffic, look at all rules, and tell what is wrong. Raises KinspectError."""
+    """Follow all traffic, look at all rules, and tell what is wrong. Raises KinspectError.
+
+    Node after node: none is kept once it was looked at.
+    """
     if isinstance(source, Rules):
         raise CallError("--rules alone knows no services to audit", hint="give a --snapshot")
     snapshot, namespace = opened(
         source, Wanted(namespace=request.namespace, pods=True, nodes=tuple(request.nodes))
     )
-    facts = read_facts(snapshot, request.nodes)
+    facts = api_facts(snapshot, request.nodes)
     facts.undetermined += unread(facts, snapshot, request.nodes)
-    services = _chosen(request, facts.cluster, namespace)
-    manifest = snapshot.manifest
-    changed = frozenset(manifest.changed) if manifest else frozenset()
-    wanted = request.nodes or list(dict.fromkeys([*facts.cluster.nodes, *snapshot.nodes]))
-    observations = list(of_nodes.unread(node for node in wanted if node not in facts.states))
-    for state in facts.states.values():
-        observations += of_nodes.data_path(state)
-        observations += of_nodes.both(state)
-        observations += of_rules.dangling(state)
-        observations += of_rules.portless(state)
-    families: set[Family] = set()
-    for found in spread(services, lambda part: _followed(request, facts, part, changed)):
-        observations += found.observations
-        families |= found.families
-        facts.undetermined += found.undetermined
-        facts.warnings += found.warnings
-    for state in facts.states.values():
-        observations += of_rules.half_written(state, frozenset(families))
+    cluster, names = facts.cluster, list(selected(snapshot, request.nodes))
+    services = _chosen(request, cluster, namespace)
+    rounds = _Round(request, snapshot, cluster, services)
+    found = _Found(undetermined=facts.undetermined, warnings=facts.warnings)
+    if len(names) < usable_cores():
+        for name in names:  # the services of each are shared out among the cores
+            found.add(rounds.node(name, alone=True))
+    else:
+        least = -(-WORTH // max(1, len(services)))
+        for part in spread(names, rounds.nodes, least=least):
+            found.add(part)
+    some_nodes(snapshot, found.nodes, found.undetermined, found.failures)
+    wanted = request.nodes or list(dict.fromkeys([*cluster.nodes, *snapshot.nodes]))
+    observations = [
+        *of_nodes.unread(node for node in wanted if node not in found.nodes),
+        *found.observations,
+        *found.votes.observations(),
+    ]
     return AuditAnswer(
         observations=tuple(merged(observations)),
         kinds=tuple(KINDS.values()),
         services=len(services),
-        nodes=tuple(facts.states),
-        undetermined=tuple(dict.fromkeys(facts.undetermined)),
-        warnings=tuple(dict.fromkeys(facts.warnings)),
+        nodes=tuple(found.nodes),
+        undetermined=tuple(dict.fromkeys(found.undetermined)),
+        warnings=tuple(dict.fromkeys(found.warnings)),
     )
 
 
-def _followed(
-    request: AuditRequest, read: Facts, services: Sequence[Service], changed: frozenset[str]
-) -> _Found:
-    """All traffic to some services, one after the other: none of it is kept."""
-    facts = Facts(read.cluster, read.states, [])
-    found = _Found(undetermined=facts.undetermined, warnings=facts.warnings)
-    zones = Places(facts.cluster, facts.states).zones
-    owners = _Owners(facts.cluster)
-    votes = Votes()
-    for service in services:
-        moved = "/".join(service.key) in changed
-        asked = survey(facts, [service], families=request.families)
-        for traffic in chain(asked, admitted_traffic(facts, service, request.families)):
-            if any(endpoint.ready for endpoint in traffic.endpoints):
-                found.families.add(traffic.trace.family)
-            found.observations += astray(traffic, zones, owners, moved=moved)
-            found.observations += empty(traffic, zones)
-            votes.cast(traffic)
-    found.observations += votes.observations()
-    return found
+@dataclass
+class _Round:
+    """The way from node to node, and what is remembered on it."""
+
+    request: AuditRequest
+    snapshot: Snapshot
+    cluster: Cluster
+    services: Sequence[Service]
+    heads: Heads = field(default_factory=Heads)
+    healthy: Healthy = field(default_factory=Healthy)
+
+    def nodes(self, names: Sequence[NodeName]) -> _Found:
+        """Some nodes, one after the other."""
+        found = _Found()
+        for name in names:
+            found.add(self.node(name))
+        return found
+
+    def node(self, name: NodeName, *, alone: bool = False) -> _Found:
+        """One node; ``alone``: there is no other at the same time, so all cores are for this one."""
+        found = _Found()
+        try:
+            state = node_state(self.snapshot, self.cluster, name)
+        except KinspectError as error:
+            return _Found(failures=[error], undetermined=[str(error)])
+        found.nodes.append(name)
+        found.observations += of_nodes.data_path(state)
+        found.observations += of_nodes.both(state)
+        found.observations += of_rules.dangling(state)
+        found.observations += of_rules.portless(state)
+        found.observations += of_rules.half_written(state, self._families)
+        if alone:
+            for part in spread(self.services, lambda part: self._traffic(state, part)):
+                found.add(part)
+        else:
+            found.add(self._traffic(state, self.services))
+        return found
+
+    @cached_property
+    def _families(self) -> frozenset[Family]:
+        """Those in which services with ready endpoints are entered."""
+        return frozenset(
+            family
+            for service in self.services
+            if any(endpoint.ready for endpoint in self.cluster.endpoints(service.key))
+            for family in self.request.families
+            if family in (service.families or {ip.version for ip in service.cluster_ips})
+        )
+
+    @cached_property
+    def _owners(self) -> _Owners:
+        return _Owners(self.cluster)
+
+    def _traffic(self, state: NodeState, services: Sequence[Service]) -> _Found:
+        """All traffic to some services at a node, one after the other: none of it is kept."""
+        facts = Facts(self.cluster, {state.name: state}, [], one_of_many=True, heads=self.heads)
+        found = _Found(undetermined=facts.undetermined, warnings=facts.warnings)
+        for service in services:
+            for sending in sendings(facts, [service], families=self.request.families):
+                self._look(facts, sending, found)
+            for traffic in admitted_traffic(facts, service, self.request.families):
+                self._examine(traffic, found)
+        return found
+
+    def _look(self, facts: Facts, sending: Sending, found: _Found) -> None:
+        """Follow what is sent and see what is wrong, unless it is known to be well."""
+        probe = sending.probe
+        service, endpoints, sources = sending.service, sending.endpoints, sending.sources
+        about = asked(service, endpoints, sources, probe.via, probe.port, probe.packet, probe.node)
+        if about is not None and self.healthy.among(about):
+            ends = facts.ends(probe)
+            known = self.healthy.get(about, ends) if ends is not None else None
+            if known is not None:
+                (vote,) = known
+                if vote is not None:
+                    found.votes.cast(vote, probe.node)
+                return
+        traffic = followed(facts, sending)
+        if traffic is None:
+            return
+        vote, well = self._examine(traffic, found)
+        ends = ends_of(traffic.trace.evaluation) if well and about is not None else None
+        if ends is not None and about is not None:
+            self.healthy.add(about, ends, vote)
+
+    def _examine(self, traffic: Traffic, found: _Found) -> tuple[Ballot | None, bool]:
+        """See what is wrong with traffic; gives what its node does, and if all is well."""
+        zones = self._zones
+        differences = list(in_sync([traffic], zones))
+        seen = list(empty(traffic, zones))
+        if differences:
+            moved = "/".join(traffic.service.key) in self._changed
+            seen += astray(traffic, differences, self._owners, moved=moved)
+        found.observations += seen
+        vote = ballot(traffic)
+        if vote is not None:
+            found.votes.cast(vote, traffic.trace.node)
+        return vote, not differences and not seen
+
+    @cached_property
+    def _zones(self) -> Zones:
+        return Places(self.cluster, {}).zones
+
+    @cached_property
+    def _changed(self) -> frozenset[str]:
+        """Services whose endpoints changed while they were read."""
+        manifest = self.snapshot.manifest
+        return frozenset(manifest.changed) if manifest else frozenset()
 
 
 def _chosen(request: AuditRequest, cluster: Cluster, namespace: str) -> list[Service]:

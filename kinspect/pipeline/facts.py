@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from kinspect.checks.backends import back_ends
 from kinspect.errors import CallError, KinspectError
+from kinspect.evaluate.ends import Ends, ends
+from kinspect.evaluate.heads import Heads
 from kinspect.evaluate.path import evaluate, evaluate_chain
 from kinspect.evaluate.summary import outcomes
 from kinspect.evaluate.tails import Tails
@@ -20,7 +22,7 @@ from kinspect.parse.cluster import Cluster
 from kinspect.parse.node import NodeState, read_node
 from kinspect.pipeline.probes import Probe
 from kinspect.pipeline.sources import selected
-from kinspect.snapshot.types import Snapshot
+from kinspect.snapshot.types import NodeName, Snapshot
 
 _UNTRACED: Final = {
     "ipvs": "kube-proxy runs in ipvs mode there",
@@ -41,6 +43,8 @@ class Facts:
     states: dict[str, NodeState]
     undetermined: list[str]
     warnings: list[str] = field(default_factory=list)
+    one_of_many: bool = False  # there are other nodes, or other things to tell, when a packet is lost
+    heads: Heads = field(default_factory=Heads)  # may be shared with facts of other nodes
     _tails: dict[tuple[str, Family], Tails] = field(default_factory=dict)
 
     def follow(
@@ -76,7 +80,7 @@ class Facts:
             else:
                 evaluation = _from_chain(probe, state, rulesets, start, explain)
         except KinspectError as error:
-            if len(self.states) == 1:
+            if len(self.states) == 1 and not self.one_of_many:
                 raise
             self.undetermined.append(str(error))
             return None
@@ -100,6 +104,20 @@ class Facts:
             notes=tuple(dict.fromkeys([*notes, *both.notes, *evaluation.notes])),
         )
 
+    def ends(self, probe: Probe) -> Ends | None:
+        """Where a packet ends at one node, told without following it; None where that takes following."""
+        state, packet = self.states[probe.node], probe.packet
+        rulesets = state.rulesets[packet.family]
+        # With two back ends, or a rule that cannot be read, there is more to say than where it ends.
+        if len(rulesets) != 1 or _untraceable(state, probe) is not None:
+            return None
+        try:
+            tails = self._shared(state, packet.family)
+            found = ends(packet, state.host, rulesets, tails=tails, heads=self.heads)
+        except KinspectError:
+            return None
+        return None if rulesets[0].damaged else found
+
     def _shared(self, state: NodeState, family: Family) -> Tails:
         key = (state.name, family)
         if key not in self._tails:
@@ -115,26 +133,53 @@ def read_facts(
     ``local`` are addresses of the hosts that no snapshot tells, ``table`` names that of a fragment.
     Raises KinspectError where no node could be read.
     """
-    cluster = Cluster(snapshot.api, snapshot.origin)
-    files = selected(snapshot, nodes)
-    states: dict[str, NodeState] = {}
-    undetermined = [f"{name}: {why}" for name, why in snapshot.failed.items() if not nodes or name in nodes]
-    undetermined += snapshot.lacking
+    facts = api_facts(snapshot, nodes)
     failures: list[KinspectError] = []
-    for name, node_files in files.items():
-        node = cluster.nodes.get(name)
-        known = [a for of in (node.addresses.values() if node else ()) for a in of]
-        known += [str(address) for address in local]
+    for name in selected(snapshot, nodes):
         try:
-            states[name] = read_node(name, node_files, known, table=table, paths=snapshot.paths)
+            facts.states[name] = node_state(snapshot, facts.cluster, name, local=local, table=table)
         except KinspectError as error:
             failures.append(error)
-            undetermined.append(str(error))
-    if failures and not states:
+            facts.undetermined.append(str(error))
+    some_nodes(snapshot, facts.states, facts.undetermined, failures)
+    return facts
+
+
+def api_facts(snapshot: Snapshot, nodes: Sequence[str] = ()) -> Facts:
+    """What is known before any node is read: the cluster, and what could not be had."""
+    undetermined = [f"{name}: {why}" for name, why in snapshot.failed.items() if not nodes or name in nodes]
+    undetermined += snapshot.lacking
+    return Facts(Cluster(snapshot.api, snapshot.origin), {}, undetermined, snapshot.remarks)
+
+
+def node_state(
+    snapshot: Snapshot,
+    cluster: Cluster,
+    name: NodeName,
+    *,
+    local: Sequence[Address] = (),
+    table: str | None = None,
+) -> NodeState:
+    """One node, read. Raises KinspectError."""
+    node = cluster.nodes.get(name)
+    known = [a for of in (node.addresses.values() if node else ()) for a in of]
+    known += [str(address) for address in local]
+    return read_node(name, snapshot.nodes[name], known, table=table, paths=snapshot.paths)
+
+
+def some_nodes(
+    snapshot: Snapshot,
+    read: Collection[str],
+    undetermined: Collection[str],
+    failures: Sequence[KinspectError],
+) -> None:
+    """Raises where no node could be read, and nobody said why."""
+    if read:
+        return
+    if failures:
         raise failures[0]
-    if not states and not undetermined:
+    if not undetermined:
         raise CallError(f"{snapshot.origin} has no nodes", hint="give a snapshot with nodes/, or --rules")
-    return Facts(cluster, states, undetermined, snapshot.remarks)
 
 
 def unread(facts: Facts, snapshot: Snapshot, nodes: Sequence[str]) -> list[str]:

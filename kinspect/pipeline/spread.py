@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Final, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-_WORTH: Final = 200  # items a process, below which starting one costs more than it brings
+WORTH: Final = 200  # services a process, below which starting one costs more than it brings
 
 
 @dataclass(slots=True)
@@ -28,13 +28,19 @@ class _Child:
     pipe: BinaryIO
 
 
-def spread(items: Sequence[T], work: Callable[[Sequence[T]], R], *, cores: int | None = None) -> list[R]:
-    """What ``work`` makes of each part of the items, in their order.
+def spread(
+    items: Sequence[T],
+    work: Callable[[Sequence[T]], R],
+    *,
+    least: int = WORTH,
+    cores: int | None = None,
+) -> list[R]:
+    """What ``work`` makes of each part of the items, in their order; ``least``: of so many at least.
 
     What it raises in any process is raised here. It must hand back what it finds: changes that it
     makes to anything else stay in its process.
     """
-    parts = _parts(items, cores or _cores())
+    parts = _parts(items, cores or usable_cores(), least)
     if len(parts) < 2:
         return [work(items)]
     children: list[_Child] = []
@@ -53,14 +59,15 @@ def spread(items: Sequence[T], work: Callable[[Sequence[T]], R], *, cores: int |
     return results
 
 
-def _cores() -> int:
+def usable_cores() -> int:
+    """How many processes can work at once."""
     if not hasattr(os, "fork") or sys.platform == "darwin" or threading.active_count() > 1:
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _parts(items: Sequence[T], cores: int) -> list[Sequence[T]]:
-    count = max(1, min(cores, len(items) // _WORTH))
+def _parts(items: Sequence[T], cores: int, least: int) -> list[Sequence[T]]:
+    count = max(1, min(cores, len(items) // max(1, least)))
     size = -(-len(items) // count) if items else 0
     return [items[at : at + size] for at in range(0, len(items), size)] if size else []
 

@@ -10,18 +10,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+import msgspec
+
 from kinspect.model.answer import OUTSIDE, Via
-from kinspect.model.cluster import Service
+from kinspect.model.cluster import Endpoint, Service
 from kinspect.model.packet import Family
 from kinspect.model.traffic import Sources, Traffic
 from kinspect.pipeline.facts import Facts
-from kinspect.pipeline.probes import VIAS, AnySender, Prober
+from kinspect.pipeline.probes import VIAS, AnySender, Probe, Prober
 
 _SENDERS: Final[tuple[tuple[Sources, AnySender | None], ...]] = (
     ("outside", None),
     ("pod", "pod"),
     ("process", "process"),
 )
+
+
+class Sending(msgspec.Struct, frozen=True):
+    """What one class of sources sends to a service, not followed yet."""
+
+    service: Service
+    endpoints: tuple[Endpoint, ...]  # all that the API lists for the service, ready or not
+    sources: Sources
+    probe: Probe
 
 
 def survey(
@@ -32,7 +43,28 @@ def survey(
     vias: Sequence[Via] = VIAS,
     sources: Sequence[Sources] = ("outside", "pod", "process"),
 ) -> Iterator[Traffic]:
-    """Follow all of it. What cannot be followed is left out and added to ``facts.undetermined``.
+    """Follow all of it. What cannot be followed is left out and added to ``facts.undetermined``."""
+    for sending in sendings(facts, services, families=families, vias=vias, sources=sources):
+        traffic = followed(facts, sending)
+        if traffic is not None:
+            yield traffic
+
+
+def followed(facts: Facts, sending: Sending) -> Traffic | None:
+    """What becomes of it; None where that cannot be told, which is added to ``facts.undetermined``."""
+    trace = facts.follow(sending.probe, sending.endpoints, among_many=True)
+    return None if trace is None else Traffic(sending.service, sending.endpoints, sending.sources, trace)
+
+
+def sendings(
+    facts: Facts,
+    services: Iterable[Service],
+    *,
+    families: Sequence[Family] = (4, 6),
+    vias: Sequence[Via] = VIAS,
+    sources: Sequence[Sources] = ("outside", "pod", "process"),
+) -> Iterator[Sending]:
+    """All that is sent. What nobody can send is added to ``facts.undetermined``.
 
     Services without rules (headless, ExternalName) have no traffic that a node sends anywhere.
     """
@@ -48,8 +80,6 @@ def survey(
         for kind, prober in probers:
             ways = [via for via in vias if kind != "outside" or via in OUTSIDE]
             for probe in prober.of_service(service, ways, service.ports):
-                trace = facts.follow(probe, endpoints, among_many=True)
-                if trace is not None:
-                    yield Traffic(service, endpoints, kind, trace)
+                yield Sending(service, endpoints, kind, probe)
     for _, prober in probers:
         facts.undetermined += prober.skipped

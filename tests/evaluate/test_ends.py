@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from kinspect.evaluate.ends import ends
+from kinspect.evaluate.ends import ends, ends_of
 from kinspect.evaluate.heads import Heads
 from kinspect.evaluate.path import evaluate
 from kinspect.evaluate.tails import Tails
@@ -18,7 +18,6 @@ from kinspect.pipeline.survey import survey
 from kinspect.snapshot.store import open_snapshot
 from tests.clusters import DATA, packet
 from tests.evaluate.host import HOST
-from tests.kernel.differential import ends_of
 
 CLUSTERS = sorted(path for path in DATA.iterdir() if (path / "nodes").is_dir())
 

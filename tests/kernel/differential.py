@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
-from kinspect.evaluate.ends import End as SketchedEnd
-from kinspect.evaluate.ends import Ends, ends
+from kinspect.evaluate.ends import ends, ends_of
 from kinspect.evaluate.heads import Heads
 from kinspect.evaluate.path import evaluate
 from kinspect.evaluate.tails import Tails
@@ -134,19 +133,6 @@ def printed_otherwise(rules: Dump) -> list[tuple[str, str]]:
     chains = (rules.chain(table, name) for table in rules.tables() for name in rules.chains(table))
     every = [rule for chain in chains if chain is not None for rule in chain.rules()]
     return [(rule.text, rule.printed()) for rule in every if rule.printed() != rule.text]
-
-
-def ends_of(evaluation: Evaluation) -> Ends | None:
-    """The ends of an evaluation, as ``ends`` tells them."""
-    found: dict[SketchedEnd, Weight] = {}
-    for way in evaluation:
-        packet = way.packet
-        end = (way.verdict.value, way.delivered, int(packet.dst), packet.dport, packet.dnat)
-        found[end] = found.get(end, NOTHING) + way.weight
-    if not all(weight.plain for weight in found.values()):
-        return None
-    shares = {end: weight.bounds()[0] for end, weight in found.items()}
-    return frozenset((end, share.numerator, share.denominator) for end, share in shares.items() if share)
 
 
 def same_ways(one: Evaluation, other: Evaluation) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Final, TypeAlias
 
 from kinspect.checks.audit.traffic import way_of
@@ -30,6 +31,29 @@ _Signature: TypeAlias = frozenset[tuple[object, ...]]
 """Where traffic ends, and how much of it: numbers, which are quick to hash."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """What a node does with one way in."""
+
+    about: tuple[object, ...]  # the way in: as all nodes that should do alike have it
+    said: tuple[ServiceKey, str]  # the same, as it is shown
+    does: _Signature
+
+
+def ballot(traffic: Traffic) -> Ballot | None:
+    """What a node does with one way in; None where nodes may do otherwise than others."""
+    trace, service = traffic.trace, traffic.service
+    policy = service.external_policy if trace.via in OUTSIDE else service.internal_policy
+    hinted = any(e.for_zones or e.for_nodes for e in traffic.endpoints)
+    if policy == "Local" or hinted or trace.undecided or service.other_proxy:
+        return None
+    front = trace.packet.dport if trace.via == "nodeport" else trace.packet.dst
+    # Source ranges tell clients apart; pods and processes differ from node to node anyway.
+    client = trace.packet.src if traffic.sources == "outside" else None
+    about = (service.key, trace.port, trace.via, traffic.sources, trace.family, front, client)
+    return Ballot(about, (service.key, way_of(traffic)), _signature(trace.outcomes))
+
+
 @dataclass(slots=True)
 class Votes:
     """What each node does with each way in of each service, as far as it should be the same."""
@@ -37,20 +61,19 @@ class Votes:
     _cast: dict[tuple[object, ...], dict[_Signature, list[str]]] = field(default_factory=dict)
     _said: dict[tuple[object, ...], tuple[ServiceKey, str]] = field(default_factory=dict)
 
-    def cast(self, traffic: Traffic) -> None:
+    def cast(self, what: Ballot, node: str) -> None:
         """Note what one node does."""
-        trace, service = traffic.trace, traffic.service
-        policy = service.external_policy if trace.via in OUTSIDE else service.internal_policy
-        hinted = any(e.for_zones or e.for_nodes for e in traffic.endpoints)
-        if policy == "Local" or hinted or trace.undecided or service.other_proxy:
-            return
-        front = trace.packet.dport if trace.via == "nodeport" else trace.packet.dst
-        # Source ranges tell clients apart; pods and processes differ from node to node anyway.
-        client = trace.packet.src if traffic.sources == "outside" else None
-        key = (service.key, trace.port, trace.via, traffic.sources, trace.family, front, client)
-        signature = frozenset(_end(outcome) for outcome in trace.outcomes)
-        self._cast.setdefault(key, {}).setdefault(signature, []).append(trace.node)
-        self._said.setdefault(key, (service.key, way_of(traffic)))
+        self._cast.setdefault(what.about, {}).setdefault(what.does, []).append(node)
+        self._said.setdefault(what.about, what.said)
+
+    def add(self, other: Votes) -> None:
+        """Note what other nodes do."""
+        for about, groups in other._cast.items():
+            own = self._cast.setdefault(about, {})
+            for does, nodes in groups.items():
+                own.setdefault(does, []).extend(nodes)
+        for about, said in other._said.items():
+            self._said.setdefault(about, said)
 
     def observations(self) -> Iterator[Observation]:
         """The minorities; where there is no majority, all are named."""
@@ -69,7 +92,11 @@ class Votes:
             yield Observation(kind=DISAGREE, text=text, service=service, nodes=tuple(odd), ways=(way,))
 
 
-def _end(outcome: Outcome) -> tuple[object, ...]:
-    share = outcome.weight.exact or ZERO
-    to = (int(outcome.address), outcome.port) if outcome.dnat and outcome.address is not None else ()
-    return (outcome.verdict.value, share.numerator, share.denominator, *to)
+def _signature(outcomes: Iterable[Outcome]) -> _Signature:
+    """Ends and their shares; which source address a packet leaves with is the node's own affair."""
+    shares: dict[tuple[object, ...], Fraction] = {}
+    for outcome in outcomes:
+        to = (int(outcome.address), outcome.port) if outcome.dnat and outcome.address is not None else ()
+        end = (outcome.verdict.value, *to)
+        shares[end] = shares.get(end, ZERO) + (outcome.weight.exact or ZERO)
+    return frozenset((*end, share.numerator, share.denominator) for end, share in shares.items())

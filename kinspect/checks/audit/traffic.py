@@ -5,13 +5,11 @@ What ``checks.in_sync`` finds, told apart by its cause.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from ipaddress import ip_address
 from typing import Final, TypeAlias
 
 from kinspect.checks.entries import cited
-from kinspect.checks.expected import Zones
-from kinspect.checks.in_sync import in_sync
 from kinspect.model.audit import Kind, Observation, Severity
 from kinspect.model.gate import (
     Finding,
@@ -141,14 +139,15 @@ Owners: TypeAlias = Callable[[Address], Collection[ServiceKey]]
 """The services that list an address among their endpoints."""
 
 
-def astray(traffic: Traffic, zones: Zones, owners: Owners, *, moved: bool) -> Iterator[Observation]:
+def astray(
+    traffic: Traffic, differences: Sequence[Finding], owners: Owners, *, moved: bool
+) -> Iterator[Observation]:
     """What the rules do otherwise than the API says, for one class of traffic.
 
-    ``moved``: the service's endpoints changed while they were read.
+    ``differences`` are what ``in_sync`` found; ``moved``: the service's endpoints changed while
+    they were read.
     """
-    findings = [(_kind(finding, owners), finding) for finding in in_sync([traffic], zones)]
-    if not findings:
-        return
+    findings = [(_kind(finding, owners), finding) for finding in differences]
     consequences = _consequences(traffic, {kind for kind, _ in findings})
     for kind, finding in findings:
         if kind is None or kind in consequences:
