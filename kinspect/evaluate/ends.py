@@ -16,7 +16,7 @@ from kinspect.evaluate.path import Journey, Tail
 from kinspect.evaluate.tails import Tails
 from kinspect.evaluate.walk import Branch, Record
 from kinspect.model.host import Host
-from kinspect.model.odds import NOTHING, ZERO, Weight
+from kinspect.model.odds import Weight
 from kinspect.model.packet import Packet
 from kinspect.model.rules import Ruleset
 from kinspect.model.trace import Evaluation, Way
@@ -36,7 +36,8 @@ class _Sum:
 
     def add(self, way: Way, packet: Packet, weight: Weight) -> None:
         end = (way.verdict.value, way.delivered, int(packet.dst), packet.dport, packet.dnat)
-        self.weights[end] = self.weights.get(end, NOTHING) + weight
+        other = self.weights.get(end)
+        self.weights[end] = weight if other is None else other + weight
 
     def ends(self) -> Ends | None:
         if not all(weight.plain for weight in self.weights.values()):
@@ -55,7 +56,7 @@ class _Sketch(Journey):
             self._follow(tail, branch)
             return
         for way in ways:
-            self.sum.add(way, branch.packet, branch.weight.scaled(way.weight.exact or ZERO))
+            self.sum.add(way, branch.packet, branch.weight.times(way.weight))
 
 
 def ends(

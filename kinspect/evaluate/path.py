@@ -15,7 +15,7 @@ from kinspect.evaluate.heads import Heads
 from kinspect.evaluate.tails import Tails, as_if, behind
 from kinspect.evaluate.walk import Branch, Ended, Record, Walk, merged
 from kinspect.model.host import Host
-from kinspect.model.odds import EVERYTHING, ZERO, Weight
+from kinspect.model.odds import EVERYTHING, Weight
 from kinspect.model.packet import Address, CtState, Packet
 from kinspect.model.rules import ChainName, Ruleset, TableName, Verdict
 from kinspect.model.trace import Evaluation, Place, Routed, Step, Way
@@ -97,7 +97,7 @@ class Journey:
             return
         for known in ways:
             way = as_if(known, branch.packet)
-            weight = branch.weight.scaled(way.weight.exact or ZERO)
+            weight = branch.weight.times(way.weight)
             last = behind(way.last, branch.last)
             self.ways.append(Way(way.verdict, way.packet, weight, last, way.snat, way.delivered))
 

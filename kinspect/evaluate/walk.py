@@ -23,7 +23,6 @@ from kinspect.model.odds import (
     EVERYTHING,
     NEVER,
     NOTHING,
-    ZERO,
     Chance,
     Odds,
     Undecided,
@@ -218,9 +217,7 @@ class Walk:
                 known = self._known(chain, branch.packet, depth + 1)
                 if known is not None:
                     for left in known:
-                        part = Branch(
-                            left.packet, branch.weight.scaled(left.weight.exact or ZERO), None, branch.snat
-                        )
+                        part = Branch(left.packet, branch.weight.times(left.weight), None, branch.snat)
                         if left.verdict is not None:
                             ended.append(Ended(part, left.verdict, left.bound))
                         else:

@@ -82,6 +82,12 @@ class Weight(msgspec.Struct, frozen=True):
             return self
         return Weight({answers: part for answers, value in self.terms.items() if (part := value * share)})
 
+    def times(self, plain: Weight) -> Weight:
+        """The weight times one that depends on no question."""
+        if self is EVERYTHING or plain is EVERYTHING:
+            return plain if self is EVERYTHING else self
+        return self.scaled(plain.exact or ZERO)
+
     def given(self, question: str, answer: bool) -> Weight:
         """The part of this weight under one more answer; what contradicts it is gone."""
         kept: dict[Answers, Fraction] = {}

@@ -7,7 +7,7 @@ one module in ``netfilter``; this module only says what they have in common.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Literal, NewType, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
@@ -193,9 +193,9 @@ class Ruleset(Protocol):
         """A chain, or None where the dump has no such chain."""
         ...
 
-    def closure(self, table: TableName, name: ChainName, most: int) -> bytes | None:
-        """A digest of a chain's rules and of all that they lead to; None: more than ``most`` rules.
+    def closure(self, table: TableName, name: ChainName, most: int) -> Hashable | None:
+        """The text of a chain's rules and of all that they lead to; None: more than ``most`` rules.
 
-        Counters do not count. Chains with the same digest do the same where hosts answer the same.
+        Counters do not count. Chains with the same closure do the same where hosts answer the same.
         """
         ...

@@ -221,6 +221,11 @@ class Cluster:
             ) from error
 
     @cached_property
+    def _read(self) -> dict[tuple[str, str], tuple[Endpoint, ...]]:
+        """The endpoints of the services that were asked for so far."""
+        return {}
+
+    @cached_property
     def _services(self) -> dict[tuple[str, str], _Service]:
         return {(s.metadata.namespace, s.metadata.name): s for s in self._items("services", _Service)}
 
@@ -271,14 +276,16 @@ class Cluster:
         hint = f"did you mean {' or '.join(meant)}?" if meant else "kubectl get services -A lists them"
         raise NotFound(f"there is no service {namespace}/{name} in {self._origin}", hint=hint)
 
-    def endpoints(self, service: tuple[str, str]) -> list[Endpoint]:
+    def endpoints(self, service: tuple[str, str]) -> tuple[Endpoint, ...]:
         """The endpoints of a service, from its EndpointSlices, or from Endpoints where there are none."""
-        if self._slices or not self.has("endpoints"):
-            return [
-                endpoint for item in self._slices.get(service, ()) for endpoint in _of_slice(service, item)
-            ]
-        old = self._endpoints.get(service)
-        return list(_of_subsets(service, old)) if old else []
+        if service not in self._read:
+            if self._slices or not self.has("endpoints"):
+                found = [e for item in self._slices.get(service, ()) for e in _of_slice(service, item)]
+            else:
+                old = self._endpoints.get(service)
+                found = list(_of_subsets(service, old)) if old else []
+            self._read[service] = tuple(found)
+        return self._read[service]
 
     def endpoints_at(self, address: Address) -> list[Endpoint]:
         """The endpoints of any service that have the address."""

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from hashlib import blake2b
 from typing import Final, TypeAlias
 
 from kinspect.errors import RulesError
@@ -142,7 +141,7 @@ class _Table:
     family: Family
     damaged: list[RulesError]  # met so far, of all tables of the dump
     numbers: Sequence[int] = ()  # the file's line behind each line of the text, where they differ
-    chains: dict[str, DumpChain] = field(default_factory=dict)
+    lookups: int = 0  # of policies, so far
 
     def declared(self) -> list[str]:
         """The chains that have a declaration, in its order."""
@@ -153,7 +152,8 @@ class _Table:
 
         Looked up one by one at first: a trace visits a dozen of a hundred thousand chains.
         """
-        if len(self.chains) > _LOOKUPS:
+        self.lookups += 1
+        if self.lookups > _LOOKUPS:
             return self._policies.get(name)
         at = self.text.find(f"\n:{name} ", self.start, self.end)
         if at < 0:
@@ -182,26 +182,26 @@ class _Table:
                 runs[name] = [(start, end, line)]
         return runs
 
-    def chain(self, name: ChainName) -> DumpChain | None:
-        chain = self.chains.get(name)
-        if chain is None:
-            policy = self.policy(name)
-            if policy is None and name not in self.runs and name not in BUILTIN:
-                return None
-            if policy is None and name in BUILTIN:
-                policy = "ACCEPT"  # a table that was never touched: what the kernel begins with
-            verdict = Verdict(policy) if policy in ("ACCEPT", "DROP") else None
-            chain = DumpChain(name, verdict, self, self.runs.get(name, ()))
-            self.chains[name] = chain
-        return chain
+    def holds(self, name: str) -> bool:
+        """Whether there is such a chain."""
+        return name in self.runs or name in BUILTIN or self.policy(name) is not None
 
-    def closure(self, name: str, most: int) -> bytes | None:
+    def chain(self, name: ChainName) -> DumpChain | None:
+        """A chain, made anew; None where there is none."""
+        policy = self.policy(name)
+        if policy is None and name not in self.runs and name not in BUILTIN:
+            return None
+        if policy is None and name in BUILTIN:
+            policy = "ACCEPT"  # a table that was never touched: what the kernel begins with
+        verdict = Verdict(policy) if policy in ("ACCEPT", "DROP") else None
+        return DumpChain(name, verdict, self, self.runs.get(name, ()))
+
+    def closure(self, name: str, most: int) -> tuple[str | None, ...] | None:
         """See ``Ruleset.closure``. A comment that quotes a jump makes it ask for more: never for less."""
-        seen, waiting, left = {name}, [name], most
-        digest = blake2b(digest_size=16)
-        while waiting:
-            chain = waiting.pop()
-            digest.update(f":{chain} {self._policies.get(chain)}\n".encode("utf-8", "surrogateescape"))
+        names, seen, left = [name], {name}, most
+        found: list[str | None] = []
+        for chain in names:  # which grows on the way
+            found += (chain, self._policies.get(chain))
             for start, end, _ in self.runs.get(chain, ()):
                 left -= self.text.count("\n", start, end)
                 if left < 0:
@@ -209,12 +209,11 @@ class _Table:
                 text = self.text[start:end]
                 if text.startswith("["):
                     text = _COUNTED.sub("", text)
-                digest.update(text.encode("utf-8", "surrogateescape"))
-                for target in _TARGET.findall(text):
-                    if target not in seen:
-                        seen.add(target)
-                        waiting.append(target)
-        return digest.digest()
+                found.append(text)
+                fresh = dict.fromkeys(target for target in _TARGET.findall(text) if target not in seen)
+                seen.update(fresh)
+                names += fresh
+        return tuple(found)
 
 
 class Dump:
@@ -232,6 +231,7 @@ class Dump:
         damaged: list[RulesError] | None = None,
     ) -> None:
         self._tables = {table.name: table for table in tables}
+        self._chains: dict[tuple[str, str], DumpChain | None] = {}
         self.source = source
         self.family: Family = family
         self.backend: Backend | None = backend
@@ -245,10 +245,18 @@ class Dump:
 
     def chain(self, table: TableName, name: ChainName) -> DumpChain | None:
         """A chain, or None where there is none."""
-        found = self._tables.get(table)
-        return found.chain(name) if found else None
+        key = (table, name)
+        if key not in self._chains:
+            found = self._tables.get(table)
+            self._chains[key] = found.chain(name) if found else None
+        return self._chains[key]
 
-    def closure(self, table: TableName, name: ChainName, most: int) -> bytes | None:
+    def holds(self, table: TableName, name: ChainName) -> bool:
+        """Whether there is such a chain."""
+        found = self._tables.get(table)
+        return found is not None and found.holds(name)
+
+    def closure(self, table: TableName, name: ChainName, most: int) -> tuple[str | None, ...] | None:
         """What tells whether a chain of another dump, with all that it leads to, reads the same."""
         found = self._tables.get(table)
         return found.closure(name, most) if found else None

@@ -21,7 +21,7 @@ def admitted_traffic(facts: Facts, service: Service, families: Sequence[Family])
     """
     if not service.source_ranges or not service.load_balancer_ips:
         return
-    endpoints = tuple(facts.cluster.endpoints(service.key))
+    endpoints = facts.cluster.endpoints(service.key)
     for client in dict.fromkeys(_clients(service, families)):
         prober = Prober(facts.cluster, facts.states, families=families, sender=FromAddress(client))
         for probe in prober.of_service(service, ("loadbalancer",), service.ports):

@@ -135,6 +135,10 @@ class _Round:
     heads: Heads = field(default_factory=Heads)
     healthy: Healthy = field(default_factory=Healthy)
 
+    def __post_init__(self) -> None:
+        # Read now, what all processes share; a node's turn would be too late.
+        _ = self._families
+
     def nodes(self, names: Sequence[NodeName]) -> _Found:
         """Some nodes, one after the other."""
         found = _Found()

@@ -76,7 +76,7 @@ def sendings(
     for service in services:
         if service.headless or service.type == "ExternalName":
             continue
-        endpoints = tuple(facts.cluster.endpoints(service.key))
+        endpoints = facts.cluster.endpoints(service.key)
         for kind, prober in probers:
             ways = [via for via in vias if kind != "outside" or via in OUTSIDE]
             for probe in prober.of_service(service, ways, service.ports):

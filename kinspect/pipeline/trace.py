@@ -204,7 +204,7 @@ def _address_way(facts: Facts, service: Service | None, address: Address) -> tup
 def _answer(
     request: TraceRequest, facts: Facts, probes: Sequence[Probe], service: Service | None = None
 ) -> TraceAnswer:
-    endpoints = tuple(facts.cluster.endpoints(service.key)) if service else ()
+    endpoints = facts.cluster.endpoints(service.key) if service else ()
     start = request.start
     if start is not None and start[0] is None and request.table is not None:
         start = (TableName(request.table), start[1])

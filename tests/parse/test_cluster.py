@@ -77,7 +77,7 @@ def test_nulls_are_as_good_as_nothing() -> None:
         (),
         {},
     )
-    assert cluster(endpointslices=[{**SLICE, "endpoints": None}]).endpoints(("default", "web")) == []
+    assert cluster(endpointslices=[{**SLICE, "endpoints": None}]).endpoints(("default", "web")) == ()
     assert Cluster({"services.json": b'{"items": null}'}, "a test").service_names() == []
 
 

@@ -93,7 +93,7 @@ def dangling(state: NodeState) -> Iterator[Observation]:
 def _dangling(node: str, dump: Dump) -> Iterator[Observation]:
     for table in dump.tables():
         for name in sorted(dump.jumps(table)):
-            if name in registry.TARGETS or dump.chain(table, ChainName(name)) is not None:
+            if name in registry.TARGETS or dump.holds(table, ChainName(name)):
                 continue
             rules = [
                 Cited(dump.source, rule.line, table, rule.chain, rule.text)
