@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import lcm
 from typing import TypeAlias
 
 from kinspect.evaluate.heads import Heads
@@ -17,7 +18,7 @@ from kinspect.evaluate.tails import Tails
 from kinspect.evaluate.walk import Branch, Record
 from kinspect.model.host import Host
 from kinspect.model.odds import Weight
-from kinspect.model.packet import Packet
+from kinspect.model.packet import Address, Packet
 from kinspect.model.rules import Ruleset
 from kinspect.model.trace import Evaluation, Way
 
@@ -34,29 +35,51 @@ class _Sum:
 
     weights: dict[End, Weight] = field(default_factory=dict)
 
-    def add(self, way: Way, packet: Packet, weight: Weight) -> None:
-        end = (way.verdict.value, way.delivered, int(packet.dst), packet.dport, packet.dnat)
+    def add(self, way: Way, dst: Address, dport: int | None, dnat: bool, weight: Weight) -> None:
+        end = (way.verdict.value, way.delivered, int(dst), dport, dnat)
         other = self.weights.get(end)
         self.weights[end] = weight if other is None else other + weight
 
     def ends(self) -> Ends | None:
-        if not all(weight.plain for weight in self.weights.values()):
-            return None
-        shares = ((end, weight.exact) for end, weight in self.weights.items())
-        return frozenset((end, share.numerator, share.denominator) for end, share in shares if share)
+        found = []
+        for end, weight in self.weights.items():
+            share = weight.exact
+            if share is None or not weight.plain:
+                return None
+            if share:
+                found.append((end, share.numerator, share.denominator))
+        # All packets end somewhere: where some do not, something was forgotten on the way.
+        whole = lcm(*(denominator for _, _, denominator in found))
+        total = sum(numerator * (whole // denominator) for _, numerator, denominator in found)
+        return frozenset(found) if total == whole else None
 
 
 @dataclass(slots=True)
 class _Sketch(Journey):
+    tails: Tails
     sum: _Sum = field(default_factory=_Sum)
 
     def _shared(self, tail: Tail, branch: Branch) -> None:
+        packet = branch.packet
+        rest = self.tails.rest(packet)
+        for dst, dport, weight in ((packet.dst, packet.dport, branch.weight), *branch.fan):
+            key = self.tails.key(tail, rest, dst, dport)
+            ways = None if key is None else self.tails.known(key)
+            if ways is None:
+                self._unknown(tail, Branch(packet.to(dst=dst, dport=dport), weight, None, branch.snat))
+                continue
+            for way in ways:
+                self.sum.add(way, dst, dport, packet.dnat, weight.times(way.weight))
+
+    def _unknown(self, tail: Tail, branch: Branch) -> None:
+        """One that is followed for the first time, or that cannot be shared."""
+        packet = branch.packet
         ways = self._tail(tail, branch)
         if ways is None:
             self._follow(tail, branch)
             return
         for way in ways:
-            self.sum.add(way, branch.packet, branch.weight.times(way.weight))
+            self.sum.add(way, packet.dst, packet.dport, packet.dnat, branch.weight.times(way.weight))
 
 
 def ends(
@@ -66,10 +89,11 @@ def ends(
 
     Raises RulesError where a visited rule cannot be read.
     """
-    sketch = _Sketch(host, [r for r in rulesets if r.family == packet.family], Record(), tails, heads)
+    own = [rules for rules in rulesets if rules.family == packet.family]
+    sketch = _Sketch(host=host, rulesets=own, record=Record(ends_only=True), tails=tails, heads=heads)
     sketch.begin(packet)
     for way in sketch.ways:
-        sketch.sum.add(way, way.packet, way.weight)
+        sketch.sum.add(way, way.packet.dst, way.packet.dport, way.packet.dnat, way.weight)
     return sketch.sum.ends()
 
 
@@ -77,5 +101,5 @@ def ends_of(evaluation: Evaluation) -> Ends | None:
     """The ends of ways that are known."""
     found = _Sum()
     for way in evaluation:
-        found.add(way, way.packet, way.weight)
+        found.add(way, way.packet.dst, way.packet.dport, way.packet.dnat, way.weight)
     return found.ends()

@@ -10,24 +10,28 @@ Which rules were met on the way is not kept: for a packet's ends only, not for i
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 import msgspec
 
-from kinspect.evaluate.looks import Span, looks, starts
+from kinspect.evaluate.looks import Kinds, Span, looks
 from kinspect.model.odds import Weight
-from kinspect.model.packet import Packet
-from kinspect.model.rules import ChainName, Rule, Ruleset, TableName, Verdict
+from kinspect.model.packet import Address, Packet
+from kinspect.model.rules import ChainName, Closure, Rule, Ruleset, TableName, Verdict
 from kinspect.netfilter.targets.verdict import Jump
 
-_MOST: Final = 2048  # rules in a chain and all that it leads to: beyond, it is no small part of a table
+_MOST: Final = 1024  # rules in a chain and all that it leads to: beyond, it is no small part of a table
 
+_CANDIDATES: Final = 8  # texts of one chain that are kept: nodes that differ do so in a few ways
 
 _FIELDS: Final = tuple(name for name in Packet.__struct_fields__ if name != "original")
+
+
+Fan: TypeAlias = tuple[tuple[Address, int | None, Weight], ...]
+"""Destinations with their ports, and the weights that go there."""
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -37,6 +41,7 @@ class Left(msgspec.Struct, frozen=True):
     weight: Weight
     verdict: Verdict | None = None
     bound: bool = False  # by a nat binding
+    fan: Fan = ()  # where nat sends others that leave just like it, with their weights
 
 
 class _Result(msgspec.Struct, frozen=True):
@@ -47,14 +52,15 @@ class _Result(msgspec.Struct, frozen=True):
     weight: Weight
     verdict: Verdict | None
     bound: bool
+    fan: Fan = ()
 
 
 @dataclass(slots=True)
 class _Known:
     """One text, and what it did to packets so far."""
 
-    sources: list[int]
-    destinations: list[int]
+    sources: Kinds
+    destinations: Kinds
     results: dict[object, Sequence[_Result] | None] = field(default_factory=dict)
 
 
@@ -62,7 +68,7 @@ class _Known:
 class Heads:
     """What chains do, of all hosts that share it. One walk of a packet may ask it at several chains."""
 
-    _by_text: dict[object, _Known | None] = field(default_factory=dict)
+    _by_name: dict[object, list[tuple[Closure, _Known | None]]] = field(default_factory=dict)
     _by_chain: WeakKeyDictionary[Ruleset, dict[tuple[str, str], _Known | None]] = field(
         default_factory=WeakKeyDictionary
     )
@@ -85,8 +91,8 @@ class Heads:
         if known is None:
             return None
         key = (
-            bisect_right(known.sources, int(packet.src)),
-            bisect_right(known.destinations, int(packet.dst)),
+            known.sources.of(int(packet.src)),
+            known.destinations.of(int(packet.dst)),
             msgspec.structs.astuple(packet.to(src=None, dst=None)),
         )
         if key not in known.results:
@@ -97,13 +103,17 @@ class Heads:
         return [_as_if(result, packet) for result in results]
 
     def _known(self, rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
-        text = rules.closure(table, name, _MOST)
-        if text is None:
+        candidates = self._by_name.setdefault((rules.family, rules.complete, table, name), [])
+        for read, known in candidates:
+            if rules.has(table, read):
+                return known
+        closure = rules.closure(table, name, _MOST)
+        if closure is None:
             return None
-        key = (rules.family, rules.complete, table, text)
-        if key not in self._by_text:
-            self._by_text[key] = _cut(rules, table, name)
-        return self._by_text[key]
+        known = _cut(rules, table, name)
+        candidates.append((closure, known))
+        del candidates[:-_CANDIDATES]
+        return known
 
 
 def _cut(rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
@@ -116,7 +126,7 @@ def _cut(rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
             return None
         sources += told.sources
         destinations += told.destinations
-    return _Known(starts(sources), starts(destinations))
+    return _Known(Kinds(sources), Kinds(destinations))
 
 
 def _reached(rules: Ruleset, table: TableName, name: ChainName) -> Iterator[Rule]:
@@ -142,7 +152,32 @@ def _learned(packet: Packet, lefts: Sequence[Left]) -> Sequence[_Result] | None:
             fields.update(dst=left.packet.dst, dport=left.packet.dport)
         before = None if original is None else _changes(packet, original)
         found.append(_Result(fields, before, left.weight, left.verdict, left.bound))
+    return _fanned(found)
+
+
+def _fanned(results: Sequence[_Result]) -> Sequence[_Result]:
+    """Those that nat sends to different places, and that are the same otherwise, as one."""
+    found: list[_Result] = []
+    for result in results:
+        same = next((i for i, other in enumerate(found) if result.bound and _alike(result, other)), None)
+        if same is None:
+            found.append(result)
+            continue
+        other, to = found[same], result.changes
+        place = (cast("Address", to["dst"]), cast("int | None", to["dport"]), result.weight)
+        found[same] = msgspec.structs.replace(other, fan=(*other.fan, place))
     return found
+
+
+def _alike(one: _Result, other: _Result) -> bool:
+    if (one.verdict, one.bound, one.original) != (other.verdict, other.bound, other.original):
+        return False
+    placed = ("dst", "dport")
+    return (
+        one.changes.keys() == other.changes.keys()
+        and set(placed) <= one.changes.keys()
+        and all(value == other.changes[name] for name, value in one.changes.items() if name not in placed)
+    )
 
 
 def _changes(before: Packet, after: Packet) -> dict[str, object]:
@@ -158,4 +193,4 @@ def _as_if(result: _Result, packet: Packet) -> Left:
     if result.original is not None:
         changes = {**changes, "original": packet.to(**result.original) if result.original else packet}
     changed = packet.to(**changes) if changes else packet
-    return Left(changed, result.weight, result.verdict, result.bound)
+    return Left(changed, result.weight, result.verdict, result.bound, result.fan)

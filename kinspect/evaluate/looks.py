@@ -6,6 +6,7 @@ way: so one of them is walked, and stands for the other.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Final
 
@@ -95,9 +96,27 @@ def looks(rule: Rule) -> Looks | None:
     return found
 
 
-def starts(spans: Iterable[Span]) -> list[int]:
-    """Where the stretches begin that all of these cut a line into, sorted."""
-    return sorted({edge for first, last in spans for edge in (first, last + 1)})
+class Kinds:
+    """Numbers told apart by the spans that they are in: those in the same ones are of one kind."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        opened: dict[int, list[Span]] = {}
+        closed: dict[int, list[Span]] = {}
+        for span in set(spans):
+            opened.setdefault(span[0], []).append(span)
+            closed.setdefault(span[1] + 1, []).append(span)
+        self._edges = sorted({*opened, *closed})
+        self._kinds = [0]
+        known: dict[frozenset[Span], int] = {frozenset(): 0}
+        within: set[Span] = set()
+        for edge in self._edges:
+            within.difference_update(closed.get(edge, ()))
+            within.update(opened.get(edge, ()))
+            self._kinds.append(known.setdefault(frozenset(within), len(known)))
+
+    def of(self, number: int) -> int:
+        """The kind of a number."""
+        return self._kinds[bisect_right(self._edges, number)]
 
 
 def _span(value: int, mask: int, version: int) -> Span | None:

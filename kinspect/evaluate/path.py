@@ -105,7 +105,9 @@ class Journey:
         """The ways from here on, as if the branch were everything and came from nowhere, where known."""
 
         def walk() -> Sequence[Way]:
-            journey = Journey(self.host, self.rulesets, self.record, self.tails)
+            # What is shared keeps its way, also where only ends are asked for now.
+            record = Record() if self.record.ends_only else self.record
+            journey = Journey(self.host, self.rulesets, record, self.tails)
             journey._follow(tail, Branch(branch.packet, EVERYTHING, None, branch.snat))
             return journey.ways
 

@@ -1,26 +1,25 @@
 """Packets that part in their destination only, and that nothing behind nat tells apart.
 
 Behind the choice of an endpoint a host asks some dozen rules, and they are the same for most of its
-endpoints: none looks at more of a destination than in which networks it is. The bounds of all
-networks that these rules, the routes and the choice of a source ask for cut the addresses into
-stretches; two destinations of one stretch go the same way, which is then walked once.
+endpoints: none looks at more of a destination than in which networks it is. Two destinations that
+are in the same of all networks that these rules, the routes and the choice of a source ask for go
+the same way, which is then walked once.
 
 Where a rule asks more than that (a set, a range, a list of recent clients) nothing is shared.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Final
 
 import msgspec
 
-from kinspect.evaluate.looks import Span, looks, starts
+from kinspect.evaluate.looks import Kinds, Span, looks
 from kinspect.model.host import Host
-from kinspect.model.packet import Packet
+from kinspect.model.packet import Address, Packet
 from kinspect.model.rules import Chain, ChainName, Rule, Ruleset, TableName
 from kinspect.model.trace import Step, Way
 from kinspect.netfilter.targets.verdict import Jump
@@ -43,7 +42,8 @@ class Tails:
     host: Host
     rulesets: Sequence[Ruleset]
     _known: dict[object, Sequence[Way] | None] = field(default_factory=dict)
-    _stretches: dict[int, tuple[list[int], list[int]] | None] = field(default_factory=dict)
+    _rests: dict[object, int] = field(default_factory=dict)
+    _kinds: dict[int, tuple[Kinds, Kinds] | None] = field(default_factory=dict)
 
     def follow(self, where: str, packet: Packet, walk: Callable[[], Sequence[Way]]) -> Sequence[Way] | None:
         """The ways of a packet from a point of its journey on; None: they cannot be shared.
@@ -51,40 +51,51 @@ class Tails:
         ``walk`` walks them, for a packet whose weight is everything and that has no way behind it.
         They may be those of another packet: ``as_if`` makes them this one's.
         """
-        version = packet.dst.version
-        if version not in self._stretches:
-            self._stretches[version] = self._cut(version)
-        bounds = self._stretches[version]
-        if bounds is None:
+        key = self.key(where, self.rest(packet), packet.dst, packet.dport)
+        if key is None:
             return None
-        addresses, ports = bounds
-        key = (
-            where,
-            bisect_right(addresses, int(packet.dst)),
-            packet.original is None,
-            -1 if packet.dport is None else bisect_right(ports, packet.dport),
-            # An address is slow to hash, a number is not.
-            msgspec.structs.astuple(
-                packet.to(
-                    src=int(packet.src),
-                    dst=None,
-                    dport=None,
-                    via=packet.via and int(packet.via),
-                    original=None,
-                )
-            ),
-        )
         if key not in self._known:
-            ways = walk()
-            alike = all(
-                way.weight.plain and (way.packet.dst, way.packet.dport) == (packet.dst, packet.dport)
-                for way in ways
-            )
-            self._known[key] = ways if alike else None
+            self._known[key] = self._alike(walk(), packet)
         return self._known[key]
 
-    def _cut(self, version: int) -> tuple[list[int], list[int]] | None:
-        """Where stretches of addresses and of ports begin; None: rules ask for more than that."""
+    def known(self, key: Hashable) -> Sequence[Way] | None:
+        """The ways of packets with this key, where they were followed and can be shared."""
+        return self._known.get(key)
+
+    def rest(self, packet: Packet) -> int:
+        """A number for all of a packet but its destination."""
+        fields = msgspec.structs.astuple(
+            # An address is slow to hash, a number is not.
+            packet.to(
+                src=int(packet.src),
+                dst=packet.original is None,
+                dport=None,
+                via=packet.via and int(packet.via),
+                original=None,
+            )
+        )
+        return self._rests.setdefault(fields, len(self._rests))
+
+    def key(self, where: str, rest: int, dst: Address, dport: int | None) -> Hashable | None:
+        """What tells packets apart at a point of their journey; None: they cannot be told apart so."""
+        version = dst.version
+        if version not in self._kinds:
+            self._kinds[version] = self._told_apart(version)
+        kinds = self._kinds[version]
+        if kinds is None:
+            return None
+        addresses, ports = kinds
+        return where, rest, version, addresses.of(int(dst)), -1 if dport is None else ports.of(dport)
+
+    @staticmethod
+    def _alike(ways: Sequence[Way], packet: Packet) -> Sequence[Way] | None:
+        """The ways, where no more of them hangs on the destination than that it is kept."""
+        to = (packet.dst, packet.dport)
+        same = all(way.weight.plain and (way.packet.dst, way.packet.dport) == to for way in ways)
+        return ways if same else None
+
+    def _told_apart(self, version: int) -> tuple[Kinds, Kinds] | None:
+        """The addresses and the ports that anything tells apart; None: rules ask for more than that."""
         addresses = list(_of_host(self.host, version))
         ports: list[Span] = []
         for rules in self.rulesets:
@@ -94,7 +105,7 @@ class Tails:
                     return None
                 addresses += told.destinations
                 ports += told.ports
-        return starts(addresses), starts(ports)
+        return Kinds(addresses), Kinds(ports)
 
 
 def _of_host(host: Host, version: int) -> Iterator[Span]:

@@ -16,7 +16,7 @@ import msgspec
 from typing_extensions import assert_never
 
 from kinspect.errors import RulesError
-from kinspect.evaluate.heads import Heads, Left
+from kinspect.evaluate.heads import Fan, Heads, Left
 from kinspect.model.host import Host
 from kinspect.model.odds import (
     ALWAYS,
@@ -55,6 +55,7 @@ class Branch(msgspec.Struct, frozen=True):
     weight: Weight
     last: Step | None = None
     snat: str | None = None
+    fan: Fan = ()  # where nat sends others that are the same otherwise (see ``evaluate.heads``)
 
     def after(self, event: Matched | Policy, weight: Weight | None = None) -> Branch:
         """The branch with one more event on its way, and perhaps another weight."""
@@ -76,6 +77,7 @@ class Record:
     """What a walk leaves besides its branches: how often rules were met, and why."""
 
     explain: bool = False
+    ends_only: bool = False  # nothing is left, not even the way of a branch
     hits: dict[RuleKey, Weight] = field(default_factory=dict)
     met: dict[RuleKey, Rule] = field(default_factory=dict)
     considered: list[Considered] = field(default_factory=list)
@@ -132,8 +134,7 @@ class Walk:
                 if missed:
                     following.append(Branch(branch.packet, missed, branch.last, branch.snat))
                 if held:
-                    self.record.hit(self.place, rule, held)
-                    taken = branch.after(Matched(self.place, rule, depth, branch.packet), weight=held)
+                    taken = self._taken(branch, rule, held, depth)
                     packet = branch.packet
                     for match in rule.remembers:
                         packet = match.after(packet)
@@ -144,6 +145,13 @@ class Walk:
                         self._apply(effect, rule, taken, depth, ended, returned, following)
             live = merged(following)
         return ended, merged([*returned, *live])
+
+    def _taken(self, branch: Branch, rule: Rule, held: Weight, depth: int) -> Branch:
+        """The part of a branch that a rule took, which is written down."""
+        if self.record.ends_only:
+            return Branch(branch.packet, held, None, branch.snat)
+        self.record.hit(self.place, rule, held)
+        return branch.after(Matched(self.place, rule, depth, branch.packet), weight=held)
 
     def _rules(self, chain: Chain, live: Sequence[Branch]) -> Sequence[Rule]:
         """The rules to look at; all of them where each is to be explained."""
@@ -217,7 +225,9 @@ class Walk:
                 known = self._known(chain, branch.packet, depth + 1)
                 if known is not None:
                     for left in known:
-                        part = Branch(left.packet, branch.weight.times(left.weight), None, branch.snat)
+                        fan = tuple((dst, port, branch.weight.times(w)) for dst, port, w in left.fan)
+                        weight = branch.weight.times(left.weight)
+                        part = Branch(left.packet, weight, None, branch.snat, fan)
                         if left.verdict is not None:
                             ended.append(Ended(part, left.verdict, left.bound))
                         else:
@@ -242,7 +252,9 @@ class Walk:
             return None
 
         def walk() -> Sequence[Left]:
-            ended, returned = self.chain(chain, [Branch(packet, EVERYTHING)], depth)
+            # What it leads to is a part of it, and not worth learning for itself.
+            plain = Walk(self.place, self.rules, self.host, self.record)
+            ended, returned = plain.chain(chain, [Branch(packet, EVERYTHING)], depth)
             return [
                 *(Left(e.branch.packet, e.branch.weight, e.verdict, e.bound) for e in ended),
                 *(Left(branch.packet, branch.weight) for branch in returned),

@@ -7,7 +7,7 @@ one module in ``netfilter``; this module only says what they have in common.
 from __future__ import annotations
 
 import enum
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Literal, NewType, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
@@ -162,6 +162,10 @@ class Chain(Protocol):
         ...
 
 
+Closure: TypeAlias = tuple[tuple[str, str | None, str], ...]
+"""Chains with their policies (``-`` for user-defined, None for those that are not there) and rules."""
+
+
 class Ruleset(Protocol):
     """One back end's tables of one family, as one dump told them."""
 
@@ -193,9 +197,13 @@ class Ruleset(Protocol):
         """A chain, or None where the dump has no such chain."""
         ...
 
-    def closure(self, table: TableName, name: ChainName, most: int) -> Hashable | None:
-        """The text of a chain's rules and of all that they lead to; None: more than ``most`` rules.
+    def closure(self, table: TableName, name: ChainName, most: int) -> Closure | None:
+        """A chain and all that it leads to; None: they have more than ``most`` rules."""
+        ...
 
-        Counters do not count. Chains with the same closure do the same where hosts answer the same.
+    def has(self, table: TableName, closure: Closure) -> bool:
+        """Whether all chains of a closure of another ruleset read the same here, counters apart.
+
+        They do the same, then, where hosts answer the same.
         """
         ...

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from kinspect.errors import RulesError
 from kinspect.model.packet import Family, Packet
-from kinspect.model.rules import Backend, ChainName, Clause, Counters, Rule, TableName, Verdict
+from kinspect.model.rules import Backend, ChainName, Clause, Closure, Counters, Rule, TableName, Verdict
 from kinspect.netfilter.matches.unsupported import Unsupported as UnsupportedMatch
 from kinspect.netfilter.targets.unsupported import Unsupported as UnsupportedTarget
 from kinspect.parse.quick import read_rule
@@ -196,24 +196,40 @@ class _Table:
         verdict = Verdict(policy) if policy in ("ACCEPT", "DROP") else None
         return DumpChain(name, verdict, self, self.runs.get(name, ()))
 
-    def closure(self, name: str, most: int) -> tuple[str | None, ...] | None:
-        """See ``Ruleset.closure``. A comment that quotes a jump makes it ask for more: never for less."""
-        names, seen, left = [name], {name}, most
-        found: list[str | None] = []
-        for chain in names:  # which grows on the way
-            found += (chain, self._policies.get(chain))
-            for start, end, _ in self.runs.get(chain, ()):
-                left -= self.text.count("\n", start, end)
-                if left < 0:
-                    return None
-                text = self.text[start:end]
-                if text.startswith("["):
-                    text = _COUNTED.sub("", text)
-                found.append(text)
-                fresh = dict.fromkeys(target for target in _TARGET.findall(text) if target not in seen)
-                seen.update(fresh)
-                names += fresh
+    def plain(self, name: str) -> str:
+        """A chain's rules as text, without counters."""
+        text = "".join([self.text[start:end] for start, end, _ in self.runs.get(name, ())])
+        return _COUNTED.sub("", text) if text.startswith("[") else text
+
+    def closure(self, name: str, most: int) -> Closure | None:
+        """See ``Ruleset.closure``. A comment that quotes a jump makes it larger: never smaller."""
+        names, left = {name: None}, most
+        waiting = [name]
+        found = []
+        for chain in waiting:  # which grows on the way
+            left -= sum(self.text.count("\n", start, end) for start, end, _ in self.runs.get(chain, ()))
+            if left < 0:
+                return None
+            text = self.plain(chain)
+            found.append((chain, self._policies.get(chain), text))
+            fresh = [target for target in dict.fromkeys(_TARGET.findall(text)) if target not in names]
+            names.update(dict.fromkeys(fresh))
+            waiting += fresh
         return tuple(found)
+
+    def has(self, closure: Closure) -> bool:
+        """See ``Ruleset.has``."""
+        policies, runs, startswith = self._policies, self.runs, self.text.startswith
+        for name, policy, text in closure:
+            if policies.get(name) != policy:
+                return False
+            own = runs.get(name, ())
+            # Mostly a chain's rules stand together, and have no counters: they are compared where they are.
+            if len(own) == 1 and own[0][1] - own[0][0] == len(text) and startswith(text, own[0][0]):
+                continue
+            if self.plain(name) != text:
+                return False
+        return True
 
 
 class Dump:
@@ -256,10 +272,15 @@ class Dump:
         found = self._tables.get(table)
         return found is not None and found.holds(name)
 
-    def closure(self, table: TableName, name: ChainName, most: int) -> tuple[str | None, ...] | None:
-        """What tells whether a chain of another dump, with all that it leads to, reads the same."""
+    def closure(self, table: TableName, name: ChainName, most: int) -> Closure | None:
+        """A chain and all that it leads to; None: they have more than ``most`` rules."""
         found = self._tables.get(table)
         return found.closure(name, most) if found else None
+
+    def has(self, table: TableName, closure: Closure) -> bool:
+        """Whether all chains of a closure of another dump read the same here, counters apart."""
+        found = self._tables.get(table)
+        return found is not None and found.has(closure)
 
     def mentions(self, text: str) -> bool:
         """Whether the text stands anywhere in the dump."""

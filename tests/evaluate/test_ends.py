@@ -18,6 +18,7 @@ from kinspect.pipeline.survey import survey
 from kinspect.snapshot.store import open_snapshot
 from tests.clusters import DATA, packet
 from tests.evaluate.host import HOST
+from tests.kernel.differential import same_ways
 
 CLUSTERS = sorted(path for path in DATA.iterdir() if (path / "nodes").is_dir())
 
@@ -33,6 +34,9 @@ def test_all_traffic_of_recorded_clusters_ends_as_its_ways_do() -> None:
             shared = tails.setdefault((state.name, family), Tails(state.host, rules))
             sketched = ends(traffic.trace.packet, state.host, rules, tails=shared, heads=heads)
             assert sketched == ends_of(traffic.trace.evaluation), (cluster.name, traffic.trace.packet)
+            # What was learned for ends serves for ways, too.
+            again = evaluate(traffic.trace.packet, state.host, rules, tails=shared)
+            assert same_ways(again, traffic.trace.evaluation)
 
 
 NAT = """*nat
