@@ -27,9 +27,6 @@ _MOST: Final = 1024  # rules in a chain and all that it leads to: beyond, it is 
 
 _CANDIDATES: Final = 8  # texts of one chain that are kept: nodes that differ do so in a few ways
 
-_FIELDS: Final = tuple(name for name in Packet.__struct_fields__ if name != "original")
-
-
 Fan: TypeAlias = tuple[tuple[Address, int | None, Weight], ...]
 """Destinations with their ports, and the weights that go there."""
 
@@ -181,10 +178,11 @@ def _alike(one: _Result, other: _Result) -> bool:
 
 
 def _changes(before: Packet, after: Packet) -> dict[str, object]:
+    pairs = zip(msgspec.structs.astuple(before), msgspec.structs.astuple(after), strict=True)
     return {
-        name: value
-        for name in _FIELDS
-        if (value := getattr(after, name)) is not (old := getattr(before, name)) and value != old
+        name: new
+        for name, (old, new) in zip(Packet.__struct_fields__, pairs, strict=True)
+        if old is not new and old != new and name != "original"
     }
 
 
