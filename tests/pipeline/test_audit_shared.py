@@ -1,0 +1,178 @@
+"""What audit remembers from node to node changes nothing that it finds."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kinspect.checks.audit.alike import Healthy
+from kinspect.model.audit import AuditAnswer
+from kinspect.pipeline import audit as pipeline
+from kinspect.pipeline.audit import AuditRequest, audit
+from kinspect.pipeline.sources import Recorded
+from tests.bench.scale import write
+
+NODES = 6
+LINES = (
+    "-A FORWARD -d 10.42.0.3/32 -j DROP",
+    "-A FORWARD -d 10.52.0.0/24 -p tcp -m tcp --dport 8080 -j REJECT --reject-with icmp-port-unreachable",
+    "-A FORWARD -s 203.0.113.0/24 -j DROP",
+    "-A INPUT -p tcp -m tcp --dport 30000 -j DROP",
+    "-A KUBE-FORWARD -m mark --mark 0x4000/0x4000 -j DROP",
+)
+EARLY = (
+    "-A PREROUTING -p tcp -m tcp --dport 30001 -j DNAT --to-destination 10.42.0.9:8080",
+    "-A PREROUTING -d 10.43.1.4/32 -p tcp -j REDIRECT --to-ports 8080",
+    "-A OUTPUT -d 10.43.1.5/32 -p tcp -j MARK --set-xmark 0x4000/0x4000",
+    "-A PREROUTING -s 10.52.0.0/16 -d 10.43.1.6/32 -j ACCEPT",
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All nodes one after the other, so that the first is remembered at the last."""
+    monkeypatch.setattr(pipeline, "usable_cores", lambda: 1)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether what was asked of the memory was known to be well, each time."""
+    answers: list[bool] = []
+    real = Healthy.get
+
+    def noting(self: Healthy, *about: Any) -> Any:
+        known = real(self, *about)
+        answers.append(known is not None)
+        return known
+
+    monkeypatch.setattr(Healthy, "get", noting)
+    return answers
+
+
+def forgetful(folder: Path) -> AuditAnswer:
+    """The audit, with nothing remembered."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Healthy, "among", lambda *_: False)
+        return audit(AuditRequest(), Recorded(folder))
+
+
+def altered(folder: Path, node: str, change: Callable[[list[str]], list[str]]) -> None:
+    path = folder / "nodes" / node / "iptables-save.txt.gz"
+    lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+    path.write_bytes(gzip.compress("\n".join([*change(lines), ""]).encode(), 1))
+
+
+def damaged(seed: int) -> Callable[[list[str]], list[str]]:
+    """Something of what goes wrong with rules, here and there."""
+    draw = random.Random(seed)
+
+    def change(lines: list[str]) -> list[str]:
+        own = [number for number, line in enumerate(lines) if line.startswith("-A KUBE-S")]
+        for number in sorted(draw.sample(own, 4), reverse=True):
+            what = draw.randrange(5)
+            if what == 0:
+                del lines[number]
+            elif what == 1:
+                lines[number] = lines[number].replace("8080", "8081")
+            elif what == 2:
+                lines[number] = lines[number].replace("10.42.0.", "10.42.9.").replace("10.52.0.", "10.42.0.")
+            elif what == 3:
+                lines[number] = lines[number].replace("0.50000000000", "0.25000000000")
+            else:
+                lines[number : number + 2] = reversed(lines[number : number + 2])
+        if draw.random() < 0.5:
+            lines.insert(lines.index("COMMIT"), draw.choice(LINES))
+        if draw.random() < 0.5:
+            first = next(n for n, line in enumerate(lines) if line.startswith("-A PREROUTING"))
+            lines.insert(first, draw.choice(EARLY))
+        if draw.random() < 0.5:
+            lines = [
+                f"[{draw.randrange(99)}:{draw.randrange(9999)}] {x}" if x.startswith("-A") else x
+                for x in lines
+            ]
+        return lines
+
+    return change
+
+
+def policies(folder: Path, seed: int) -> None:
+    """Some services are Local, some have hints, some no endpoint that is ready."""
+    draw = random.Random(seed)
+    services = json.loads((folder / "api/services.json").read_text())
+    for item in services["items"]:
+        if draw.random() < 0.2:
+            item["spec"]["internalTrafficPolicy"] = "Local"
+        if item["spec"]["type"] == "NodePort" and draw.random() < 0.4:
+            item["spec"]["externalTrafficPolicy"] = "Local"
+    (folder / "api/services.json").write_text(json.dumps(services))
+    slices = json.loads((folder / "api/endpointslices.json").read_text())
+    for item in slices["items"]:
+        for endpoint in item["endpoints"]:
+            if draw.random() < 0.1:
+                endpoint["conditions"] = {"ready": False, "serving": draw.random() < 0.5, "terminating": True}
+            if draw.random() < 0.05:
+                endpoint["hints"] = {"forNodes": [{"name": f"node{draw.randrange(NODES) + 1}"}]}
+    (folder / "api/endpointslices.json").write_text(json.dumps(slices))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_cluster_that_is_wrong_in_places_is_as_wrong_with_a_memory(
+    seed: int, tmp_path: Path, asked: list[bool]
+) -> None:
+    folder = write(tmp_path / "cluster", 12, 3, NODES)
+    draw = random.Random(seed)
+    for number in range(NODES):
+        if draw.random() < 0.6:
+            altered(folder, f"node{number + 1}", damaged(100 * seed + number))
+    if seed % 2:
+        policies(folder, seed)
+    found = audit(AuditRequest(), Recorded(folder))
+    assert any(asked)
+    assert not all(asked)
+    assert found == forgetful(folder)
+    assert found.observations
+
+
+def test_what_is_well_on_one_node_is_not_followed_on_the_next(tmp_path: Path, asked: list[bool]) -> None:
+    folder = write(tmp_path / "cluster", 10, 3, NODES)
+    altered(
+        folder,
+        "node3",
+        lambda lines: [f"[7:420] {line}" if line.startswith("-A") else line for line in lines],
+    )
+    assert audit(AuditRequest(), Recorded(folder)).observations != ()  # nodes 3 to 6 lack something each
+    ways = 2 * 10 + 3 * 2  # cluster IPs from pods and processes; two NodePorts, from outside too
+    assert len(asked) == (NODES - 1) * ways
+    assert asked.count(False) <= (NODES - 2) * 5
+
+
+def test_many_processes_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path / "cluster", 12, 3, NODES)
+    altered(folder, "node5", damaged(5))
+    alone = audit(AuditRequest(), Recorded(folder))
+    monkeypatch.setattr(pipeline, "WORTH", 1)
+    for cores in (2, 3, 12):
+        monkeypatch.setattr(pipeline, "usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr("kinspect.pipeline.spread.usable_cores", lambda cores=cores: cores)
+        assert audit(AuditRequest(), Recorded(folder)) == alone
+
+
+def test_a_node_that_cannot_be_read_is_said_and_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "cluster", 4, 3, 4)
+    (folder / "nodes/node2/iptables-save.txt.gz").write_bytes(b"\x1f\x8bnot gzip at all")
+    monkeypatch.setattr(pipeline, "WORTH", 1)
+    for cores in (1, 2):
+        monkeypatch.setattr(pipeline, "usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr("kinspect.pipeline.spread.usable_cores", lambda cores=cores: cores)
+        found = audit(AuditRequest(), Recorded(folder))
+        assert found.nodes == ("node1", "node3", "node4")
+        assert any("node2" in text for text in found.undetermined)
+        assert any(each.kind.code == "KI201" and each.nodes == ("node2",) for each in found.observations)
