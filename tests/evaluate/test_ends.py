@@ -118,6 +118,23 @@ def test_a_packet_that_a_rule_tells_apart_is_walked_for_itself(walked: list[str]
     followed(heads, dump(TWO), ["203.0.113.5"], "10.43.0.2")
 
 
+MARKED = """*filter
+:FORWARD ACCEPT [0:0]
+-A FORWARD -m mark --mark 0x4000/0x4000 -j DROP
+COMMIT
+"""
+
+
+def test_sources_that_a_chain_tells_apart_are_told_apart(walked: list[str]) -> None:
+    rules = dump(TWO, MARKED + NAT)
+    heads, tails = Heads(), Tails(HOST, [rules])
+    for src in ("10.42.0.9", "198.51.100.7", "10.42.0.10", "198.51.100.8"):
+        probe = packet(src, "10.43.0.1", 80, iif="eth0")
+        verdicts = {end[0] for end, _, _ in ends(probe, HOST, [rules], tails=tails, heads=heads) or ()}
+        assert verdicts == ({"ACCEPT"} if src.startswith("10.42") else {"DROP"})
+    assert walked.count("A") == 2
+
+
 def test_a_destination_rewritten_to_itself_is_not_taken_for_unchanged() -> None:
     """The second packet, to another address, goes where the first one stayed."""
     rules = dump("-A A -p tcp -j DNAT --to-destination 10.42.1.2:80")

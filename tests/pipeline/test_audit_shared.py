@@ -152,6 +152,68 @@ def test_what_is_well_on_one_node_is_not_followed_on_the_next(tmp_path: Path, as
     assert asked.count(False) <= (NODES - 2) * 5
 
 
+def only_to(service: int, node: int) -> Callable[[list[str]], list[str]]:
+    """The rules of a service without its endpoints on other nodes, of two on nodes 1 and 2."""
+
+    def change(lines: list[str]) -> list[str]:
+        name = f"scale/svc-{service:05}:http"
+        other = "10.52." if node == 1 else "10.42."
+        kept = [line for line in lines if f'"{name} -> {other}' not in line]
+        return [line.replace(" -m statistic --mode random --probability 0.50000000000", "") if f'"{name} -> ' in line else line for line in kept]  # fmt: skip
+
+    return change
+
+
+def about(found: AuditAnswer, service: int) -> dict[str, set[str]]:
+    """The kinds of findings in a service, and the nodes they are on."""
+    nodes: dict[str, set[str]] = {}
+    for each in found.observations:
+        if each.service == ("scale", f"svc-{service:05}"):
+            nodes.setdefault(each.kind.code, set()).update(each.nodes)
+    return nodes
+
+
+def test_where_the_policy_is_local_nodes_are_asked_about_for_themselves(tmp_path: Path) -> None:
+    """Node 2 does what is right on node 1 only."""
+    folder = write(tmp_path / "cluster", 12, 2, 2)
+    services = json.loads((folder / "api/services.json").read_text())
+    services["items"][7]["spec"]["internalTrafficPolicy"] = "Local"
+    (folder / "api/services.json").write_text(json.dumps(services))
+    for node in ("node1", "node2"):
+        altered(folder, node, only_to(7, 1))
+    found = about(audit(AuditRequest(), Recorded(folder)), 7)
+    assert set().union(*found.values()) == {"node2"}
+    assert "KI103" in found
+
+
+def test_where_endpoints_have_hints_nodes_are_asked_about_for_themselves(tmp_path: Path) -> None:
+    folder = write(tmp_path / "cluster", 12, 2, 2)
+    slices = json.loads((folder / "api/endpointslices.json").read_text())
+    for number, endpoint in enumerate(slices["items"][7]["endpoints"], 1):
+        endpoint["hints"] = {"forNodes": [{"name": f"node{number}"}]}
+    (folder / "api/endpointslices.json").write_text(json.dumps(slices))
+    for node in ("node1", "node2"):
+        altered(folder, node, only_to(7, 1))
+    found = about(audit(AuditRequest(), Recorded(folder)), 7)
+    assert set().union(*found.values()) == {"node2"}
+
+
+def test_what_is_as_it_should_be_by_anothers_rule_is_no_example(tmp_path: Path) -> None:
+    """On node 1 another program sends to one of two endpoints, on node 2 kube-proxy does."""
+    folder = write(tmp_path / "cluster", 12, 2, 2)
+    early = "-A PREROUTING -d 10.43.1.9/32 -p tcp -j DNAT --to-destination 10.42.0.9:8080"
+
+    def taken(lines: list[str]) -> list[str]:
+        first = next(n for n, line in enumerate(lines) if line.startswith("-A PREROUTING"))
+        return [*lines[:first], early, *lines[first:]]
+
+    altered(folder, "node1", taken)
+    altered(folder, "node2", only_to(7, 1))
+    found = audit(AuditRequest(), Recorded(folder))
+    assert found == forgetful(folder)
+    assert about(found, 7)["KI104"] >= {"node2"}
+
+
 def test_many_processes_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(tmp_path / "cluster", 12, 3, NODES)
     altered(folder, "node5", damaged(5))
