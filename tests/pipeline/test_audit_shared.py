@@ -201,11 +201,11 @@ def test_where_endpoints_have_hints_nodes_are_asked_about_for_themselves(tmp_pat
 def test_what_is_as_it_should_be_by_anothers_rule_is_no_example(tmp_path: Path) -> None:
     """On node 1 another program sends to one of two endpoints, on node 2 kube-proxy does."""
     folder = write(tmp_path / "cluster", 12, 2, 2)
-    early = "-A PREROUTING -d 10.43.1.9/32 -p tcp -j DNAT --to-destination 10.42.0.9:8080"
+    early = "-d 10.43.1.9/32 -p tcp -j DNAT --to-destination 10.42.0.9:8080"
 
     def taken(lines: list[str]) -> list[str]:
         first = next(n for n, line in enumerate(lines) if line.startswith("-A PREROUTING"))
-        return [*lines[:first], early, *lines[first:]]
+        return [*lines[:first], f"-A PREROUTING {early}", f"-A OUTPUT {early}", *lines[first:]]
 
     altered(folder, "node1", taken)
     altered(folder, "node2", only_to(7, 1))
