@@ -134,6 +134,7 @@ class _Round:
     services: Sequence[Service]
     heads: Heads = field(default_factory=Heads)
     healthy: Healthy = field(default_factory=Healthy)
+    _more: bool = False  # there is another node to come, to remember what is well for
 
     def __post_init__(self) -> None:
         # Read now, what all processes share; a node's turn would be too late.
@@ -142,7 +143,8 @@ class _Round:
     def nodes(self, names: Sequence[NodeName]) -> _Found:
         """Some nodes, one after the other."""
         found = _Found()
-        for name in names:
+        for left, name in zip(range(len(names), 0, -1), names, strict=True):
+            self._more = left > 1
             found.add(self.node(name))
         return found
 
@@ -209,9 +211,10 @@ class _Round:
         if traffic is None:
             return
         vote, well = self._examine(traffic, found)
-        ends = ends_of(traffic.trace.evaluation) if well and about is not None else None
-        if ends is not None and about is not None:
-            self.healthy.add(about, ends, vote)
+        if self._more and well and about is not None:
+            ends = ends_of(traffic.trace.evaluation)
+            if ends is not None:
+                self.healthy.add(about, ends, vote)
 
     def _examine(self, traffic: Traffic, found: _Found) -> tuple[Ballot | None, bool]:
         """See what is wrong with traffic; gives what its node does, and if all is well."""

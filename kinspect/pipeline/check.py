@@ -48,7 +48,7 @@ from kinspect.pipeline.facts import Facts, read_facts, unread
 from kinspect.pipeline.places import Places
 from kinspect.pipeline.probes import ports_of
 from kinspect.pipeline.sources import Rules, Source, Wanted, opened
-from kinspect.pipeline.spread import spread
+from kinspect.pipeline.spread import WORTH, spread
 from kinspect.pipeline.survey import survey
 
 
@@ -135,7 +135,8 @@ def _survey(
     """Follow what any of the assertions is about, once, and judge it service by service."""
     wanted = {key for one in asked for key in one.services}
     chosen = [service for key, service in services.items() if key in wanted]
-    for found in spread(chosen, lambda part: _followed(request, facts, part, asked, namespace)):
+    least = -(-WORTH // max(1, len(facts.states)))  # a service is followed on every node
+    for found in spread(chosen, lambda part: _followed(request, facts, part, asked, namespace), least=least):
         for one, findings, entered in zip(asked, found.findings, found.entered, strict=True):
             one.findings += findings
             one.entered |= entered

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Final, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-WORTH: Final = 200  # services a process, below which starting one costs more than it brings
+WORTH: Final = 200  # services at a node for each process, below which starting one costs more than it brings
 
 
 @dataclass(slots=True)

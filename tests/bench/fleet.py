@@ -60,6 +60,9 @@ def main() -> None:
             f"xargs -P{given.parallel} ssh exit 0: handshakes {greeting:6.2f} s   {greeting / all_:4.0%} of kinspect's time"
         )
         print(
+            f"the slowest of one node and these {max(one, greeting):5.2f} s   kinspect takes {all_ / max(one, greeting):4.2f} × that"
+        )
+        print(
             f"CPU of ssh clients and kinspect   {cpu:6.2f} s   handshakes alone: {cpu_greeting / cpu:4.0%} of it"
         )
         held = _peak(made, names, given.parallel)

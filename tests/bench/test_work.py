@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kinspect.evaluate.tails import Tails
+from kinspect.evaluate.walk import Walk
 from kinspect.model.gate import ServicePattern
 from kinspect.parse import dump, quick
 from kinspect.pipeline.audit import AuditRequest, audit
@@ -75,6 +76,30 @@ def test_an_audit_reads_each_rule_once_and_walks_behind_nat_a_few_times(
         assert counted["slow rules"] == 0
         walks.append(counted["walks"])
     assert walks[0] == walks[1] < 40
+
+
+def test_an_audit_of_many_nodes_walks_the_chains_of_services_as_it_does_on_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each further node costs the walk of what differs there: here one service each."""
+    monkeypatch.setattr("kinspect.pipeline.audit.usable_cores", lambda: 1)
+    real = Walk.chain
+    walked: Counter[str] = Counter()
+
+    def counting(self: Walk, chain, branches, depth):  # type: ignore[no-untyped-def]
+        walked["KUBE-SVC"] += chain.name.startswith("KUBE-SVC")
+        return real(self, chain, branches, depth)
+
+    monkeypatch.setattr(Walk, "chain", counting)
+    counts = []
+    for nodes in (2, 4, 12):
+        folder = write(tmp_path / str(nodes), 60, 4, nodes)
+        walked.clear()
+        audit(AuditRequest(), Recorded(folder))
+        counts.append(walked["KUBE-SVC"])
+    # Followed anew each time, all services would be 8 * 60 and more.
+    assert counts[2] - counts[1] <= 8 * 20
+    assert counts[1] < 3 * counts[0]
 
 
 def test_an_audit_of_one_service_reads_little_of_the_others(tmp_path: Path, counted: Counter[str]) -> None:
