@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from functools import lru_cache
 from typing import TypeAlias
 
 from kinspect.checks.entries import STEP, backend_of, elsewhere, found, may_be, sent, share_of, standing_of
 from kinspect.checks.expected import Expected, Zones, expected
-from kinspect.model.answer import Outcome
+from kinspect.model.answer import Bounds, Outcome
 from kinspect.model.cluster import Endpoint
 from kinspect.model.gate import (
     Finding,
@@ -80,10 +81,17 @@ def _unsent(traffic: Traffic, outcome: Outcome) -> Finding:
 
 def _fair(traffic: Traffic, outcomes: list[Outcome], endpoints: int) -> Iterator[Finding]:
     low, high = share_of(outcomes)
-    fair, slack = Fraction(1, endpoints), STEP * endpoints
-    if fair - slack <= low and high <= fair + slack:
+    least, most = _band(endpoints)
+    if least <= low and high <= most:
         return
     first = outcomes[0]
-    maybe = low <= fair + slack and high >= fair - slack
-    problem = Uneven(first.to or "", first.backend, (low, high), fair)
+    maybe = low <= most and high >= least
+    problem = Uneven(first.to or "", first.backend, (low, high), Fraction(1, endpoints))
     yield found(traffic, problem, first, "undetermined" if maybe else "violated")
+
+
+@lru_cache
+def _band(endpoints: int) -> Bounds:
+    """What a fair share of so many endpoints may be, as the kernel draws."""
+    fair, slack = Fraction(1, endpoints), STEP * endpoints
+    return fair - slack, fair + slack

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
@@ -80,6 +81,8 @@ class Weight(msgspec.Struct, frozen=True):
         """The weight times a chance."""
         if share == ONE:
             return self
+        if self is EVERYTHING and share:
+            return Weight({_NO_ANSWERS: share})
         return Weight({answers: part for answers, value in self.terms.items() if (part := value * share)})
 
     def times(self, plain: Weight) -> Weight:
@@ -104,8 +107,9 @@ class Weight(msgspec.Struct, frozen=True):
             match odd:
                 case Chance(share):
                     if share != ONE:
-                        missed = missed + held.scaled(ONE - share)
-                        held = held.scaled(share)
+                        part = held.scaled(share)
+                        missed = missed + held.scaled(_rest(share))
+                        held = part
                 case Undecided(question, answer):
                     missed = missed + held.given(question, not answer)
                     held = held.given(question, answer)
@@ -158,6 +162,11 @@ class Weight(msgspec.Struct, frozen=True):
     def questions(self) -> tuple[str, ...]:
         """The questions that it depends on, sorted."""
         return tuple(sorted({question for answers in self.terms for question, _ in answers}))
+
+
+@lru_cache(1024)
+def _rest(share: Fraction) -> Fraction:
+    return ONE - share
 
 
 NOTHING = Weight({})
