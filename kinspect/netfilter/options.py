@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError
 from typing import TypeVar
 
-from kinspect.model.packet import PROTOCOLS, Address
+from kinspect.model.packet import PROTOCOLS, Address, read_address
 
 T = TypeVar("T")
 
@@ -141,11 +141,6 @@ def protocol(text: str) -> int:
     return PROTOCOLS[text.lower()] if text.lower() in PROTOCOLS else integer(text, 0, 255)
 
 
-def address(text: str) -> Address:
-    """One address of either family. Raises ValueError."""
-    return IPv6Address(text) if ":" in text else IPv4Address(text)
-
-
 @dataclass(frozen=True, slots=True)
 class Masked:
     """An address and a mask of bits, which need not be a prefix."""
@@ -158,7 +153,7 @@ class Masked:
     def read(cls, text: str) -> Masked:
         """``10.0.0.0/8``, ``10.0.0.0/255.0.0.0``, ``fd00::/8`` or one address. Raises ValueError."""
         host, slash, mask_text = text.partition("/")
-        base = address(host)
+        base = read_address(host)
         bits = base.max_prefixlen
         if not slash:
             mask = (1 << bits) - 1
@@ -167,7 +162,7 @@ class Masked:
                 raise ValueError(text)
             mask = ((1 << bits) - 1) ^ ((1 << (bits - int(mask_text))) - 1)
         else:
-            mask = int(address(mask_text))
+            mask = int(read_address(mask_text))
         return cls(int(base) & mask, mask, base.version)
 
     def __contains__(self, candidate: Address) -> bool:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cached_property
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Generic, TypeVar
 
 import msgspec
 
 from kinspect.errors import NotFound, SnapshotError
 from kinspect.model.cluster import Backend, Endpoint, Node, Pod, Policy, Service, ServicePort
-from kinspect.model.packet import Address
+from kinspect.model.packet import Address, read_address
 from kinspect.snapshot.types import Files
 
 T = TypeVar("T")
@@ -360,7 +360,7 @@ def _addresses(texts: Iterable[str | None]) -> tuple[Address, ...]:
     found = []
     for text in texts:
         try:
-            found.append(ip_address(text or ""))
+            found.append(read_address(text or ""))
         except ValueError:
             continue  # a host name, or nothing: no packet is addressed to it
     return tuple(found)
@@ -418,30 +418,32 @@ def _target(reference: _Reference | None, namespace: str) -> tuple[str, str] | N
     return reference.namespace or namespace, reference.name
 
 
+_NO_CONDITIONS = _Conditions()
+
+
 def _of_slice(service: tuple[str, str], item: _Slice) -> Iterable[Endpoint]:
+    ports = [
+        (p.name or "", (p.protocol or "TCP").upper(), p.port) for p in item.ports or () if p.port is not None
+    ]
     for endpoint in item.endpoints or ():
-        conditions = endpoint.conditions or _Conditions()
+        conditions = endpoint.conditions or _NO_CONDITIONS
         ready = conditions.ready is not False  # "nil should be interpreted as true"
-        hints = endpoint.hints or _Hints()
-        for_nodes = tuple(hint.name for hint in hints.for_nodes or ())
-        for_zones = tuple(hint.name for hint in hints.for_zones or ())
+        hints = endpoint.hints
         for address in _addresses(endpoint.addresses):
-            for port in item.ports or ():
-                if port.port is None:
-                    continue
+            for name, protocol, port in ports:
                 yield Endpoint(
                     service=service,
-                    port_name=port.name or "",
-                    protocol=(port.protocol or "TCP").upper(),
+                    port_name=name,
+                    protocol=protocol,
                     address=address,
-                    port=port.port,
+                    port=port,
                     ready=ready,
                     serving=ready if conditions.serving is None else conditions.serving,
                     terminating=bool(conditions.terminating),
                     node=endpoint.node_name,
                     pod=_target(endpoint.target_ref, service[0]),
-                    for_nodes=for_nodes,
-                    for_zones=for_zones,
+                    for_nodes=tuple(hint.name for hint in hints.for_nodes or ()) if hints else (),
+                    for_zones=tuple(hint.name for hint in hints.for_zones or ()) if hints else (),
                 )
 
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.odds import Odds, certain
-from kinspect.model.packet import Address, Packet
-from kinspect.netfilter.options import Option, OptionError, Options, address
+from kinspect.model.packet import Address, Packet, read_address
+from kinspect.netfilter.options import Option, OptionError, Options
 
 OPTIONS: Final = {"--src-range": 1, "--dst-range": 1}
 
@@ -49,8 +49,8 @@ class AddressRange:
 def _between(option: Option) -> Between:
     def ends(text: str) -> tuple[Address, Address]:
         low_text, dash, high_text = text.partition("-")
-        low = address(low_text)
-        high = address(high_text) if dash else low
+        low = read_address(low_text)
+        high = read_address(high_text) if dash else low
         if low.version != high.version or int(high) < int(low):
             raise ValueError(text)
         return low, high

@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 from kinspect.model.host import Host
 from kinspect.model.odds import Odds, Undecided, certain, unless
-from kinspect.model.packet import Packet
-from kinspect.netfilter.options import OptionError, Options, address, integer
+from kinspect.model.packet import Packet, read_address
+from kinspect.netfilter.options import OptionError, Options, integer
 
 OPTIONS: Final = {
     "--set": 0, "--rcheck": 0, "--update": 0, "--remove": 0, "--seconds": 1, "--reap": 0, "--hitcount": 1,
@@ -80,7 +80,7 @@ def read(options: Options) -> Recent:
             if seconds:
                 seconds.read(integer, "a number of seconds")
             if mask:
-                mask.read(address, "a mask, as 255.255.255.0,")
+                mask.read(read_address, "a mask, as 255.255.255.0,")
             return Recent(
                 name.value if name else "DEFAULT",
                 action,

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from kinspect.model.host import Host
-from kinspect.model.packet import WITH_PORTS, Address, Packet
+from kinspect.model.packet import WITH_PORTS, Address, Packet, read_address
 from kinspect.model.rules import Bind, Effect
 from kinspect.netfilter.hashing import chosen_address
-from kinspect.netfilter.options import Option, Options, address, port
+from kinspect.netfilter.options import Option, Options, port
 from kinspect.netfilter.sources import source_address
 
 _RANDOM: Final = {"--random": 0, "--persistent": 0, "--random-fully": 0}
@@ -181,8 +181,8 @@ def _range(option: Option) -> Range:
         else:
             hosts, colon, ports_text = text.partition(":")
         low_text, dash, high_text = hosts.partition("-")
-        low = address(low_text) if low_text else None
-        high = address(high_text) if dash else low
+        low = read_address(low_text) if low_text else None
+        high = read_address(high_text) if dash else low
         if low is not None and high is not None and (low.version != high.version or int(high) < int(low)):
             raise ValueError(text)
         return Range(low, high, read_ports(ports_text) if colon else None)

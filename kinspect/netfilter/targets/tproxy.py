@@ -7,9 +7,9 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, Undecided
-from kinspect.model.packet import Address, Packet, endpoint_text, protocol_name
+from kinspect.model.packet import Address, Packet, endpoint_text, protocol_name, read_address
 from kinspect.model.rules import Effect, End, OneOf, Verdict
-from kinspect.netfilter.options import Options, address, masked, port
+from kinspect.netfilter.options import Options, masked, port
 from kinspect.netfilter.targets.redirect import primary_address
 
 OPTIONS: Final = {"--on-port": 1, "--on-ip": 1, "--tproxy-mark": 1}
@@ -39,7 +39,7 @@ def read(options: Options) -> Tproxy:
     """``--on-port``, ``--on-ip``, ``--tproxy-mark``."""
     on_ip, mark = options.get("--on-ip"), options.get("--tproxy-mark")
     value, mask = mark.read(masked, "a mark, as value or value/mask,") if mark else (0, 0)
-    at = on_ip.read(address, "an address") if on_ip else None
+    at = on_ip.read(read_address, "an address") if on_ip else None
     # 0.0.0.0 and :: are what a dump has where no address was given.
     return Tproxy(
         options.need("--on-port").read(port, "a port"),
