@@ -57,7 +57,7 @@ def back_ends(node: str, rulesets: Sequence[Ruleset], evaluation: Evaluation) ->
 
 def _has_services(rules: Ruleset) -> bool:
     chain = rules.chain(_NAT, ChainName("KUBE-SERVICES"))
-    return chain is not None and bool(chain.rules())
+    return chain is not None and not chain.empty
 
 
 def _met(carrying: Sequence[Ruleset], evaluation: Evaluation) -> dict[str, int]:

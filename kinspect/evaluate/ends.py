@@ -43,8 +43,8 @@ class _Sum:
     def ends(self) -> Ends | None:
         found = []
         for end, weight in self.weights.items():
-            share = weight.exact
-            if share is None or not weight.plain:
+            share = weight.sole
+            if share is None:
                 return None
             if share:
                 found.append((end, share.numerator, share.denominator))

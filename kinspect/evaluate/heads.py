@@ -66,6 +66,7 @@ class Heads:
     """What chains do, of all hosts that share it. One walk of a packet may ask it at several chains."""
 
     _by_name: dict[object, list[tuple[Closure, _Known | None]]] = field(default_factory=dict)
+    _large: set[object] = field(default_factory=set)
     _by_chain: WeakKeyDictionary[Ruleset, dict[tuple[str, str], _Known | None]] = field(
         default_factory=WeakKeyDictionary
     )
@@ -100,12 +101,16 @@ class Heads:
         return [_as_if(result, packet) for result in results]
 
     def _known(self, rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
-        candidates = self._by_name.setdefault((rules.family, rules.complete, table, name), [])
+        about = (rules.family, rules.complete, table, name)
+        if about in self._large:
+            return None
+        candidates = self._by_name.setdefault(about, [])
         for read, known in candidates:
             if rules.has(table, read):
                 return known
         closure = rules.closure(table, name, _MOST)
         if closure is None:
+            self._large.add(about)  # and so it is elsewhere, more or less
             return None
         known = _cut(rules, table, name)
         candidates.append((closure, known))

@@ -134,6 +134,12 @@ class Weight(msgspec.Struct, frozen=True):
         return all(not answers for answers in self.terms)
 
     @property
+    def sole(self) -> Fraction | None:
+        """The share, where no question is open at all; else None."""
+        terms = self.terms
+        return terms.get(_NO_ANSWERS) if len(terms) == 1 else None if terms else ZERO
+
+    @property
     def exact(self) -> Fraction | None:
         """The one share that this weight is, or None where it depends on an answer."""
         if not self.terms:

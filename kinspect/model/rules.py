@@ -153,6 +153,11 @@ class Chain(Protocol):
         """The verdict at its end; None: user-defined, so falling off the end returns."""
         ...
 
+    @property
+    def empty(self) -> bool:
+        """Whether it has no rules."""
+        ...
+
     def rules(self) -> Sequence[Rule]:
         """All rules."""
         ...

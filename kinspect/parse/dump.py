@@ -8,7 +8,7 @@ Format: iptables-save(8); the two back ends print the same, in different orders 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeAlias
@@ -100,6 +100,17 @@ class DumpChain:
     def rules(self) -> Sequence[Rule]:
         """All rules, parsed."""
         return self._all
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has no rules."""
+        return not self._runs
+
+    def without(self, *words: str) -> Iterator[Rule]:
+        """The rules whose text holds none of the words; the others are not parsed."""
+        for index, (_, _, _, text) in enumerate(self._lines):
+            if not any(word in text for word in words):
+                yield self._rule(index)
 
     def relevant(self, packet: Packet) -> Sequence[Rule]:
         """The rules in order, but for those that name another destination or port."""
@@ -199,7 +210,9 @@ class _Table:
     def plain(self, name: str) -> str:
         """A chain's rules as text, without counters."""
         text = "".join([self.text[start:end] for start, end, _ in self.runs.get(name, ())])
-        return _COUNTED.sub("", text) if text.startswith("[") else text
+        if text.startswith("["):
+            text = text.replace("[0:0] -A", "-A")  # most rules are met by nothing, and this is quick
+        return _COUNTED.sub("", text) if text.startswith("[") or "\n[" in text else text
 
     def closure(self, name: str, most: int) -> Closure | None:
         """See ``Ruleset.closure``. A comment that quotes a jump makes it larger: never smaller."""

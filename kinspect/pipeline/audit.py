@@ -187,9 +187,9 @@ class _Round:
         """All traffic to some services at a node, one after the other: none of it is kept."""
         facts = Facts(self.cluster, {state.name: state}, [], one_of_many=True, heads=self.heads)
         found = _Found(undetermined=facts.undetermined, warnings=facts.warnings)
+        for sending in sendings(facts, services, families=self.request.families):
+            self._look(facts, sending, found)
         for service in services:
-            for sending in sendings(facts, [service], families=self.request.families):
-                self._look(facts, sending, found)
             for traffic in admitted_traffic(facts, service, self.request.families):
                 self._examine(traffic, found)
         return found

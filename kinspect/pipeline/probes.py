@@ -63,6 +63,7 @@ class Prober:
     state: CtState = CtState.NEW
     iif: str | None = None
     skipped: list[str] = field(default_factory=list)  # what could not be asked, and why
+    _came_in: dict[tuple[str, Address], str | None] = field(default_factory=dict)
 
     def of_service(
         self, service: Service, vias: Sequence[Via], ports: Sequence[ServicePort]
@@ -109,8 +110,7 @@ class Prober:
             if found is None:
                 continue
             src, local, origin = found
-            state = self.states[name]
-            iif = None if local else self.iif or came_in(src, state)
+            iif = None if local else self.iif or self._interface(name, src)
             packet = Packet(
                 src=src,
                 dst=dst,
@@ -123,6 +123,13 @@ class Prober:
                 state=self.state,
             )
             yield Probe(name, via, packet, origin, port)
+
+    def _interface(self, name: str, src: Address) -> str | None:
+        """By which interface a node gets packets from an address: they are many from few addresses."""
+        key = (name, src)
+        if key not in self._came_in:
+            self._came_in[key] = came_in(src, self.states[name])
+        return self._came_in[key]
 
     def _entered(self, nodes: Sequence[str] | None) -> list[str]:
         """The nodes at which the sender's packet meets rules first."""

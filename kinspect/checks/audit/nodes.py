@@ -73,7 +73,7 @@ def both(state: NodeState) -> Iterator[Observation]:
 def services_chain(rules: Ruleset) -> bool:
     """Whether kube-proxy's rules for services are there."""
     chain = rules.chain(_NAT, ChainName("KUBE-SERVICES"))
-    return chain is not None and bool(chain.rules())
+    return chain is not None and not chain.empty
 
 
 def cite(rules: Ruleset, name: str) -> Cited:

@@ -118,7 +118,7 @@ def portless(state: NodeState) -> Iterator[Observation]:
         for dump in rulesets:
             for name in ("KUBE-SERVICES", "KUBE-NODEPORTS"):
                 chain = dump.chain(_NAT, ChainName(name))
-                for rule in chain.rules() if chain else ():
+                for rule in chain.without(" --dport", " --destination-port") if chain else ():
                     if _to_service(rule) and not any(_asks_port(clause.match) for clause in rule.clauses):
                         cited = Cited(dump.source, rule.line, "nat", rule.chain, rule.text)
                         text = f"{name} leads to a service for any port"
