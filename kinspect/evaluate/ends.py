@@ -17,7 +17,7 @@ from kinspect.evaluate.path import Journey, Tail
 from kinspect.evaluate.tails import Tails
 from kinspect.evaluate.walk import Branch, Record
 from kinspect.model.host import Host
-from kinspect.model.odds import Weight
+from kinspect.model.odds import NOTHING, Weight
 from kinspect.model.packet import Address, Packet
 from kinspect.model.rules import Ruleset
 from kinspect.model.trace import Evaluation, Way
@@ -33,24 +33,27 @@ Ends: TypeAlias = frozenset[tuple[End, int, int]]
 class _Sum:
     """Ways to their ends, one after the other."""
 
-    weights: dict[End, Weight] = field(default_factory=dict)
+    parts: list[tuple[End, Weight]] = field(default_factory=list)
 
     def add(self, way: Way, dst: Address, dport: int | None, dnat: bool, weight: Weight) -> None:
-        end = (way.verdict.value, way.delivered, int(dst), dport, dnat)
-        other = self.weights.get(end)
-        self.weights[end] = weight if other is None else other + weight
+        self.parts.append(((way.verdict.value, way.delivered, int(dst), dport, dnat), weight))
 
     def ends(self) -> Ends | None:
-        found = []
-        for end, weight in self.weights.items():
+        weights = dict(self.parts)
+        if len(weights) < len(self.parts):  # several ways to one end
+            weights = {}
+            for end, weight in self.parts:
+                weights[end] = weights.get(end, NOTHING) + weight
+        found, whole = [], 1
+        for end, weight in weights.items():
             share = weight.sole
             if share is None:
                 return None
             if share:
                 found.append((end, share.numerator, share.denominator))
+                whole = lcm(whole, share.denominator)
         # All packets end somewhere: where some do not, something was forgotten on the way.
-        whole = lcm(*(denominator for _, _, denominator in found))
-        total = sum(numerator * (whole // denominator) for _, numerator, denominator in found)
+        total = sum([numerator * (whole // denominator) for _, numerator, denominator in found])
         return frozenset(found) if total == whole else None
 
 
@@ -60,16 +63,18 @@ class _Sketch(Journey):
     sum: _Sum = field(default_factory=_Sum)
 
     def _shared(self, tail: Tail, branch: Branch) -> None:
-        packet = branch.packet
-        rest = self.tails.rest(packet)
+        packet, tails, parts = branch.packet, self.tails, self.sum.parts
+        dnat, rest = packet.dnat, tails.rest(packet)
         for dst, dport, weight in ((packet.dst, packet.dport, branch.weight), *branch.fan):
-            key = self.tails.key(tail, rest, dst, dport)
-            ways = None if key is None else self.tails.known(key)
+            number = int(dst)
+            key = tails.key(tail, rest, dst.version, number, dport)
+            ways = None if key is None else tails.known(key)
             if ways is None:
                 self._unknown(tail, Branch(packet.to(dst=dst, dport=dport), weight, None, branch.snat))
                 continue
             for way in ways:
-                self.sum.add(way, dst, dport, packet.dnat, weight.times(way.weight))
+                end = (way.verdict.value, way.delivered, number, dport, dnat)
+                parts.append((end, weight.times(way.weight)))
 
     def _unknown(self, tail: Tail, branch: Branch) -> None:
         """One that is followed for the first time, or that cannot be shared."""

@@ -19,7 +19,7 @@ import msgspec
 
 from kinspect.evaluate.looks import Kinds, Span, looks
 from kinspect.model.host import Host
-from kinspect.model.packet import Address, Packet
+from kinspect.model.packet import Packet
 from kinspect.model.rules import Chain, ChainName, Rule, Ruleset, TableName
 from kinspect.model.trace import Step, Way
 from kinspect.netfilter.targets.verdict import Jump
@@ -51,7 +51,7 @@ class Tails:
         ``walk`` walks them, for a packet whose weight is everything and that has no way behind it.
         They may be those of another packet: ``as_if`` makes them this one's.
         """
-        key = self.key(where, self.rest(packet), packet.dst, packet.dport)
+        key = self.key(where, self.rest(packet), packet.dst.version, int(packet.dst), packet.dport)
         if key is None:
             return None
         if key not in self._known:
@@ -76,16 +76,18 @@ class Tails:
         )
         return self._rests.setdefault(fields, len(self._rests))
 
-    def key(self, where: str, rest: int, dst: Address, dport: int | None) -> Hashable | None:
-        """What tells packets apart at a point of their journey; None: they cannot be told apart so."""
-        version = dst.version
+    def key(self, where: str, rest: int, version: int, dst: int, dport: int | None) -> Hashable | None:
+        """What tells packets apart at a point of their journey; None: they cannot be told apart so.
+
+        ``dst`` is the number of the address, of the family ``version``.
+        """
         if version not in self._kinds:
             self._kinds[version] = self._told_apart(version)
         kinds = self._kinds[version]
         if kinds is None:
             return None
         addresses, ports = kinds
-        return where, rest, version, addresses.of(int(dst)), -1 if dport is None else ports.of(dport)
+        return where, rest, version, addresses.of(dst), -1 if dport is None else ports.of(dport)
 
     @staticmethod
     def _alike(ways: Sequence[Way], packet: Packet) -> Sequence[Way] | None:

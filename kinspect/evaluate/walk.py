@@ -123,7 +123,7 @@ class Walk:
             if not live:
                 break
             asked = [self._odds(rule, branch.packet, depth) for branch in live]
-            if all(odds is None for odds in asked):
+            if asked.count(None) == len(asked):
                 continue
             following: list[Branch] = []
             for branch, odds in zip(live, asked, strict=True):
@@ -225,7 +225,9 @@ class Walk:
                 known = self._known(chain, branch.packet, depth + 1)
                 if known is not None:
                     for left in known:
-                        fan = tuple((dst, port, branch.weight.times(w)) for dst, port, w in left.fan)
+                        fan = left.fan
+                        if branch.weight is not EVERYTHING:
+                            fan = tuple([(dst, port, branch.weight.times(w)) for dst, port, w in fan])
                         weight = branch.weight.times(left.weight)
                         part = Branch(left.packet, weight, None, branch.snat, fan)
                         if left.verdict is not None:

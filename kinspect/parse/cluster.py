@@ -226,6 +226,10 @@ class Cluster:
         return {}
 
     @cached_property
+    def _addresses(self) -> dict[tuple[str, str], frozenset[Address]]:
+        return {}
+
+    @cached_property
     def _services(self) -> dict[tuple[str, str], _Service]:
         return {(s.metadata.namespace, s.metadata.name): s for s in self._items("services", _Service)}
 
@@ -286,6 +290,12 @@ class Cluster:
                 found = list(_of_subsets(service, old)) if old else []
             self._read[service] = tuple(found)
         return self._read[service]
+
+    def endpoint_addresses(self, service: tuple[str, str]) -> frozenset[Address]:
+        """The addresses of a service's endpoints."""
+        if service not in self._addresses:
+            self._addresses[service] = frozenset(e.address for e in self.endpoints(service))
+        return self._addresses[service]
 
     def endpoints_at(self, address: Address) -> list[Endpoint]:
         """The endpoints of any service that have the address."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Final, Literal
 
 import msgspec
@@ -27,6 +26,7 @@ from kinspect.model.packet import (
     Family,
     Packet,
     TcpFlag,
+    read_address,
 )  # fmt: skip
 from kinspect.netfilter.routing import route, usual
 from kinspect.netfilter.sources import own_source
@@ -194,7 +194,7 @@ class Prober:
         self, name: str, family: Family, service: Service | None
     ) -> tuple[Address, bool, str] | None:
         """A pod's address on the node that is no endpoint of the service: who calls is not itself called."""
-        own = {e.address for e in self.cluster.endpoints(service.key)} if service else set()
+        own = self.cluster.endpoint_addresses(service.key) if service else frozenset()
         node = self.cluster.nodes.get(name)
         for network in node.pod_networks if node else ():
             if network.version != family:
@@ -228,7 +228,7 @@ class Prober:
         """The node's internal address, else the first of an interface that others can reach."""
         node: Node | None = self.cluster.nodes.get(name)
         for text in node.internal(family) if node else ():
-            return ip_address(text)
+            return read_address(text)
         for link in (self.states[name].host.links or {}).values():
             for own in link.addresses:
                 if own.address.version == family and own.scope == "global" and not link.loopback:
