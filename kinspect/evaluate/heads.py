@@ -61,6 +61,28 @@ class _Known:
     results: dict[object, Sequence[_Result] | None] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Packets that a chain does the same to."""
+
+    _results: dict[object, Sequence[_Result] | None]
+    _key: object
+
+    @property
+    def known(self) -> bool:
+        """Whether one of them was walked."""
+        return self._key in self._results
+
+    def learn(self, packet: Packet, lefts: Sequence[Left]) -> None:
+        """What became of one of them, its weight everything."""
+        self._results[self._key] = _learned(packet, lefts)
+
+    def of(self, packet: Packet) -> Sequence[Left] | None:
+        """What becomes of another one; None: it must be walked."""
+        results = self._results[self._key]
+        return None if results is None else [_as_if(result, packet) for result in results]
+
+
 @dataclass
 class Heads:
     """What chains do, of all hosts that share it. One walk of a packet may ask it at several chains."""
@@ -80,6 +102,15 @@ class Heads:
         walk: Callable[[], Sequence[Left]],
     ) -> Sequence[Left] | None:
         """How a packet leaves a chain; None: it must be walked. ``walk`` walks it, its weight everything."""
+        kind = self.kind(rules, table, name, packet)
+        if kind is None:
+            return None
+        if not kind.known:
+            kind.learn(packet, walk())
+        return kind.of(packet)
+
+    def kind(self, rules: Ruleset, table: TableName, name: ChainName, packet: Packet) -> Kind | None:
+        """The kind of packet that it is to a chain; None: none that another could be of."""
         if packet.original is not None:
             return None
         chains = self._by_chain.setdefault(rules, {})
@@ -93,12 +124,7 @@ class Heads:
             known.destinations.of(int(packet.dst)),
             msgspec.structs.astuple(packet.to(src=None, dst=None)),
         )
-        if key not in known.results:
-            known.results[key] = _learned(packet, walk())
-        results = known.results[key]
-        if results is None:
-            return None
-        return [_as_if(result, packet) for result in results]
+        return Kind(known.results, key)
 
     def _known(self, rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
         about = (rules.family, rules.complete, table, name)

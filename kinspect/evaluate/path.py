@@ -367,17 +367,19 @@ def evaluate(
     *,
     explain: bool = False,
     tails: Tails | None = None,
+    heads: Heads | None = None,
 ) -> Evaluation:
     """Every way that the packet can go through the host, with exact weights.
 
     With ``tails``, of the same host and rules, what is known of packets that go the same is taken
     from there, and left there: for many packets. ``hits`` then lack the rules so taken, and an
-    event of a way may name another packet of its kind.
+    event of a way may name another packet of its kind. ``heads`` are not asked, but learn from it.
     ``rulesets`` are those of the packet's family, one a back end. Raises RulesError where a
     visited rule cannot be read.
     """
     record = Record(explain)
-    journey = Journey(host, [rules for rules in rulesets if rules.family == packet.family], record, tails)
+    own = [rules for rules in rulesets if rules.family == packet.family]
+    journey = Journey(host, own, record, tails, heads)
     journey.begin(packet)
     return Evaluation(
         packet=packet,

@@ -235,7 +235,7 @@ class Walk:
                         else:
                             (returned if goto else following).append(part)
                     return
-                inner_ended, inner_returned = self.chain(chain, [branch], depth + 1)
+                inner_ended, inner_returned = self._learning(chain, branch, depth + 1)
                 ended.extend(inner_ended)
                 (returned if goto else following).extend(inner_returned)
             case OneOf(effects):
@@ -249,20 +249,29 @@ class Walk:
                 assert_never(effect)
 
     def _known(self, chain: Chain, packet: Packet, depth: int) -> Sequence[Left] | None:
-        """How a packet leaves a chain, where that is known, or can be from now on."""
-        if self.heads is None:
+        """How a packet leaves a chain, where only that is asked, and known or can be from now on."""
+        if self.heads is None or not self.record.ends_only:
             return None
 
         def walk() -> Sequence[Left]:
-            # What it leads to is a part of it, and not worth learning for itself.
-            plain = Walk(self.place, self.rules, self.host, self.record)
-            ended, returned = plain.chain(chain, [Branch(packet, EVERYTHING)], depth)
-            return [
-                *(Left(e.branch.packet, e.branch.weight, e.verdict, e.bound) for e in ended),
-                *(Left(branch.packet, branch.weight) for branch in returned),
-            ]
+            return _lefts(*self._plain().chain(chain, [Branch(packet, EVERYTHING)], depth))
 
         return self.heads.follow(self.rules, self.place.table, chain.name, packet, walk)
+
+    def _learning(self, chain: Chain, branch: Branch, depth: int) -> tuple[list[Ended], list[Branch]]:
+        """Walk a chain; what it does to the packet is kept for those that will only ask for that."""
+        if self.heads is None or self.record.ends_only or branch.weight.sole != 1:
+            return self.chain(chain, [branch], depth)
+        kind = self.heads.kind(self.rules, self.place.table, chain.name, branch.packet)
+        if kind is None or kind.known:
+            return self.chain(chain, [branch], depth)
+        ended, returned = self._plain().chain(chain, [branch], depth)
+        kind.learn(branch.packet, _lefts(ended, returned))
+        return ended, returned
+
+    def _plain(self) -> Walk:
+        """The walk of what a chain leads to: that is a part of it, and not worth learning for itself."""
+        return Walk(self.place, self.rules, self.host, self.record)
 
     def _lost(
         self,
@@ -288,6 +297,13 @@ class Walk:
             )
         target = Unsupported(f"-j {name}, a chain that this fragment lacks,")
         self._apply(target.act(branch.packet, self.host), rule, branch, depth, ended, returned, following)
+
+
+def _lefts(ended: Sequence[Ended], returned: Sequence[Branch]) -> list[Left]:
+    return [
+        *(Left(e.branch.packet, e.branch.weight, e.verdict, e.bound) for e in ended),
+        *(Left(branch.packet, branch.weight) for branch in returned),
+    ]
 
 
 def _with(branch: Branch, packet: Packet) -> Branch:

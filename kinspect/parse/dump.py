@@ -207,40 +207,46 @@ class _Table:
         verdict = Verdict(policy) if policy in ("ACCEPT", "DROP") else None
         return DumpChain(name, verdict, self, self.runs.get(name, ()))
 
-    def plain(self, name: str) -> str:
-        """A chain's rules as text, without counters."""
-        text = "".join([self.text[start:end] for start, end, _ in self.runs.get(name, ())])
-        if text.startswith("["):
-            text = text.replace("[0:0] -A", "-A")  # most rules are met by nothing, and this is quick
-        return _COUNTED.sub("", text) if text.startswith("[") or "\n[" in text else text
+    @cached_property
+    def bare(self) -> _Table:
+        """The table without counters."""
+        text = self.text[self.start : self.end]
+        if "\n[" not in text:
+            return self
+        text = text.replace("\n[0:0] -A ", "\n-A ")  # most rules are met by nothing, and this is quick
+        if "\n[" in text:
+            text = _COUNTED.sub("", text)
+        bare = _Table(self.name, text, 0, len(text), self.line, self.source, self.family, self.damaged)
+        bare.__dict__["_policies"] = self._policies  # of lines that have no such counters
+        return bare
 
     def closure(self, name: str, most: int) -> Closure | None:
         """See ``Ruleset.closure``. A comment that quotes a jump makes it larger: never smaller."""
-        names, left = {name: None}, most
-        waiting = [name]
+        waiting, seen, left = [name], {name}, most
         found = []
         for chain in waiting:  # which grows on the way
-            left -= sum(self.text.count("\n", start, end) for start, end, _ in self.runs.get(chain, ()))
+            text = "".join([self.text[start:end] for start, end, _ in self.runs.get(chain, ())])
+            left -= text.count("\n")
             if left < 0:
                 return None
-            text = self.plain(chain)
             found.append((chain, self._policies.get(chain), text))
-            fresh = [target for target in dict.fromkeys(_TARGET.findall(text)) if target not in names]
-            names.update(dict.fromkeys(fresh))
+            fresh = [target for target in dict.fromkeys(_TARGET.findall(text)) if target not in seen]
+            seen.update(fresh)
             waiting += fresh
         return tuple(found)
 
     def has(self, closure: Closure) -> bool:
         """See ``Ruleset.has``."""
-        policies, runs, startswith = self._policies, self.runs, self.text.startswith
-        for name, policy, text in closure:
-            if policies.get(name) != policy:
+        policies, runs, text = self._policies.get, self.runs.get, self.text
+        for name, policy, rules in closure:
+            if policies(name) != policy:
                 return False
-            own = runs.get(name, ())
-            # Mostly a chain's rules stand together, and have no counters: they are compared where they are.
-            if len(own) == 1 and own[0][1] - own[0][0] == len(text) and startswith(text, own[0][0]):
-                continue
-            if self.plain(name) != text:
+            own = runs(name, ())
+            if len(own) == 1:  # mostly: they are compared where they stand
+                start, end, _ = own[0]
+                if end - start != len(rules) or not text.startswith(rules, start):
+                    return False
+            elif "".join([text[start:end] for start, end, _ in own]) != rules:
                 return False
         return True
 
@@ -288,12 +294,12 @@ class Dump:
     def closure(self, table: TableName, name: ChainName, most: int) -> Closure | None:
         """A chain and all that it leads to; None: they have more than ``most`` rules."""
         found = self._tables.get(table)
-        return found.closure(name, most) if found else None
+        return found.bare.closure(name, most) if found else None
 
     def has(self, table: TableName, closure: Closure) -> bool:
         """Whether all chains of a closure of another dump read the same here, counters apart."""
         found = self._tables.get(table)
-        return found is not None and found.has(closure)
+        return found is not None and found.bare.has(closure)
 
     def mentions(self, text: str) -> bool:
         """Whether the text stands anywhere in the dump."""

@@ -207,7 +207,7 @@ class _Round:
                 if vote is not None:
                     found.votes.cast(vote, probe.node)
                 return
-        traffic = followed(facts, sending)
+        traffic = followed(facts, sending, learn=self._more)
         if traffic is None:
             return
         vote, well = self._examine(traffic, found)

@@ -55,12 +55,13 @@ class Facts:
         start: Start | None = None,
         explain: bool = False,
         among_many: bool = False,
+        learn: bool = False,
     ) -> NodeTrace | None:
         """One packet at one node; None where its rules cannot be followed, which is then said.
 
         ``endpoints`` are those of the service that is traced. ``among_many``: what is known of
-        packets followed before may be used (see ``evaluate.tails``). Raises KinspectError where
-        there is no other node.
+        packets followed before may be used (see ``evaluate.tails``); ``learn``: what becomes known
+        of chains is kept for ``ends``. Raises KinspectError where there is no other node.
         """
         state, packet = self.states[probe.node], probe.packet
         rulesets = state.rulesets[packet.family]
@@ -76,7 +77,8 @@ class Facts:
         try:
             if start is None:
                 tails = self._shared(state, packet.family) if among_many else None
-                evaluation = evaluate(packet, state.host, rulesets, explain=explain, tails=tails)
+                heads = self.heads if learn else None
+                evaluation = evaluate(packet, state.host, rulesets, explain=explain, tails=tails, heads=heads)
             else:
                 evaluation = _from_chain(probe, state, rulesets, start, explain)
         except KinspectError as error:

@@ -50,9 +50,12 @@ def survey(
             yield traffic
 
 
-def followed(facts: Facts, sending: Sending) -> Traffic | None:
-    """What becomes of it; None where that cannot be told, which is added to ``facts.undetermined``."""
-    trace = facts.follow(sending.probe, sending.endpoints, among_many=True)
+def followed(facts: Facts, sending: Sending, *, learn: bool = False) -> Traffic | None:
+    """What becomes of it; None where that cannot be told, which is added to ``facts.undetermined``.
+
+    ``learn``: what becomes known of chains is kept for ``facts.ends``.
+    """
+    trace = facts.follow(sending.probe, sending.endpoints, among_many=True, learn=learn)
     return None if trace is None else Traffic(sending.service, sending.endpoints, sending.sources, trace)
 
 

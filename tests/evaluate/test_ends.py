@@ -24,7 +24,7 @@ CLUSTERS = sorted(path for path in DATA.iterdir() if (path / "nodes").is_dir())
 
 
 def test_all_traffic_of_recorded_clusters_ends_as_its_ways_do() -> None:
-    heads = Heads()  # of all clusters: some of them read alike
+    heads, taught = Heads(), Heads()  # of all clusters: some of them read alike
     for cluster in CLUSTERS:
         facts = read_facts(open_snapshot(cluster))
         tails: dict[tuple[str, int], Tails] = {}
@@ -37,6 +37,10 @@ def test_all_traffic_of_recorded_clusters_ends_as_its_ways_do() -> None:
             # What was learned for ends serves for ways, too.
             again = evaluate(traffic.trace.packet, state.host, rules, tails=shared)
             assert same_ways(again, traffic.trace.evaluation)
+            # And what was learned from ways serves for ends.
+            way = evaluate(traffic.trace.packet, state.host, rules, heads=taught)
+            assert same_ways(way, traffic.trace.evaluation)
+            assert ends(traffic.trace.packet, state.host, rules, tails=shared, heads=taught) == sketched
 
 
 NAT = """*nat
@@ -89,6 +93,16 @@ def test_chains_that_read_the_same_are_walked_once(walked: list[str]) -> None:
     assert walked.count("A") == 1
     assert walked.count("B") == 1
     assert walked.count("PREROUTING") == 6
+
+
+def test_what_a_way_taught_is_not_walked_again(walked: list[str]) -> None:
+    heads, rules = Heads(), dump(TWO)
+    probe = packet("198.51.100.7", "10.43.0.1", 80, iif="eth0")
+    evaluate(probe, HOST, [rules], heads=heads)
+    assert (walked.count("A"), walked.count("B")) == (1, 1)
+    found = ends(probe, HOST, [rules], tails=Tails(HOST, [rules]), heads=heads)
+    assert (walked.count("A"), walked.count("B")) == (1, 1)
+    assert found == ends_of(evaluate(probe, HOST, [rules]))
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ class Bench:
         tails = Tails(host, [rules])
         for number, probe in enumerate(case.probes):
             packet = probe.packet()
-            evaluation = evaluate(packet, host, [rules])
+            evaluation = evaluate(packet, host, [rules], heads=self.heads)
             if not same_ways(evaluation, evaluate(packet, host, [rules], tails=tails)):
                 found.append(f"packet {number}: among many it goes another way")
             sketched = ends(packet, host, [rules], tails=tails, heads=self.heads)
