@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
+
+import msgspec
 
 from kinspect.model.answer import (
     OUTSIDE,
@@ -149,7 +150,7 @@ def _died(service: Service, traces: Iterable[NodeTrace]) -> Iterator[Remark]:
             key = (died.via, died.verdict, died.share, died.chain, died.comment)
             found.setdefault(key, (died, []))[1].append(trace.node)
     for died, nodes in found.values():
-        yield replace(died, nodes=tuple(dict.fromkeys(nodes)))
+        yield msgspec.structs.replace(died, nodes=tuple(dict.fromkeys(nodes)))
 
 
 def _end(way: Way) -> tuple[str, str | None]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from kinspect.cli import complete, params
@@ -164,7 +164,8 @@ def _asserted(
 def _narrowed(assertion: Assertion, scope: Scope) -> Assertion:
     """What --ignore says goes for all of a file's assertions."""
     ignore = (*assertion.scope.ignore, *scope.ignore)
-    return replace(assertion, scope=replace(assertion.scope, ignore=ignore))
+    scope = msgspec.structs.replace(assertion.scope, ignore=ignore)
+    return msgspec.structs.replace(assertion, scope=scope)
 
 
 def _read(file: Path) -> bytes:

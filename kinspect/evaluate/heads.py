@@ -12,16 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 import msgspec
 
-from kinspect.evaluate.looks import Kinds, Span, looks
 from kinspect.model.odds import Weight
 from kinspect.model.packet import Address, Packet
 from kinspect.model.rules import ChainName, Closure, Rule, Ruleset, TableName, Verdict
 from kinspect.netfilter.targets.verdict import Jump
+
+if TYPE_CHECKING:
+    from kinspect.evaluate.looks import Kinds, Span
 
 _MOST: Final = 1024  # rules in a chain and all that it leads to: beyond, it is no small part of a table
 
@@ -146,6 +148,8 @@ class Heads:
 
 def _cut(rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
     """What the rules of a chain, and of those that it leads to, tell apart; None: they ask for more."""
+    from kinspect.evaluate.looks import Kinds, looks  # it knows many matches: one packet does without
+
     sources: list[Span] = []
     destinations: list[Span] = []
     for rule in _reached(rules, table, name):

@@ -13,16 +13,18 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from kinspect.evaluate.looks import Kinds, Span, looks
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
 from kinspect.model.rules import Chain, ChainName, Rule, Ruleset, TableName
 from kinspect.model.trace import Step, Way
 from kinspect.netfilter.targets.verdict import Jump
+
+if TYPE_CHECKING:
+    from kinspect.evaluate.looks import Kinds, Span
 
 # What the choice of a source address tells apart (scopes of RFC 4291, labels of RFC 6724).
 _SPECIAL: Final = tuple(
@@ -98,6 +100,8 @@ class Tails:
 
     def _told_apart(self, version: int) -> tuple[Kinds, Kinds] | None:
         """The addresses and the ports that anything tells apart; None: rules ask for more than that."""
+        from kinspect.evaluate.looks import Kinds, looks  # it knows many matches: one packet does without
+
         addresses = list(_of_host(self.host, version))
         ports: list[Span] = []
         for rules in self.rulesets:

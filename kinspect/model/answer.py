@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
@@ -65,8 +64,7 @@ class NodeTrace(msgspec.Struct, frozen=True, kw_only=True):
         return any(outcome.weight.exact is None for outcome in self.outcomes)
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(msgspec.Struct, frozen=True):
     """The share of all traffic that ends on a node; None: on no node that is known."""
 
     node: str | None
@@ -77,8 +75,7 @@ class Destination:
 # What is worth saying, one kind each; ``report.words`` has the wording.
 
 
-@dataclass(frozen=True, slots=True)
-class Crossing:
+class Crossing(msgspec.Struct, frozen=True):
     """A share of what enters at a node leaves for another, or all of it, because of the policy."""
 
     entry: str
@@ -87,23 +84,20 @@ class Crossing:
     cause: Literal["externalTrafficPolicy", "internalTrafficPolicy"]
 
 
-@dataclass(frozen=True, slots=True)
-class StaysLocal:
+class StaysLocal(msgspec.Struct, frozen=True):
     """Nothing of what enters by this way crosses nodes, because the policy is Local."""
 
     cause: Literal["externalTrafficPolicy", "internalTrafficPolicy"]
     without: tuple[str, ...]  # nodes that have no endpoint, and drop
 
 
-@dataclass(frozen=True, slots=True)
-class SourceHidden:
+class SourceHidden(msgspec.Struct, frozen=True):
     """Endpoints see an address of a node, not the client's."""
 
     share: Fraction
 
 
-@dataclass(frozen=True, slots=True)
-class Stale:
+class Stale(msgspec.Struct, frozen=True):
     """A node's rules still send to an address that the API does not list for the service."""
 
     node: str
@@ -113,8 +107,7 @@ class Stale:
     backend: Backend | None
 
 
-@dataclass(frozen=True, slots=True)
-class Died:
+class Died(msgspec.Struct, frozen=True):
     """Rules end packets at some nodes; ``rule`` is the one that does, where it is a rule."""
 
     nodes: tuple[str, ...]
@@ -126,8 +119,7 @@ class Died:
     source_ranges: tuple[str, ...] = ()  # of the service, where they are the reason
 
 
-@dataclass(frozen=True, slots=True)
-class NodeLabelled:
+class NodeLabelled(msgspec.Struct, frozen=True):
     """A node has a label that the service's selector asks of pods: it means nothing there."""
 
     node: str
@@ -135,13 +127,11 @@ class NodeLabelled:
     selector: tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class WaysOut:
+class WaysOut(msgspec.Struct, frozen=True):
     """What keeps a node's pods from getting what enters elsewhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(msgspec.Struct, frozen=True):
     """A ready endpoint gets nothing from a node whose policy would send to it."""
 
     node: str
@@ -149,26 +139,22 @@ class Missing:
     to: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cordoned:
+class Cordoned(msgspec.Struct, frozen=True):
     """A cordoned node still gets a share: cordoning keeps new pods away, not traffic."""
 
     node: str
     share: Bounds
 
 
-@dataclass(frozen=True, slots=True)
-class NoEndpoint:
+class NoEndpoint(msgspec.Struct, frozen=True):
     """The service has no endpoint that is ready."""
 
 
-@dataclass(frozen=True, slots=True)
-class Terminating:
+class Terminating(msgspec.Struct, frozen=True):
     """All endpoints left are terminating: Kubernetes sends to them on purpose."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sticky:
+class Sticky(msgspec.Struct, frozen=True):
     """Client affinity: these are a new client's shares, one that returns stays."""
 
     seconds: int
@@ -190,8 +176,7 @@ Remark: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceAnswer:
+class TraceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What ``kinspect trace`` answers."""
 
     traces: tuple[NodeTrace, ...]
@@ -201,7 +186,7 @@ class TraceAnswer:
     entry: tuple[tuple[str, Fraction], ...] = ()  # weights that were given; none: all nodes alike
     remarks: tuple[Remark, ...] = ()
     warnings: tuple[str, ...] = ()
-    undetermined: tuple[str, ...] = field(default=())  # what could not be had: nodes and why
+    undetermined: tuple[str, ...] = msgspec.field(default=())  # what could not be had: nodes and why
 
     @property
     def complete(self) -> bool:

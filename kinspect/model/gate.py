@@ -7,9 +7,10 @@ or ``excused`` (it is so on purpose, and the caller accepts it).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from kinspect.errors import ExitCode
 from kinspect.model.answer import Bounds, Via
@@ -25,23 +26,20 @@ Standing = Literal["violated", "undetermined", "excused"]
 # What can be claimed.
 
 
-@dataclass(frozen=True, slots=True)
-class ToNode:
+class ToNode(msgspec.Struct, frozen=True):
     """Endpoints on a node."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ToPod:
+class ToPod(msgspec.Struct, frozen=True):
     """A pod; without a namespace, of the one in use."""
 
     name: str
     namespace: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ToAddress:
+class ToAddress(msgspec.Struct, frozen=True):
     """Whatever has this address."""
 
     address: Address
@@ -50,8 +48,7 @@ class ToAddress:
 Aim: TypeAlias = ToNode | ToPod | ToAddress
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoTraffic:
+class NoTraffic(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing new is sent there; ``to`` None: to endpoints on any cordoned node."""
 
     to: tuple[Aim, ...] | None = None
@@ -59,8 +56,7 @@ class NoTraffic:
     allow_terminating: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Avoided:
+class Avoided(msgspec.Struct, frozen=True):
     """What ``NoTraffic`` means in one cluster: what should get nothing."""
 
     nodes: frozenset[str] = frozenset()
@@ -68,35 +64,30 @@ class Avoided:
     addresses: frozenset[Address] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class InSync:
+class InSync(msgspec.Struct, frozen=True):
     """Every node sends exactly to the endpoints that the API says, in equal shares."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reachable:
+class Reachable(msgspec.Struct, frozen=True):
     """All traffic arrives, and at least so many endpoints get some."""
 
     at_least: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Balanced:
+class Balanced(msgspec.Struct, frozen=True):
     """With all nodes entered alike, each endpoint gets its fair share, give or take this part of it."""
 
     tolerance: Fraction
 
 
-@dataclass(frozen=True, slots=True)
-class LocalOnly:
+class LocalOnly(msgspec.Struct, frozen=True):
     """Nothing leaves the node that it entered at."""
 
 
 Claim: TypeAlias = NoTraffic | InSync | Reachable | Balanced | LocalOnly
 
 
-@dataclass(frozen=True, slots=True)
-class ServicePattern:
+class ServicePattern(msgspec.Struct, frozen=True):
     """Services by namespace and name, where ``*`` stands for any text; perhaps one port of them."""
 
     namespace: str | None  # None: the one in use
@@ -134,8 +125,7 @@ def _like(text: str, pattern: str) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """What an assertion is about; what is empty stands for all."""
 
     services: tuple[ServicePattern, ...] = ()
@@ -145,21 +135,19 @@ class Scope:
     nodes: tuple[str, ...] = ()  # where the traffic enters
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assertion:
+class Assertion(msgspec.Struct, frozen=True, kw_only=True):
     """A claim about a scope, with the name that people know it by."""
 
     name: str
     claim: Claim
-    scope: Scope = field(default_factory=Scope)
+    scope: Scope = msgspec.field(default_factory=Scope)
     source: str | None = None  # file and line, where a file asserts it
 
 
 # What is found.
 
 
-@dataclass(frozen=True, slots=True)
-class Cited:
+class Cited(msgspec.Struct, frozen=True):
     """The rule that does it, where it is: ``line`` is None for a chain's policy."""
 
     source: str
@@ -169,8 +157,7 @@ class Cited:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Where traffic comes in: one class of sources, one way in, one node."""
 
     service: ServiceKey
@@ -183,8 +170,7 @@ class Entry:
     family: Family
 
 
-@dataclass(frozen=True, slots=True)
-class Reaches:
+class Reaches(msgspec.Struct, frozen=True):
     """Traffic gets where none should: to a ready endpoint, to an address the API does not list, and so on."""
 
     to: str
@@ -193,30 +179,26 @@ class Reaches:
     what: Literal["endpoint", "unlisted", "terminating", "daemonset"]
 
 
-@dataclass(frozen=True, slots=True)
-class Unplaced:
+class Unplaced(msgspec.Struct, frozen=True):
     """Traffic goes to an address of which nobody says on which node it is."""
 
     to: str
     share: Bounds
 
 
-@dataclass(frozen=True, slots=True)
-class Queued:
+class Queued(msgspec.Struct, frozen=True):
     """A program of the node decides what becomes of it (NFQUEUE)."""
 
     share: Bounds
 
 
-@dataclass(frozen=True, slots=True)
-class Unmodelled:
+class Unmodelled(msgspec.Struct, frozen=True):
     """A target that kinspect does not model may do anything with it, send it there too."""
 
     share: Bounds
 
 
-@dataclass(frozen=True, slots=True)
-class Unexpected:
+class Unexpected(msgspec.Struct, frozen=True):
     """The rules send to an address that the API does not say for this way in."""
 
     to: str
@@ -224,16 +206,14 @@ class Unexpected:
     share: Bounds
 
 
-@dataclass(frozen=True, slots=True)
-class Unserved:
+class Unserved(msgspec.Struct, frozen=True):
     """An endpoint that the API says gets nothing."""
 
     to: str
     backend: Backend | None
 
 
-@dataclass(frozen=True, slots=True)
-class Uneven:
+class Uneven(msgspec.Struct, frozen=True):
     """An endpoint gets more or less than its fair share."""
 
     to: str
@@ -242,36 +222,31 @@ class Uneven:
     fair: Fraction
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """Rules end traffic that has endpoints to go to."""
 
     verdict: Verdict
     share: Bounds
 
 
-@dataclass(frozen=True, slots=True)
-class Unhandled:
+class Unhandled(msgspec.Struct, frozen=True):
     """No rule sends it to any endpoint: the node's rules do not know this way in."""
 
     share: Bounds
 
 
-@dataclass(frozen=True, slots=True)
-class TooFew:
+class TooFew(msgspec.Struct, frozen=True):
     """Fewer endpoints get traffic than were asked for."""
 
     reached: int
     wanted: int
 
 
-@dataclass(frozen=True, slots=True)
-class NoWay:
+class NoWay(msgspec.Struct, frozen=True):
     """There is no such way into the service at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Crosses:
+class Crosses(msgspec.Struct, frozen=True):
     """Traffic leaves the node that it entered at; ``node`` None: for an address on no node."""
 
     to: str
@@ -296,8 +271,7 @@ Problem: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One problem of one entry. ``entry`` is None where a service has no such entry, or all are meant."""
 
     service: ServiceKey
@@ -309,8 +283,7 @@ class Finding:
     questions: tuple[str, ...] = ()  # what it depends on, where shares are bounds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
     """An assertion, the services it was asserted of, and what speaks against it."""
 
     assertion: Assertion
@@ -319,8 +292,7 @@ class Judged:
     nodes: tuple[str, ...] = ()  # those that should get nothing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckAnswer:
+class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What ``kinspect check`` answers."""
 
     judged: tuple[Judged, ...]
@@ -348,34 +320,29 @@ class CheckAnswer:
 # What is worth a word beside the verdict; ``report.gate_words`` has the wording.
 
 
-@dataclass(frozen=True, slots=True)
-class NoneDrained:
+class NoneDrained(msgspec.Struct, frozen=True):
     """No node is cordoned: nothing was asserted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Vacuous:
+class Vacuous(msgspec.Struct, frozen=True):
     """An assertion whose scope holds no service, or no traffic to one."""
 
     assertion: str
 
 
-@dataclass(frozen=True, slots=True)
-class NoRules:
+class NoRules(msgspec.Struct, frozen=True):
     """A service that nodes have no rules for, named by the caller."""
 
     service: ServiceKey
 
 
-@dataclass(frozen=True, slots=True)
-class NothingIgnored:
+class NothingIgnored(msgspec.Struct, frozen=True):
     """What was to be ignored is no service."""
 
     pattern: str
 
 
-@dataclass(frozen=True, slots=True)
-class PodsUnread:
+class PodsUnread(msgspec.Struct, frozen=True):
     """Pods were not read: those of DaemonSets cannot be told apart."""
 
 
