@@ -9,6 +9,7 @@ child for itself, as ratio to the dump's size.
 from __future__ import annotations
 
 import argparse
+import atexit
 import gzip
 import math
 import os
@@ -47,7 +48,9 @@ def cost(command: Sequence[str], stdin: Path | None) -> Cost:
 def _compiled() -> dict[str, str]:
     """The environment in which modules are compiled once, as they are where kinspect is installed."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**env, "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir(), f"kinspect-bench-{os.getuid()}"))}
+    cache = tempfile.mkdtemp(prefix="kinspect-bench-")
+    atexit.register(shutil.rmtree, cache)
+    return {**env, "PYTHONPYCACHEPREFIX": cache}
 
 
 def best(commands: Mapping[str, tuple[Sequence[str], Path | None]], times: int) -> dict[str, Cost]:
