@@ -42,6 +42,18 @@ class KinspectError(Exception):
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # What is raised in another process is raised here as it was, whatever it was made from.
+        return _as_it_was, (type(self), self.args, self.__dict__)
+
+
+def _as_it_was(
+    kind: type[KinspectError], args: tuple[object, ...], state: dict[str, object]
+) -> KinspectError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
 
 class CallError(KinspectError):
     """The call is wrong."""

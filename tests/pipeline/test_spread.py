@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kinspect.errors import NotFound
+from kinspect.errors import NotFound, RulesError
 from kinspect.pipeline.spread import spread
 
 ITEMS = list(range(1000))
@@ -44,6 +44,22 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def alive(pids: list[int]) -> list[int]:
     return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_an_error_comes_through_as_it_was() -> None:
+    error = RulesError("no such thing", source="dump", line=3, text="-A X", column=3, width=1, hint="look")
+
+    def work(part: Sequence[int]) -> RulesError:
+        if part[0] == 500:
+            return error
+        raise error
+
+    with pytest.raises(RulesError) as found:
+        spread(ITEMS, lambda part: work(part) if part[0] else 1, cores=3)
+    _, returned = spread(ITEMS, lambda part: work(part) if part[0] else 1, cores=2)
+    assert isinstance(returned, RulesError)
+    for again in (found.value, returned):
+        assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
 
 
 def test_what_is_raised_in_a_part_is_raised_here_and_no_process_is_left(forked: list[int]) -> None:
