@@ -29,7 +29,7 @@ def back_ends(node: str, rulesets: Sequence[Ruleset], evaluation: Evaluation) ->
     """Which back end carries kube-proxy's rules; a warning where they send the packet apart."""
     if len(rulesets) < 2:
         return BackEnds()
-    carrying = [rules for rules in rulesets if _has_services(rules)]
+    carrying = [rules for rules in rulesets if has_services(rules)]
     if not carrying:
         return BackEnds()
     if len(carrying) == 1:
@@ -55,7 +55,8 @@ def back_ends(node: str, rulesets: Sequence[Ruleset], evaluation: Evaluation) ->
     return BackEnds((note,), (warning,))
 
 
-def _has_services(rules: Ruleset) -> bool:
+def has_services(rules: Ruleset) -> bool:
+    """Whether kube-proxy's rules for services are there."""
     chain = rules.chain(_NAT, ChainName("KUBE-SERVICES"))
     return chain is not None and not chain.empty
 

@@ -10,7 +10,7 @@ Which rules were met on the way is not kept: for a packet's ends only, not for i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from weakref import WeakKeyDictionary
@@ -19,8 +19,7 @@ import msgspec
 
 from kinspect.model.odds import Weight
 from kinspect.model.packet import Address, Packet
-from kinspect.model.rules import ChainName, Closure, Rule, Ruleset, TableName, Verdict
-from kinspect.netfilter.targets.verdict import Jump
+from kinspect.model.rules import ChainName, Closure, Ruleset, TableName, Verdict
 
 if TYPE_CHECKING:
     from kinspect.evaluate.looks import Kinds, Span
@@ -148,28 +147,21 @@ class Heads:
 
 def _cut(rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
     """What the rules of a chain, and of those that it leads to, tell apart; None: they ask for more."""
-    from kinspect.evaluate.looks import Kinds, looks  # it knows many matches: one packet does without
+    from kinspect.evaluate.looks import (  # it knows many matches: one packet does without
+        Kinds,
+        looks,
+        reached,
+    )
 
     sources: list[Span] = []
     destinations: list[Span] = []
-    for rule in _reached(rules, table, name):
+    for rule in reached(rules, table, [name]):
         told = looks(rule)
         if told is None or told.of_host:
             return None
         sources += told.sources
         destinations += told.destinations
     return _Known(Kinds(sources), Kinds(destinations))
-
-
-def _reached(rules: Ruleset, table: TableName, name: ChainName) -> Iterator[Rule]:
-    seen, waiting = {name}, [name]
-    while waiting:
-        chain = rules.chain(table, waiting.pop())
-        for rule in chain.rules() if chain else ():
-            yield rule
-            if isinstance(rule.target, Jump) and rule.target.chain not in seen:
-                seen.add(rule.target.chain)
-                waiting.append(rule.target.chain)
 
 
 def _learned(packet: Packet, lefts: Sequence[Left]) -> Sequence[_Result] | None:

@@ -7,12 +7,12 @@ way: so one of them is walked, and stands for the other.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
-from kinspect.model.rules import Rule
+from kinspect.model.rules import ChainName, Rule, Ruleset, TableName
 from kinspect.netfilter.matches.addrtype import AddressType
 from kinspect.netfilter.matches.connmark import ConnectionMark
 from kinspect.netfilter.matches.conntrack import Conntrack, State, Status
@@ -94,6 +94,18 @@ def looks(rule: Rule) -> Looks | None:
         case _:
             return None
     return found
+
+
+def reached(rules: Ruleset, table: TableName, chains: Sequence[ChainName]) -> Iterator[Rule]:
+    """The rules of some chains of a table, and of all chains that they lead to."""
+    waiting, seen = list(chains), set(chains)
+    while waiting:
+        chain = rules.chain(table, waiting.pop())
+        for rule in chain.rules() if chain else ():
+            yield rule
+            if isinstance(rule.target, Jump) and rule.target.chain not in seen:
+                seen.add(rule.target.chain)
+                waiting.append(rule.target.chain)
 
 
 class Kinds:

@@ -19,9 +19,8 @@ import msgspec
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Chain, ChainName, Rule, Ruleset, TableName
+from kinspect.model.rules import ChainName, Rule, Ruleset
 from kinspect.model.trace import Step, Way
-from kinspect.netfilter.targets.verdict import Jump
 
 if TYPE_CHECKING:
     from kinspect.evaluate.looks import Kinds, Span
@@ -141,24 +140,13 @@ def _of_host(host: Host, version: int) -> Iterator[Span]:
 
 def _behind_nat(rules: Ruleset) -> Iterator[Rule]:
     """All rules that a packet may meet once its destination is settled."""
+    from kinspect.evaluate.looks import reached
+
     for table in rules.tables():
         hooks = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]
         if table == "nat":
             hooks = ["INPUT", "POSTROUTING"]
-        found = [rules.chain(table, ChainName(hook)) for hook in hooks]
-        yield from _reached(rules, table, [chain for chain in found if chain is not None])
-
-
-def _reached(rules: Ruleset, table: TableName, chains: list[Chain]) -> Iterator[Rule]:
-    seen = {chain.name for chain in chains}
-    while chains:
-        for rule in chains.pop().rules():
-            yield rule
-            if isinstance(rule.target, Jump) and rule.target.chain not in seen:
-                seen.add(rule.target.chain)
-                chain = rules.chain(table, rule.target.chain)
-                if chain is not None:
-                    chains.append(chain)
+        yield from reached(rules, table, [ChainName(hook) for hook in hooks])
 
 
 def as_if(way: Way, packet: Packet) -> Way:

@@ -98,7 +98,7 @@ class Walk:
     rules: Ruleset
     host: Host
     record: Record
-    heads: Heads | None = None  # what chains are known to do, where only ends are asked for
+    heads: Heads | None = None  # what chains do: asked where only ends are, else taught
 
     def hook(self, chain: Chain, branches: Sequence[Branch]) -> list[Ended]:
         """Walk a built-in chain to its verdicts; its policy decides what comes to its end."""

@@ -131,7 +131,7 @@ class Weight(msgspec.Struct, frozen=True):
     @property
     def plain(self) -> bool:
         """Whether it depends on no question at all."""
-        return all(not answers for answers in self.terms)
+        return self.sole is not None
 
     @property
     def sole(self) -> Fraction | None:
@@ -142,11 +142,8 @@ class Weight(msgspec.Struct, frozen=True):
     @property
     def exact(self) -> Fraction | None:
         """The one share that this weight is, or None where it depends on an answer."""
-        if not self.terms:
-            return ZERO
-        if len(self.terms) == 1:
-            ((answers, value),) = self.terms.items()
-            return value if not answers else None
+        if len(self.terms) < 2:
+            return self.sole
         low, high = self.counts()
         return low if low == high else None
 
@@ -161,7 +158,7 @@ class Weight(msgspec.Struct, frozen=True):
 
     def counts(self) -> tuple[Fraction, Fraction]:
         """As ``bounds``, for what one packet may do more than once, such as meet a rule."""
-        if len(self.terms) == 1 and (sure := self.terms.get(_NO_ANSWERS)) is not None:
+        if (sure := self.sole) is not None:
             return sure, sure
         return _bounds(dict(self.terms), iter(range(_SPLITS)))
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from kinspect.model.answer import OUTSIDE, Via
+from kinspect.model.answer import OUTSIDE
 from kinspect.model.cluster import Endpoint, Service
 from kinspect.model.packet import Family
 from kinspect.model.traffic import Sources, Traffic
@@ -36,15 +36,10 @@ class Sending(msgspec.Struct, frozen=True):
 
 
 def survey(
-    facts: Facts,
-    services: Iterable[Service],
-    *,
-    families: Sequence[Family] = (4, 6),
-    vias: Sequence[Via] = VIAS,
-    sources: Sequence[Sources] = ("outside", "pod", "process"),
+    facts: Facts, services: Iterable[Service], *, families: Sequence[Family] = (4, 6)
 ) -> Iterator[Traffic]:
     """Follow all of it. What cannot be followed is left out and added to ``facts.undetermined``."""
-    for sending in sendings(facts, services, families=families, vias=vias, sources=sources):
+    for sending in sendings(facts, services, families=families):
         traffic = followed(facts, sending)
         if traffic is not None:
             yield traffic
@@ -60,12 +55,7 @@ def followed(facts: Facts, sending: Sending, *, learn: bool = False) -> Traffic 
 
 
 def sendings(
-    facts: Facts,
-    services: Iterable[Service],
-    *,
-    families: Sequence[Family] = (4, 6),
-    vias: Sequence[Via] = VIAS,
-    sources: Sequence[Sources] = ("outside", "pod", "process"),
+    facts: Facts, services: Iterable[Service], *, families: Sequence[Family] = (4, 6)
 ) -> Iterator[Sending]:
     """All that is sent. What nobody can send is added to ``facts.undetermined``.
 
@@ -74,14 +64,13 @@ def sendings(
     probers = [
         (kind, Prober(facts.cluster, facts.states, families=families, sender=sender))
         for kind, sender in _SENDERS
-        if kind in sources
     ]
     for service in services:
         if service.headless or service.type == "ExternalName":
             continue
         endpoints = facts.cluster.endpoints(service.key)
         for kind, prober in probers:
-            ways = [via for via in vias if kind != "outside" or via in OUTSIDE]
+            ways = [via for via in VIAS if kind != "outside" or via in OUTSIDE]
             for probe in prober.of_service(service, ways, service.ports):
                 yield Sending(service, endpoints, kind, probe)
     for _, prober in probers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from kinspect.checks.backends import has_services
 from kinspect.model.audit import Kind, Observation, Severity
 from kinspect.model.gate import Cited
 from kinspect.model.rules import ChainName, Ruleset, TableName
@@ -59,7 +60,7 @@ def data_path(state: NodeState) -> Iterator[Observation]:
 def both(state: NodeState) -> Iterator[Observation]:
     """Rules of kube-proxy in both back ends."""
     for family, rulesets in state.rulesets.items():
-        first = [rules for rules in rulesets if services_chain(rules)]
+        first = [rules for rules in rulesets if has_services(rules)]
         if len(first) > 1:
             evidence = tuple(cite(rules, "KUBE-SERVICES") for rules in first)
             yield Observation(
@@ -68,12 +69,6 @@ def both(state: NodeState) -> Iterator[Observation]:
                 nodes=(state.name,),
                 evidence=evidence,
             )
-
-
-def services_chain(rules: Ruleset) -> bool:
-    """Whether kube-proxy's rules for services are there."""
-    chain = rules.chain(_NAT, ChainName("KUBE-SERVICES"))
-    return chain is not None and not chain.empty
 
 
 def cite(rules: Ruleset, name: str) -> Cited:

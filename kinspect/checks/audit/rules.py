@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from kinspect.checks.audit.nodes import services_chain
+from kinspect.checks.backends import has_services
 from kinspect.model.audit import Kind, Observation, Severity
 from kinspect.model.gate import Cited
 from kinspect.model.packet import Family
@@ -65,7 +65,7 @@ def half_written(state: NodeState, wanted: frozenset[Family]) -> Iterator[Observ
     if state.data_path != "iptables":
         return
     for family, rulesets in state.rulesets.items():
-        carrying = [rules for rules in rulesets if services_chain(rules)]
+        carrying = [rules for rules in rulesets if has_services(rules)]
         for rules in carrying:
             yield from _jumps(state.name, rules)
         if rulesets and not carrying and family in wanted:
