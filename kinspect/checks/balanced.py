@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
 from kinspect.checks.entries import STEP, backend_of, elsewhere, endpoints_of, found, may_be, sent
+from kinspect.model.check import Balanced, Finding, Uneven
 from kinspect.model.cluster import Backend
-from kinspect.model.gate import Balanced, Finding, Uneven
 from kinspect.model.odds import ZERO
 from kinspect.model.packet import endpoint_text
 from kinspect.model.traffic import Traffic

@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import Final, TypeAlias
 
 from kinspect.model.answer import OUTSIDE, Bounds, Outcome
+from kinspect.model.check import Cited, Entry, Finding, Problem, Queued, Standing, Unmodelled
 from kinspect.model.cluster import Backend, Endpoint
-from kinspect.model.gate import Cited, Entry, Finding, Problem, Queued, Standing, Unmodelled
 from kinspect.model.odds import NOTHING
 from kinspect.model.packet import endpoint_text
 from kinspect.model.rules import Verdict

@@ -14,8 +14,7 @@ from typing import TypeAlias
 from kinspect.checks.entries import STEP, backend_of, elsewhere, found, may_be, sent, share_of, standing_of
 from kinspect.checks.expected import Expected, Zones, expected
 from kinspect.model.answer import Bounds, Outcome
-from kinspect.model.cluster import Endpoint
-from kinspect.model.gate import (
+from kinspect.model.check import (
     Finding,
     Refused,
     Uneven,
@@ -23,6 +22,7 @@ from kinspect.model.gate import (
     Unhandled,
     Unserved,
 )  # fmt: skip
+from kinspect.model.cluster import Endpoint
 from kinspect.model.packet import Address, endpoint_text
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import Traffic

@@ -13,7 +13,7 @@ from typing import Literal
 from kinspect.checks.entries import Locate, elsewhere, found, listed, may_be, sent, standing_of
 from kinspect.checks.expected import Zones, on_purpose
 from kinspect.model.answer import Outcome
-from kinspect.model.gate import Avoided, Finding, NoTraffic, Reaches, Unplaced
+from kinspect.model.check import Avoided, Finding, NoTraffic, Reaches, Unplaced
 from kinspect.model.traffic import Traffic
 
 OfDaemonSet = Callable[[Traffic, Outcome], bool]

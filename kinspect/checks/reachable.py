@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from kinspect.checks.entries import elsewhere, found, listed, may_be, sent, standing_of
-from kinspect.model.cluster import Service
-from kinspect.model.gate import (
+from kinspect.model.check import (
     Finding,
     NoWay,
     Reachable,
@@ -14,6 +13,7 @@ from kinspect.model.gate import (
     TooFew,
     Unhandled,
 )  # fmt: skip
+from kinspect.model.cluster import Service
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import Traffic
 

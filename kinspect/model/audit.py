@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kinspect.errors import ExitCode
-from kinspect.model.gate import Cited, Problem, ServiceKey
+from kinspect.model.check import Cited, Problem, ServiceKey
 
 
 class Severity(str, enum.Enum):

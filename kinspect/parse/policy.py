@@ -43,7 +43,7 @@ import yaml
 
 from kinspect.errors import CallError, PolicyError
 from kinspect.model.answer import Via
-from kinspect.model.gate import (
+from kinspect.model.check import (
     Aim,
     Assertion,
     Balanced,

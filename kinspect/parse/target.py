@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Final, TypeAlias
 
 from kinspect.errors import CallError
-from kinspect.model.gate import Aim, ServicePattern, ToAddress, ToNode, ToPod
+from kinspect.model.check import Aim, ServicePattern, ToAddress, ToNode, ToPod
 from kinspect.model.packet import PROTOCOLS, WITH_PORTS, Address
 
 _NAME: Final = re.compile(r"[a-z0-9A-Z]([-a-z0-9A-Z.]*[a-z0-9A-Z])?")

@@ -19,8 +19,8 @@ from kinspect.errors import CallError, KinspectError, NotFound
 from kinspect.evaluate.ends import ends_of
 from kinspect.evaluate.heads import Heads
 from kinspect.model.audit import AuditAnswer, Observation, merged
+from kinspect.model.check import ServiceKey, ServicePattern
 from kinspect.model.cluster import Service
-from kinspect.model.gate import ServiceKey, ServicePattern
 from kinspect.model.packet import Address, Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.cluster import Cluster

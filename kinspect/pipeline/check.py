@@ -14,8 +14,7 @@ from kinspect.checks.local_only import local_only
 from kinspect.checks.no_traffic import no_traffic
 from kinspect.checks.reachable import no_way, reachable
 from kinspect.errors import CallError, NotFound
-from kinspect.model.cluster import Service
-from kinspect.model.gate import (
+from kinspect.model.check import (
     Aim,
     Assertion,
     Avoided,
@@ -40,6 +39,7 @@ from kinspect.model.gate import (
     ToPod,
     Vacuous,
 )  # fmt: skip
+from kinspect.model.cluster import Service
 from kinspect.model.packet import Address, Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.cluster import Cluster

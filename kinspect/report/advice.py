@@ -7,7 +7,7 @@ from typing import Final
 
 from typing_extensions import assert_never
 
-from kinspect.model.gate import (
+from kinspect.model.check import (
     Crosses,
     Finding,
     NoWay,
@@ -23,7 +23,7 @@ from kinspect.model.gate import (
     Unplaced,
     Unserved,
 )  # fmt: skip
-from kinspect.report.gate_words import listed_some
+from kinspect.report.check.words import listed_some
 from kinspect.report.safe import safe
 
 _PRESSING: Final[tuple[Standing, ...]] = ("violated", "undetermined", "excused")

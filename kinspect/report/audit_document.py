@@ -16,8 +16,8 @@ from typing import Any
 
 from kinspect.model.audit import AuditAnswer, Observation
 from kinspect.report.audit_words import observation_text
+from kinspect.report.check.document import rule_document
 from kinspect.report.document import API_VERSION
-from kinspect.report.gate_document import rule_document
 
 
 def audit_document(answer: AuditAnswer) -> dict[str, Any]:

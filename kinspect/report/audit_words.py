@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kinspect.model.audit import AuditAnswer, Kind, Observation, Severity
-from kinspect.report.gate_words import count, key_text, problem_text
+from kinspect.report.check.words import count, key_text, problem_text
 from kinspect.report.safe import safe
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kinspect.model.gate import CheckAnswer
-from kinspect.report.gate_groups import Group, grouped
-from kinspect.report.gate_words import (
+from kinspect.model.check import CheckAnswer
+from kinspect.report.check.groups import Group, grouped
+from kinspect.report.check.words import (
     VERDICTS,
     key_text,
     note_text,

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
-from kinspect.model.gate import CheckAnswer, Finding, Judged
-from kinspect.report.gate_groups import Group, grouped
-from kinspect.report.gate_words import VERDICTS, key_text, problem_text, rule_text, sources_text
+from kinspect.model.check import CheckAnswer, Finding, Judged
+from kinspect.report.check.groups import Group, grouped
+from kinspect.report.check.words import VERDICTS, key_text, problem_text, rule_text, sources_text
 from kinspect.report.safe import safe
 from kinspect.report.words import VIA_NAMES
 

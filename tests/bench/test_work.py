@@ -9,7 +9,7 @@ import pytest
 
 from kinspect.evaluate.tails import Tails
 from kinspect.evaluate.walk import Walk
-from kinspect.model.gate import ServicePattern
+from kinspect.model.check import ServicePattern
 from kinspect.parse import dump, quick
 from kinspect.pipeline.audit import AuditRequest, audit
 from kinspect.pipeline.sources import Recorded

@@ -11,8 +11,8 @@ import pytest
 
 from kinspect.checks.expected import Expected, expected
 from kinspect.model.answer import NodeTrace, Via
+from kinspect.model.check import ServicePattern
 from kinspect.model.cluster import Endpoint, Service, ServicePort
-from kinspect.model.gate import ServicePattern
 from kinspect.model.trace import Evaluation
 from kinspect.model.traffic import Sources, Traffic
 from tests.clusters import packet

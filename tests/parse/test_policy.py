@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinspect.errors import PolicyError
-from kinspect.model.gate import (
+from kinspect.model.check import (
     Assertion,
     Balanced,
     InSync,

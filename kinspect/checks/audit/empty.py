@@ -10,7 +10,7 @@ from kinspect.checks.entries import cited, endpoints_of
 from kinspect.checks.expected import Zones, expected
 from kinspect.model.answer import OUTSIDE
 from kinspect.model.audit import Kind, Observation, Severity
-from kinspect.model.gate import Cited
+from kinspect.model.check import Cited
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import Traffic
 

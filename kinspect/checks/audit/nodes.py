@@ -7,7 +7,7 @@ from typing import Final
 
 from kinspect.checks.backends import has_services
 from kinspect.model.audit import Kind, Observation, Severity
-from kinspect.model.gate import Cited
+from kinspect.model.check import Cited
 from kinspect.model.rules import ChainName, Ruleset, TableName
 from kinspect.parse.node import NodeState
 

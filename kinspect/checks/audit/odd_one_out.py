@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from kinspect.checks.audit.traffic import way_of
 from kinspect.model.answer import OUTSIDE, Outcome
 from kinspect.model.audit import Kind, Observation, Severity
-from kinspect.model.gate import ServiceKey
+from kinspect.model.check import ServiceKey
 from kinspect.model.odds import ZERO
 from kinspect.model.traffic import Traffic
 

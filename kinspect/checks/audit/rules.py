@@ -7,7 +7,7 @@ from typing import Final
 
 from kinspect.checks.backends import has_services
 from kinspect.model.audit import Kind, Observation, Severity
-from kinspect.model.gate import Cited
+from kinspect.model.check import Cited
 from kinspect.model.packet import Family
 from kinspect.model.rules import ChainName, Rule, Ruleset, TableName
 from kinspect.netfilter import registry

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from kinspect.checks.entries import cited
 from kinspect.model.audit import Kind, Observation, Severity
-from kinspect.model.gate import (
+from kinspect.model.check import (
     Finding,
     Queued,
     Refused,

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from typing_extensions import assert_never
 
-from kinspect.model.gate import (
+from kinspect.model.check import (
     Aim,
     CheckAnswer,
     Cited,

@@ -317,7 +317,7 @@ class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
         }[self.standing()]
 
 
-# What is worth a word beside the verdict; ``report.gate_words`` has the wording.
+# What is worth a word beside the verdict; ``report.check.words`` has the wording.
 
 
 class NoneDrained(msgspec.Struct, frozen=True):

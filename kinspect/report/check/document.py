@@ -33,10 +33,10 @@ from fractions import Fraction
 from typing import Any
 
 from kinspect.model.answer import Bounds
+from kinspect.model.check import CheckAnswer, Cited, Finding, Reaches
 from kinspect.model.cluster import Backend
-from kinspect.model.gate import CheckAnswer, Cited, Finding, Reaches
+from kinspect.report.check.words import finding_text, note_text
 from kinspect.report.document import API_VERSION
-from kinspect.report.gate_words import finding_text, note_text
 
 
 def check_document(answer: CheckAnswer) -> dict[str, Any]:

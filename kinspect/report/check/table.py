@@ -10,10 +10,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kinspect.model.gate import CheckAnswer, Judged
+from kinspect.model.check import CheckAnswer, Judged
 from kinspect.report.advice import advice
-from kinspect.report.gate_groups import Group, Row, grouped
-from kinspect.report.gate_words import (
+from kinspect.report.check.groups import Group, Row, grouped
+from kinspect.report.check.words import (
     VERDICTS,
     count,
     key_text,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kinspect.model.answer import Via
+from kinspect.model.check import Cited, Finding, Problem, ServiceKey, Standing
 from kinspect.model.cluster import ServicePort
-from kinspect.model.gate import Cited, Finding, Problem, ServiceKey, Standing
 from kinspect.model.traffic import Sources
 
 Row: TypeAlias = tuple[Via, str, tuple[Sources, ...], tuple[str, ...]]
