@@ -120,7 +120,7 @@ def _say(captured: Captured, file: str, output: Format, no_color: bool) -> None:
     manifest = captured.manifest
     talk([*captured.failures, *words.notes(manifest)])
     if output in (Format.JSON, Format.YAML):
-        from kinspect.report.document import to_json, to_yaml
+        from kinspect.report.trace.document import to_json, to_yaml
 
         write((to_json if output is Format.JSON else to_yaml)(words.document(manifest)))
         return

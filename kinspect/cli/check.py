@@ -178,7 +178,7 @@ def _read(file: Path) -> bytes:
 def _emit(answer: CheckAnswer, output: Report, no_color: bool) -> None:
     if output in (Report.JSON, Report.YAML):
         from kinspect.report.check.document import check_document
-        from kinspect.report.document import to_json, to_yaml
+        from kinspect.report.trace.document import to_json, to_yaml
 
         write((to_json if output is Report.JSON else to_yaml)(check_document(answer)))
     elif output is Report.JUNIT:

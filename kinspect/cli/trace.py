@@ -151,7 +151,7 @@ def trace(
     answer = pipeline.trace(request, source)
     talk([*answer.undetermined, *answer.warnings])
     if write_pcap is not None:
-        from kinspect.report.pcap import write_pcap as write_capture
+        from kinspect.report.trace.pcap import write_pcap as write_capture
 
         write_capture(write_pcap, pipeline.packets(answer))
     _emit(answer, output, no_color, explain)
@@ -190,12 +190,12 @@ def _start(text: str | None) -> tuple[TableName | None, ChainName] | None:
 
 def _emit(answer: TraceAnswer, output: Format, no_color: bool, explain: bool) -> None:
     if output in (Format.JSON, Format.YAML):
-        from kinspect.report.document import to_json, to_yaml, trace_document
+        from kinspect.report.trace.document import to_json, to_yaml, trace_document
 
         document = trace_document(answer)
         write(to_json(document) if output is Format.JSON else to_yaml(document))
         return
-    from kinspect.report.table import print_answer
+    from kinspect.report.trace.table import print_answer
 
     screen = console(no_color)
     with screen.capture() as captured:

@@ -17,7 +17,7 @@ from kinspect.model.packet import Packet
 from kinspect.parse.capture import packet_from_capture
 from kinspect.parse.layers import scapy_module, silence
 from kinspect.parse.packet_text import packet_from_expression
-from kinspect.report.pcap import write_pcap
+from kinspect.report.trace.pcap import write_pcap
 
 ENTERS = packet_from_expression('IP(src="192.168.0.1",dst="192.168.0.11")/TCP(dport=31000)')
 LEAVES = packet_from_expression('IP(src="10.42.19.1",dst="10.42.20.2",ttl=63)/TCP(dport=80)')

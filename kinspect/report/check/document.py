@@ -36,7 +36,7 @@ from kinspect.model.answer import Bounds
 from kinspect.model.check import CheckAnswer, Cited, Finding, Reaches
 from kinspect.model.cluster import Backend
 from kinspect.report.check.words import finding_text, note_text
-from kinspect.report.document import API_VERSION
+from kinspect.report.trace.document import API_VERSION
 
 
 def check_document(answer: CheckAnswer) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kinspect.model.check import CheckAnswer, Judged
-from kinspect.report.advice import advice
+from kinspect.report.check.advice import advice
 from kinspect.report.check.groups import Group, Row, grouped
 from kinspect.report.check.words import (
     VERDICTS,

@@ -14,7 +14,7 @@ from kinspect.model.odds import NOTHING, ZERO
 from kinspect.model.rules import Verdict
 from kinspect.report.explain import explained
 from kinspect.report.safe import safe
-from kinspect.report.tree import trace_tree
+from kinspect.report.trace.tree import trace_tree
 from kinspect.report.words import (
     VIA_NAMES,
     bounded,

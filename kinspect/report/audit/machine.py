@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
 from kinspect.model.audit import AuditAnswer, Observation, Severity
-from kinspect.report.audit_words import doubts, observation_text, subject_text, summary_text
+from kinspect.report.audit.words import doubts, observation_text, subject_text, summary_text
 from kinspect.report.check.words import rule_text
 from kinspect.report.github import command
 from kinspect.report.junit import report, suite_of_unread

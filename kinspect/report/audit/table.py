@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kinspect.model.audit import AuditAnswer, Kind, Observation, Severity
-from kinspect.report.audit_words import doubts, observation_text, page, subject_text, summary_text
+from kinspect.report.audit.words import doubts, observation_text, page, subject_text, summary_text
 from kinspect.report.check.words import names_text, place_text
 from kinspect.report.safe import safe
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 from typing import Any
 
 from kinspect.model.audit import AuditAnswer, Observation
-from kinspect.report.audit_words import observation_text
+from kinspect.report.audit.words import observation_text
 from kinspect.report.check.document import rule_document
-from kinspect.report.document import API_VERSION
+from kinspect.report.trace.document import API_VERSION
 
 
 def audit_document(answer: AuditAnswer) -> dict[str, Any]:
