@@ -182,11 +182,11 @@ def _emit(answer: CheckAnswer, output: Report, no_color: bool) -> None:
 
         write((to_json if output is Report.JSON else to_yaml)(check_document(answer)))
     elif output is Report.JUNIT:
-        from kinspect.report.junit import to_junit
+        from kinspect.report.check.junit import to_junit
 
         write(to_junit(answer))
     elif output is Report.GITHUB:
-        from kinspect.report.github import to_github
+        from kinspect.report.check.github import to_github
 
         write(to_github(answer))
     else:

@@ -7,9 +7,9 @@ from xml.etree import ElementTree as ET
 
 from kinspect.model.audit import AuditAnswer, Observation, Severity
 from kinspect.report.audit.words import doubts, observation_text, subject_text, summary_text
+from kinspect.report.check.github import command
+from kinspect.report.check.junit import report, suite_of_unread
 from kinspect.report.check.words import rule_text
-from kinspect.report.github import command
-from kinspect.report.junit import report, suite_of_unread
 from kinspect.report.safe import safe
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}

@@ -12,8 +12,8 @@ from rich.text import Text
 from kinspect.model.answer import NodeTrace, Outcome, TraceAnswer
 from kinspect.model.odds import NOTHING, ZERO
 from kinspect.model.rules import Verdict
-from kinspect.report.explain import explained
 from kinspect.report.safe import safe
+from kinspect.report.trace.explain import explained
 from kinspect.report.trace.tree import trace_tree
 from kinspect.report.words import (
     VIA_NAMES,
