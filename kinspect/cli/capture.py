@@ -115,7 +115,7 @@ def _to_stdout(write: Callable[[BinaryIO], None]) -> None:
 
 
 def _say(captured: Captured, file: str, output: Format, no_color: bool) -> None:
-    from kinspect.report import capture_summary as words
+    from kinspect.report.capture import summary as words
 
     manifest = captured.manifest
     talk([*captured.failures, *words.notes(manifest)])
