@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from kinspect.errors import NotFound
-from kinspect.evaluate.heads import Heads
-from kinspect.evaluate.tails import Tails, as_if, behind
+from kinspect.evaluate.shortcuts.after_nat import Tails, as_if, behind
+from kinspect.evaluate.shortcuts.chains import Heads
 from kinspect.evaluate.walk import Branch, Ended, Record, Walk, merged
 from kinspect.model.host import Host
 from kinspect.model.odds import EVERYTHING, Weight

@@ -16,7 +16,7 @@ import msgspec
 from typing_extensions import assert_never
 
 from kinspect.errors import RulesError
-from kinspect.evaluate.heads import Fan, Heads, Left
+from kinspect.evaluate.shortcuts.chains import Fan, Heads, Left
 from kinspect.model.host import Host
 from kinspect.model.odds import (
     ALWAYS,
@@ -55,7 +55,7 @@ class Branch(msgspec.Struct, frozen=True):
     weight: Weight
     last: Step | None = None
     snat: str | None = None
-    fan: Fan = ()  # where nat sends others that are the same otherwise (see ``evaluate.heads``)
+    fan: Fan = ()  # where nat sends others that are the same otherwise (see ``evaluate.shortcuts.chains``)
 
     def after(self, event: Matched | Policy, weight: Weight | None = None) -> Branch:
         """The branch with one more event on its way, and perhaps another weight."""

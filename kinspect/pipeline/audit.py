@@ -16,8 +16,8 @@ from kinspect.checks.audit.traffic import astray
 from kinspect.checks.expected import Zones
 from kinspect.checks.in_sync import in_sync
 from kinspect.errors import CallError, KinspectError, NotFound
-from kinspect.evaluate.ends import ends_of
-from kinspect.evaluate.heads import Heads
+from kinspect.evaluate.shortcuts.chains import Heads
+from kinspect.evaluate.shortcuts.outcomes_only import ends_of
 from kinspect.model.audit import AuditAnswer, Observation, merged
 from kinspect.model.check import ServiceKey, ServicePattern
 from kinspect.model.cluster import Service

@@ -8,11 +8,11 @@ from typing import Final
 
 from kinspect.checks.backends import back_ends
 from kinspect.errors import CallError, KinspectError
-from kinspect.evaluate.ends import Ends, ends
-from kinspect.evaluate.heads import Heads
 from kinspect.evaluate.path import evaluate, evaluate_chain
+from kinspect.evaluate.shortcuts.after_nat import Tails
+from kinspect.evaluate.shortcuts.chains import Heads
+from kinspect.evaluate.shortcuts.outcomes_only import Ends, ends
 from kinspect.evaluate.summary import outcomes
-from kinspect.evaluate.tails import Tails
 from kinspect.model.answer import NodeTrace
 from kinspect.model.cluster import Backend, Endpoint
 from kinspect.model.packet import Address, CtState, Family
@@ -60,7 +60,7 @@ class Facts:
         """One packet at one node; None where its rules cannot be followed, which is then said.
 
         ``endpoints`` are those of the service that is traced. ``among_many``: what is known of
-        packets followed before may be used (see ``evaluate.tails``); ``learn``: what becomes known
+        packets followed before may be used (see ``evaluate.shortcuts.after_nat``); ``learn``: what becomes known
         of chains is kept for ``ends``. Raises KinspectError where there is no other node.
         """
         state, packet = self.states[probe.node], probe.packet

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kinspect.evaluate.tails import Tails
+from kinspect.evaluate.shortcuts.after_nat import Tails
 from kinspect.evaluate.walk import Walk
 from kinspect.model.check import ServicePattern
 from kinspect.parse import dump, quick

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from kinspect.evaluate.ends import ends, ends_of
-from kinspect.evaluate.heads import Heads
 from kinspect.evaluate.path import evaluate
-from kinspect.evaluate.tails import Tails
+from kinspect.evaluate.shortcuts.after_nat import Tails
+from kinspect.evaluate.shortcuts.chains import Heads
+from kinspect.evaluate.shortcuts.outcomes_only import ends, ends_of
 from kinspect.evaluate.walk import Walk
 from kinspect.model.rules import ChainName, TableName
 from kinspect.parse.dump import Dump, read_dump

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kinspect.evaluate import tails
 from kinspect.evaluate.path import evaluate
-from kinspect.evaluate.tails import Tails
+from kinspect.evaluate.shortcuts import after_nat as tails
+from kinspect.evaluate.shortcuts.after_nat import Tails
 from kinspect.parse.dump import read_dump
 from kinspect.pipeline.facts import read_facts
 from kinspect.pipeline.survey import survey

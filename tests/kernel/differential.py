@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
-from kinspect.evaluate.ends import ends, ends_of
-from kinspect.evaluate.heads import Heads
 from kinspect.evaluate.path import evaluate
-from kinspect.evaluate.tails import Tails
+from kinspect.evaluate.shortcuts.after_nat import Tails
+from kinspect.evaluate.shortcuts.chains import Heads
+from kinspect.evaluate.shortcuts.outcomes_only import ends, ends_of
 from kinspect.model.odds import NOTHING, Weight
 from kinspect.model.packet import Family, Packet
 from kinspect.model.rules import Verdict

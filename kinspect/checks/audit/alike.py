@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kinspect.checks.audit.odd_one_out import Ballot
-from kinspect.evaluate.ends import Ends
+from kinspect.evaluate.shortcuts.outcomes_only import Ends
 from kinspect.model.answer import Via
 from kinspect.model.cluster import Endpoint, Service, ServicePort
 from kinspect.model.packet import Packet

@@ -23,7 +23,7 @@ from kinspect.model.rules import ChainName, Rule, Ruleset
 from kinspect.model.trace import Step, Way
 
 if TYPE_CHECKING:
-    from kinspect.evaluate.looks import Kinds, Span
+    from kinspect.evaluate.shortcuts.equivalence import Kinds, Span
 
 # What the choice of a source address tells apart (scopes of RFC 4291, labels of RFC 6724).
 _SPECIAL: Final = tuple(
@@ -99,7 +99,10 @@ class Tails:
 
     def _told_apart(self, version: int) -> tuple[Kinds, Kinds] | None:
         """The addresses and the ports that anything tells apart; None: rules ask for more than that."""
-        from kinspect.evaluate.looks import Kinds, looks  # it knows many matches: one packet does without
+        from kinspect.evaluate.shortcuts.equivalence import (  # it knows many matches: one packet does without
+            Kinds,
+            looks,
+        )
 
         addresses = list(_of_host(self.host, version))
         ports: list[Span] = []
@@ -140,7 +143,7 @@ def _of_host(host: Host, version: int) -> Iterator[Span]:
 
 def _behind_nat(rules: Ruleset) -> Iterator[Rule]:
     """All rules that a packet may meet once its destination is settled."""
-    from kinspect.evaluate.looks import reached
+    from kinspect.evaluate.shortcuts.equivalence import reached
 
     for table in rules.tables():
         hooks = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]

@@ -1,7 +1,7 @@
 """Where a packet can end, and how much of it, without the ways that lead there.
 
 A tenth of the work of ``evaluate.path``: chains that read the same on other hosts are not walked
-again (``evaluate.heads``), nor is what lies behind nat (``evaluate.tails``). Two packets with the
+again (``evaluate.shortcuts.chains``), nor is what lies behind nat (``evaluate.shortcuts.after_nat``). Two packets with the
 same ends are told apart by their ways and their new sources only.
 """
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from math import lcm
 from typing import TypeAlias
 
-from kinspect.evaluate.heads import Heads
 from kinspect.evaluate.path import Journey, Tail
-from kinspect.evaluate.tails import Tails
+from kinspect.evaluate.shortcuts.after_nat import Tails
+from kinspect.evaluate.shortcuts.chains import Heads
 from kinspect.evaluate.walk import Branch, Record
 from kinspect.model.host import Host
 from kinspect.model.odds import NOTHING, Weight

@@ -22,7 +22,7 @@ from kinspect.model.packet import Address, Packet
 from kinspect.model.rules import ChainName, Closure, Ruleset, TableName, Verdict
 
 if TYPE_CHECKING:
-    from kinspect.evaluate.looks import Kinds, Span
+    from kinspect.evaluate.shortcuts.equivalence import Kinds, Span
 
 _MOST: Final = 1024  # rules in a chain and all that it leads to: beyond, it is no small part of a table
 
@@ -147,7 +147,7 @@ class Heads:
 
 def _cut(rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
     """What the rules of a chain, and of those that it leads to, tell apart; None: they ask for more."""
-    from kinspect.evaluate.looks import (  # it knows many matches: one packet does without
+    from kinspect.evaluate.shortcuts.equivalence import (  # it knows many matches: one packet does without
         Kinds,
         looks,
         reached,
