@@ -10,7 +10,7 @@ from typing import Any
 from kinspect.evaluate.path import evaluate
 from kinspect.model.packet import PROTOCOLS, TCP, Packet, TcpFlag
 from kinspect.model.trace import Evaluation
-from kinspect.parse.cluster import Cluster
+from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.node import NodeState, read_node
 from kinspect.snapshot.store import open_snapshot
 

@@ -86,7 +86,7 @@ def test_the_commands_that_the_readme_says_are_run_are_those_that_are() -> None:
 
 
 def test_the_policy_that_the_readme_shows_is_one() -> None:
-    from kinspect.parse.policy import read_policy
+    from kinspect.parse.user.policy_file import read_policy
 
     (text,) = re.findall(r"```yaml\n(apiVersion: kinspect/v1\nkind: TrafficPolicy\n.*?)```", TEXT, re.DOTALL)
     assert len(read_policy(text.encode(), "README.md")) == 5

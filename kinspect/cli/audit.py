@@ -46,7 +46,7 @@ def audit(
 
     Exit 1 where a finding is an error; kinspect explain CODE says more of each.
     """
-    from kinspect.parse.target import read_pattern
+    from kinspect.parse.user.target import read_pattern
     from kinspect.pipeline import audit as pipeline
     from kinspect.pipeline.audit import AuditRequest
 

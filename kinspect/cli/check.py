@@ -96,7 +96,7 @@ def check(
     is never a pass: exit 3.
     """
     from kinspect.model.check import Scope
-    from kinspect.parse.target import read_pattern
+    from kinspect.parse.user.target import read_pattern
     from kinspect.pipeline import check as pipeline
     from kinspect.pipeline.check import CheckRequest
     from kinspect.report.check.words import note_text
@@ -133,8 +133,8 @@ def _asserted(
 ) -> list[Assertion]:
     """The assertions that the arguments make, or the policy's. Raises CallError."""
     from kinspect.model.check import Assertion, InSync, NoTraffic
-    from kinspect.parse.policy import read_policy
-    from kinspect.parse.target import read_aim
+    from kinspect.parse.user.policy_file import read_policy
+    from kinspect.parse.user.target import read_aim
     from kinspect.report.check.words import aim_text
 
     if policy is not None:

@@ -58,7 +58,7 @@ def _offered(names: Iterable[str], incomplete: str) -> list[str]:
 
 def _cluster(ctx: Any, kind: Any) -> Any:
     """The cluster that the words so far name; None where there is none to be had."""
-    from kinspect.parse.cluster import Cluster
+    from kinspect.parse.api.cluster import Cluster
     from kinspect.pipeline.sources import Demo, Recorded, open_recorded
 
     given = ctx.params

@@ -126,7 +126,7 @@ def trace(
     kinspect trace svc/test-service
     """
     from kinspect.model.packet import CtState
-    from kinspect.parse.target import read_sender, read_target
+    from kinspect.parse.user.target import read_sender, read_target
     from kinspect.pipeline import trace as pipeline
     from kinspect.pipeline.trace import TraceRequest
 
@@ -160,11 +160,11 @@ def trace(
 
 def _packet(expression: str | None, pcap: Path | None, index: int | None) -> Packet | None:
     if expression is not None:
-        from kinspect.parse.packet_text import packet_from_expression
+        from kinspect.parse.user.packet_text import packet_from_expression
 
         return packet_from_expression(expression)
     if pcap is not None:
-        from kinspect.parse.capture import is_opening, packet_from_capture
+        from kinspect.parse.user.pcap import is_opening, packet_from_capture
 
         found = packet_from_capture(pcap, index)
         if not is_opening(found):

@@ -10,8 +10,8 @@ from typing import Final, Literal
 from kinspect.model.host import Host
 from kinspect.model.packet import Family
 from kinspect.model.rules import Backend
-from kinspect.parse.dump import Dump, read_dump
-from kinspect.parse.host import read_host
+from kinspect.parse.node.host import read_host
+from kinspect.parse.rules.dump import Dump, read_dump
 from kinspect.snapshot import types as names
 from kinspect.snapshot.types import Files
 

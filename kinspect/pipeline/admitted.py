@@ -9,7 +9,7 @@ from kinspect.checks.expected import within
 from kinspect.model.cluster import Service
 from kinspect.model.packet import OUTSIDE_CLIENT, Address, Family
 from kinspect.model.traffic import Traffic
-from kinspect.parse.target import FromAddress
+from kinspect.parse.user.target import FromAddress
 from kinspect.pipeline.facts import Facts
 from kinspect.pipeline.probes import Prober
 

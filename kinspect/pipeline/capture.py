@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from kinspect import __version__
-from kinspect.parse.cluster import Cluster
+from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.narrow import POD_SECRETS, ServiceKey, narrowed, outline, without_secrets
 from kinspect.pipeline.sources import Live, Rules, Source, open_recorded, open_rules, selected
 from kinspect.snapshot import types as names

@@ -42,7 +42,7 @@ from kinspect.model.check import (
 from kinspect.model.cluster import Service
 from kinspect.model.packet import Address, Family
 from kinspect.model.traffic import Traffic
-from kinspect.parse.cluster import Cluster
+from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.admitted import admitted_traffic
 from kinspect.pipeline.facts import Facts, read_facts, unread
 from kinspect.pipeline.places import Places

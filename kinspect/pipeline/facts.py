@@ -18,7 +18,7 @@ from kinspect.model.cluster import Backend, Endpoint
 from kinspect.model.packet import Address, CtState, Family
 from kinspect.model.rules import ChainName, Ruleset, TableName
 from kinspect.model.trace import Evaluation
-from kinspect.parse.cluster import Cluster
+from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.node import NodeState, read_node
 from kinspect.pipeline.probes import Probe
 from kinspect.pipeline.sources import selected

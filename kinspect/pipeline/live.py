@@ -10,7 +10,7 @@ from kinspect.collect.options import NodeOptions, Progress
 from kinspect.collect.ports import ClusterApi, Host, Kind
 from kinspect.collect.transports import open_shell
 from kinspect.errors import ApiError, NotFound
-from kinspect.parse.cluster import Cluster
+from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.narrow import differing
 from kinspect.pipeline.sources import Wanted
 from kinspect.snapshot.manifest import ListRecord, Manifest

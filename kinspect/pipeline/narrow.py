@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from kinspect.errors import SnapshotError
-from kinspect.parse.cluster import Cluster
+from kinspect.parse.api.cluster import Cluster
 from kinspect.snapshot.types import Files
 
 ServiceKey = tuple[str, str]

@@ -10,7 +10,7 @@ from kinspect.checks.entries import Location, listed
 from kinspect.model.answer import Outcome
 from kinspect.model.packet import Address
 from kinspect.model.traffic import Traffic
-from kinspect.parse.cluster import Cluster
+from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.node import NodeState
 
 _ZONE: Final = "topology.kubernetes.io/zone"

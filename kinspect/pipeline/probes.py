@@ -30,9 +30,9 @@ from kinspect.model.packet import (
 )  # fmt: skip
 from kinspect.netfilter.routing import route, usual
 from kinspect.netfilter.sources import own_source
-from kinspect.parse.cluster import Cluster
+from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.node import NodeState
-from kinspect.parse.target import FromAddress, FromNode, FromPod, Sender
+from kinspect.parse.user.target import FromAddress, FromNode, FromPod, Sender
 
 AnySender = Literal["pod", "process"]
 """A class of senders: some pod on each node that is entered, or a process on it."""

@@ -15,7 +15,7 @@ from kinspect.collect.fanout import gather
 from kinspect.collect.ports import ClusterApi, Host, Kind, NodeShell
 from kinspect.collect.transports import open_shell
 from kinspect.errors import ApiError, KinspectError
-from kinspect.parse.cluster import Cluster
+from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.live import hosts_of
 from kinspect.pipeline.narrow import ServiceKey, differing
 from kinspect.pipeline.sources import Live

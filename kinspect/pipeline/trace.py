@@ -14,8 +14,8 @@ from kinspect.model.answer import OUTSIDE, TraceAnswer, Via
 from kinspect.model.cluster import Service, ServicePort
 from kinspect.model.packet import Address, CtState, Family, Packet, protocol_name
 from kinspect.model.rules import ChainName, TableName
-from kinspect.parse.cluster import Cluster
-from kinspect.parse.target import (
+from kinspect.parse.api.cluster import Cluster
+from kinspect.parse.user.target import (
     AddressTarget,
     FromAddress,
     FromPod,

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from kinspect.collect.kube import connect
-from kinspect.parse.cluster import Cluster
+from kinspect.parse.api.cluster import Cluster
 from tests.bench.scale import write
 from tests.collect import replay
 from tests.collect.replay import ReplayServer

@@ -12,7 +12,7 @@ from kinspect.evaluate.shortcuts.chains import Heads
 from kinspect.evaluate.shortcuts.outcomes_only import ends, ends_of
 from kinspect.evaluate.walk import Walk
 from kinspect.model.rules import ChainName, TableName
-from kinspect.parse.dump import Dump, read_dump
+from kinspect.parse.rules.dump import Dump, read_dump
 from kinspect.pipeline.facts import read_facts
 from kinspect.pipeline.survey import survey
 from kinspect.snapshot.store import open_snapshot

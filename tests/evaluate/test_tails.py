@@ -11,7 +11,7 @@ import pytest
 from kinspect.evaluate.path import evaluate
 from kinspect.evaluate.shortcuts import after_nat as tails
 from kinspect.evaluate.shortcuts.after_nat import Tails
-from kinspect.parse.dump import read_dump
+from kinspect.parse.rules.dump import read_dump
 from kinspect.pipeline.facts import read_facts
 from kinspect.pipeline.survey import survey
 from kinspect.snapshot.store import open_snapshot

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kinspect.model.packet import ICMP, ICMPV6, TCP, UDP, CtState, Family, Packet
-from kinspect.parse.headers import packet_from_ip
+from kinspect.parse.user.ip_headers import packet_from_ip
 
 HERE = "here"  # made by the node itself
 SWITCHES: Mapping[str, str] = {

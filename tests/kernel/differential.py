@@ -18,9 +18,9 @@ from kinspect.model.odds import NOTHING, Weight
 from kinspect.model.packet import Family, Packet
 from kinspect.model.rules import Verdict
 from kinspect.model.trace import Evaluation, Event, Matched, Routed
-from kinspect.parse.dump import Dump, read_dump
-from kinspect.parse.headers import packet_from_ip
-from kinspect.parse.host import read_host
+from kinspect.parse.node.host import read_host
+from kinspect.parse.rules.dump import Dump, read_dump
+from kinspect.parse.user.ip_headers import packet_from_ip
 from tests.kernel.case import HERE, SWITCHES, Case
 from tests.kernel.netns import Node
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from kinspect.errors import PacketError
 from kinspect.model.packet import Packet, TcpFlag
-from kinspect.parse.capture import is_opening, packet_from_capture
-from kinspect.parse.headers import packet_from_ip
-from kinspect.parse.packet_text import packet_from_expression, scapy_packet
+from kinspect.parse.user.ip_headers import packet_from_ip
+from kinspect.parse.user.packet_text import packet_from_expression, scapy_packet
+from kinspect.parse.user.pcap import is_opening, packet_from_capture
 
 SYN = packet_from_expression('IP(src="192.168.0.1",dst="192.168.0.11")/TCP(dport=31000)')
 UDP6 = packet_from_expression('IPv6(dst="fd00::1")/UDP(dport=53)/"four"')

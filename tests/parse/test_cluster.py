@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kinspect.errors import NotFound, SnapshotError
-from kinspect.parse.cluster import Cluster
+from kinspect.parse.api.cluster import Cluster
 from tests.clusters import api
 
 

@@ -16,7 +16,7 @@ from kinspect.model.host import Host
 from kinspect.model.odds import NEVER
 from kinspect.model.packet import Family
 from kinspect.model.rules import ChainName, Rule, TableName, Verdict
-from kinspect.parse.dump import Dump, DumpChain, read_dump
+from kinspect.parse.rules.dump import Dump, DumpChain, read_dump
 from tests.cli.run import kinspect
 from tests.clusters import DATA, packet
 

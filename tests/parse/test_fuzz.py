@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from kinspect.errors import RulesError, SnapshotError
 from kinspect.model.host import Host
 from kinspect.netfilter.routing import route
-from kinspect.parse.host import read_host
-from kinspect.parse.ipset import read_ipset
+from kinspect.parse.node.host import read_host
+from kinspect.parse.node.ipset import read_ipset
 from tests.clusters import packet
 
 TYPES = ("hash:ip", "hash:net", "hash:ip,port", "hash:ip,port,ip", "hash:ip,port,net", "hash:net,port", "hash:net,iface",
@@ -95,25 +95,25 @@ resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
 resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 try:
     if what == "rule":
-        from kinspect.parse.dump import read_dump
+        from kinspect.parse.rules.dump import read_dump
         dump = read_dump(f"*nat\\n-A A {line}\\nCOMMIT\\n".encode(), source="f")
         dump.chain("nat", "A").rules()
         raise dump.damaged[0]
     elif what == "line":
-        from kinspect.parse.dump import read_dump
+        from kinspect.parse.rules.dump import read_dump
         read_dump(f"*nat\\n{line}\\nCOMMIT\\n".encode(), source="f")
     elif what == "listing":
-        from kinspect.parse.dump import read_dump
+        from kinspect.parse.rules.dump import read_dump
         dump = read_dump(f"Chain A (1 references)\\n{line}\\n".encode(), source="f", table="nat")
         dump.chain("nat", "A").rules()
     elif what == "set":
-        from kinspect.parse.ipset import read_ipset
+        from kinspect.parse.node.ipset import read_ipset
         read_ipset(f"create a hash:ip family inet\\nadd a {line}\\n".encode(), source="f")
     elif what == "json":
-        from kinspect.parse.host import read_host
+        from kinspect.parse.node.host import read_host
         read_host("n", {"ip-addr.json": f'[{{"ifname": "{line}"}}]'.encode(), "ip-route.json": line.encode()})
     elif what == "packet":
-        from kinspect.parse.packet_text import packet_from_expression
+        from kinspect.parse.user.packet_text import packet_from_expression
         packet_from_expression(line)
 except KinspectError as error:
     assert len(str(error)) < 2000, len(str(error))

@@ -11,7 +11,7 @@ import pytest
 from kinspect.errors import SnapshotError
 from kinspect.netfilter.routing import Fork, Hop, route
 from kinspect.netfilter.sources import own_source
-from kinspect.parse.host import read_host
+from kinspect.parse.node.host import read_host
 from tests.clusters import node, packet
 
 

@@ -7,7 +7,7 @@ import pytest
 from kinspect.errors import RulesError
 from kinspect.model.host import AddressSet, Host
 from kinspect.netfilter.sets import IpSet
-from kinspect.parse.ipset import read_ipset
+from kinspect.parse.node.ipset import read_ipset
 from tests.netfilter.tables import packet, packet6
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from kinspect.errors import PacketError
 from kinspect.model.packet import Packet, TcpFlag
-from kinspect.parse.fields import shown
-from kinspect.parse.packet_text import packet_from_expression, packet_to_expression, scapy_packet
+from kinspect.parse.user.packet_text import packet_from_expression, packet_to_expression, scapy_packet
+from kinspect.parse.user.scapy_fields import shown
 
 CLIENT, NODE = IPv4Address("203.0.113.1"), IPv4Address("192.168.0.11")
 CLIENT6, NODE6 = IPv6Address("2001:db8::1"), IPv6Address("fd00::1")
@@ -329,7 +329,7 @@ def test_the_first_use_opens_no_socket_and_says_nothing() -> None:
         "class Refused:\n"
         "    def __init__(self, *args, **kwargs): raise SystemExit('a socket was opened')\n"
         "socket.socket = Refused\n"
-        "from kinspect.parse.packet_text import packet_from_expression as read\n"
+        "from kinspect.parse.user.packet_text import packet_from_expression as read\n"
         "import sys\n"
         "assert not any(name.startswith('scapy') for name in sys.modules)\n"
         """read('IP(dst="192.0.2.1")/TCP(dport=80)'); read('IPv6(dst="fd00::1")/UDP(dport=53)')"""

@@ -23,7 +23,7 @@ from kinspect.model.check import (
     ToNode,
     ToPod,
 )  # fmt: skip
-from kinspect.parse.policy import read_policy
+from kinspect.parse.user.policy_file import read_policy
 
 HEAD = "apiVersion: kinspect/v1\nkind: TrafficPolicy\nassertions:\n"
 

@@ -1,4 +1,4 @@
-"""The quick reading of a rule is the reading of ``parse.rule``, or leaves it to that."""
+"""The quick reading of a rule is the reading of ``parse.rules.rule``, or leaves it to that."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from kinspect.errors import RulesError
 from kinspect.model.packet import Family
 from kinspect.model.rules import Rule
-from kinspect.parse import quick
-from kinspect.parse.rule import parse_rule
+from kinspect.parse.rules import fast_path as quick
+from kinspect.parse.rules.rule import parse_rule
 from tests.clusters import DATA
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinspect.errors import CallError
-from kinspect.parse.target import (
+from kinspect.parse.user.target import (
     AddressTarget,
     FromAddress,
     FromNode,

@@ -14,9 +14,9 @@ import pytest
 
 from kinspect.errors import CallError
 from kinspect.model.packet import Packet
-from kinspect.parse.capture import packet_from_capture
-from kinspect.parse.layers import scapy_module, silence
-from kinspect.parse.packet_text import packet_from_expression
+from kinspect.parse.user.packet_text import packet_from_expression
+from kinspect.parse.user.pcap import packet_from_capture
+from kinspect.parse.user.scapy_layers import scapy_module, silence
 from kinspect.report.trace.pcap import write_pcap
 
 ENTERS = packet_from_expression('IP(src="192.168.0.1",dst="192.168.0.11")/TCP(dport=31000)')

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from kinspect.errors import CallError
 from kinspect.model.packet import Packet
-from kinspect.parse.layers import scapy_module, silence
-from kinspect.parse.packet_text import scapy_packet
+from kinspect.parse.user.packet_text import scapy_packet
+from kinspect.parse.user.scapy_layers import scapy_module, silence
 
 _RAW_IP: Final = 101  # https://www.tcpdump.org/linktypes.html
 _LONGEST_COMMENT: Final = 65000  # bytes; an option's length has sixteen bits

@@ -20,7 +20,7 @@ from kinspect.model.host import (
     any_network,
 )  # fmt: skip
 from kinspect.model.packet import Address
-from kinspect.parse.ipset import read_ipset
+from kinspect.parse.node.ipset import read_ipset
 from kinspect.snapshot import types as names
 from kinspect.snapshot.types import Files
 

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final, TypeAlias
 
 from kinspect.errors import PacketError
-from kinspect.parse.layers import scapy_module
+from kinspect.parse.user.scapy_layers import scapy_module
 
 Constant: TypeAlias = "str | bytes | int | tuple[Constant, ...] | list[Constant] | None"
 

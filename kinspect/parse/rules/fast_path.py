@@ -1,7 +1,7 @@
 """Rules of the words that kube-proxy writes, by clauses that were read before.
 
 A dump of a large cluster has some ten clauses a hundred thousand times. A rule that is made of
-such clauses only, as iptables-save prints them, is put together from them; ``parse.rule`` reads
+such clauses only, as iptables-save prints them, is put together from them; ``parse.rules.rule`` reads
 each clause once, and every other rule whole.
 """
 
@@ -20,7 +20,7 @@ from kinspect.netfilter.options import Option, OptionError, Options
 from kinspect.netfilter.registry import Extension
 from kinspect.netfilter.targets.nothing import Nothing
 from kinspect.netfilter.targets.verdict import Jump
-from kinspect.parse.rule import parse_rule
+from kinspect.parse.rules.rule import parse_rule
 
 # Clauses that mean the same in every rule: none asks which rule it stands in, none looks at others.
 # An option's values hold no quotes, and cannot be taken for an option.

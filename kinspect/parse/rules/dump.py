@@ -18,8 +18,8 @@ from kinspect.model.packet import Family, Packet
 from kinspect.model.rules import Backend, ChainName, Clause, Closure, Counters, Rule, TableName, Verdict
 from kinspect.netfilter.matches.unsupported import Unsupported as UnsupportedMatch
 from kinspect.netfilter.targets.unsupported import Unsupported as UnsupportedTarget
-from kinspect.parse.quick import read_rule
-from kinspect.parse.text import canonical
+from kinspect.parse.rules.canonical_form import canonical
+from kinspect.parse.rules.fast_path import read_rule
 
 # Lines of one chain that stand together.
 _RUN: Final = re.compile(
@@ -330,7 +330,7 @@ def read_dump(
 
     An empty dump is true: a node without tables prints nothing. ``family`` None: told by the text.
     ``table`` is that of a fragment that does not name it. Text that is not just as iptables-save
-    prints it is brought to that form first (``parse.text``).
+    prints it is brought to that form first (``parse.rules.canonical_form``).
     Raises RulesError naming file and line: not text, not a dump, or cut short.
     """
     text = _decode(data, source)

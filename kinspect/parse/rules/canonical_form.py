@@ -13,9 +13,9 @@ from typing import Final
 
 from kinspect.errors import RulesError
 from kinspect.model.packet import Family
-from kinspect.parse.listing import HEADER as LISTED_CHAIN
-from kinspect.parse.listing import Listing
-from kinspect.parse.words import LONGEST
+from kinspect.parse.rules.listing import HEADER as LISTED_CHAIN
+from kinspect.parse.rules.listing import Listing
+from kinspect.parse.rules.words import LONGEST
 
 _COUNTED: Final = re.compile(r"\[(\d+):(\d+)\] ")
 _RULE: Final = re.compile(r"(?:-A|--append|-I|--insert) ")

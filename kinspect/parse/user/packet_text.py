@@ -29,9 +29,9 @@ from kinspect.model.packet import (
     TcpFlag,
     protocol_name,
 )  # fmt: skip
-from kinspect.parse.fields import Constant, checked, shown
-from kinspect.parse.headers import packet_from_ip
-from kinspect.parse.layers import LAYERS, Layer, layer_class, silence
+from kinspect.parse.user.ip_headers import packet_from_ip
+from kinspect.parse.user.scapy_fields import Constant, checked, shown
+from kinspect.parse.user.scapy_layers import LAYERS, Layer, layer_class, silence
 
 _LONGEST: Final = 10_000  # characters of an expression
 _MOST_LAYERS: Final = 16

@@ -55,7 +55,7 @@ from kinspect.model.check import (
     Scope,
 )  # fmt: skip
 from kinspect.model.traffic import Sources
-from kinspect.parse.target import read_aim, read_pattern
+from kinspect.parse.user.target import read_aim, read_pattern
 
 T = TypeVar("T")
 

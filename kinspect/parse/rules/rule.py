@@ -23,7 +23,7 @@ from kinspect.netfilter.registry import Extension
 from kinspect.netfilter.targets.nothing import Nothing
 from kinspect.netfilter.targets.unsupported import Unsupported as UnsupportedTarget
 from kinspect.netfilter.targets.verdict import Jump
-from kinspect.parse.words import LONGEST, BadQuote, Word, split
+from kinspect.parse.rules.words import LONGEST, BadQuote, Word, split
 
 _COUNTED = re.compile(r"\[\d+:\d+\]")
 _IMPLIED = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}

@@ -19,7 +19,7 @@ from kinspect.netfilter.matches.icmp import TYPES_6 as ICMP_TYPES_6
 from kinspect.netfilter.matches.mac import hardware_address
 from kinspect.netfilter.options import integer, port_range
 from kinspect.netfilter.sets import ADDRESSES, TYPES, Face, IpSet, Members, network_number
-from kinspect.parse.words import BadQuote, split
+from kinspect.parse.rules.words import BadQuote, split
 
 _CREATE: Final = frozenset({"create", "-N", "--create", "n"})
 _ADD: Final = frozenset({"add", "-A", "--add"})
