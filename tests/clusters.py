@@ -11,7 +11,7 @@ from kinspect.evaluate.path import evaluate
 from kinspect.model.packet import PROTOCOLS, TCP, Packet, TcpFlag
 from kinspect.model.trace import Evaluation
 from kinspect.parse.api.cluster import Cluster
-from kinspect.parse.node import NodeState, read_node
+from kinspect.parse.node.state import NodeState, read_node
 from kinspect.snapshot.store import open_snapshot
 
 DATA = Path(__file__).parent / "data"

@@ -24,7 +24,7 @@ from kinspect.model.cluster import Service
 from kinspect.model.packet import Address, Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
-from kinspect.parse.node import NodeState
+from kinspect.parse.node.state import NodeState
 from kinspect.pipeline.admitted import admitted_traffic
 from kinspect.pipeline.facts import Facts, api_facts, node_state, some_nodes, unread
 from kinspect.pipeline.places import Places

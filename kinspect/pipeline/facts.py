@@ -19,7 +19,7 @@ from kinspect.model.packet import Address, CtState, Family
 from kinspect.model.rules import ChainName, Ruleset, TableName
 from kinspect.model.trace import Evaluation
 from kinspect.parse.api.cluster import Cluster
-from kinspect.parse.node import NodeState, read_node
+from kinspect.parse.node.state import NodeState, read_node
 from kinspect.pipeline.probes import Probe
 from kinspect.pipeline.sources import selected
 from kinspect.snapshot.types import NodeName, Snapshot

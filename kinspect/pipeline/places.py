@@ -11,7 +11,7 @@ from kinspect.model.answer import Outcome
 from kinspect.model.packet import Address
 from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
-from kinspect.parse.node import NodeState
+from kinspect.parse.node.state import NodeState
 
 _ZONE: Final = "topology.kubernetes.io/zone"
 

@@ -31,7 +31,7 @@ from kinspect.model.packet import (
 from kinspect.netfilter.routing import route, usual
 from kinspect.netfilter.sources import own_source
 from kinspect.parse.api.cluster import Cluster
-from kinspect.parse.node import NodeState
+from kinspect.parse.node.state import NodeState
 from kinspect.parse.user.target import FromAddress, FromNode, FromPod, Sender
 
 AnySender = Literal["pod", "process"]

@@ -17,7 +17,7 @@ from kinspect.collect.options import SshOptions
 from kinspect.collect.ports import Host
 from kinspect.collect.ssh import SshShell
 from kinspect.errors import CallError, NodeError
-from kinspect.parse.node import read_node
+from kinspect.parse.node.state import read_node
 from kinspect.snapshot.types import NodeName
 from tests.cli.run import kinspect
 from tests.clusters import DATA

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from kinspect.parse.node import read_node
+from kinspect.parse.node.state import read_node
 
 _CHAINS = b"*nat\n:KUBE-SERVICES - [0:0]\nCOMMIT\n"
 _IPVS0 = json.dumps([{"ifname": "kube-ipvs0", "linkinfo": {"info_kind": "dummy"}, "addr_info": []}]).encode()

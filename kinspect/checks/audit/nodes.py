@@ -9,7 +9,7 @@ from kinspect.checks.backends import has_services
 from kinspect.model.audit import Kind, Observation, Severity
 from kinspect.model.check import Cited
 from kinspect.model.rules import ChainName, Ruleset, TableName
-from kinspect.parse.node import NodeState
+from kinspect.parse.node.state import NodeState
 
 UNREAD: Final = Kind(
     code="KI201",

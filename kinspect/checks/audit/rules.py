@@ -14,7 +14,7 @@ from kinspect.netfilter import registry
 from kinspect.netfilter.matches.multiport import Multiport
 from kinspect.netfilter.matches.ports import Ports
 from kinspect.netfilter.targets.verdict import Jump
-from kinspect.parse.node import NodeState
+from kinspect.parse.node.state import NodeState
 from kinspect.parse.rules.dump import Dump
 
 HALF: Final = Kind(
