@@ -76,7 +76,7 @@ def explain(
 
     kinspect explain KI101
     """
-    from kinspect.checks.audit.kinds import KINDS
+    from kinspect.checks.audit.catalogue import KINDS
     from kinspect.report.audit.table import explained
 
     if code is None:

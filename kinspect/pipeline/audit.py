@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from kinspect.checks.assertions.in_sync import in_sync
 from kinspect.checks.audit import nodes as of_nodes
 from kinspect.checks.audit import rules as of_rules
-from kinspect.checks.audit.alike import Healthy, asked
-from kinspect.checks.audit.empty import empty
-from kinspect.checks.audit.kinds import KINDS
-from kinspect.checks.audit.odd_one_out import Ballot, Votes, ballot
+from kinspect.checks.audit.catalogue import KINDS
+from kinspect.checks.audit.no_endpoints import empty
+from kinspect.checks.audit.node_drift import Ballot, Votes, ballot
+from kinspect.checks.audit.seen_healthy import Healthy, asked
 from kinspect.checks.audit.traffic import astray
 from kinspect.checks.expected import Zones
-from kinspect.checks.in_sync import in_sync
 from kinspect.errors import CallError, KinspectError, NotFound
 from kinspect.evaluate.shortcuts.chains import Heads
 from kinspect.evaluate.shortcuts.outcomes_only import ends_of

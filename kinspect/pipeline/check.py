@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from typing_extensions import assert_never
 
-from kinspect.checks.balanced import balanced
-from kinspect.checks.in_sync import in_sync
-from kinspect.checks.local_only import local_only
-from kinspect.checks.no_traffic import no_traffic
-from kinspect.checks.reachable import no_way, reachable
+from kinspect.checks.assertions.balanced import balanced
+from kinspect.checks.assertions.in_sync import in_sync
+from kinspect.checks.assertions.local_only import local_only
+from kinspect.checks.assertions.no_traffic import no_traffic
+from kinspect.checks.assertions.reachable import no_way, reachable
 from kinspect.errors import CallError, NotFound
 from kinspect.model.check import (
     Aim,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Final
 
-from kinspect.checks.entries import Location, listed
+from kinspect.checks.common import Location, listed
 from kinspect.model.answer import Outcome
 from kinspect.model.packet import Address
 from kinspect.model.traffic import Traffic

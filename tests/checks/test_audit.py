@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from kinspect.checks.audit.kinds import KINDS
+from kinspect.checks.audit.catalogue import KINDS
 from tests.checks.altered import Altered
 from tests.cli.run import kinspect
 from tests.clusters import DATA

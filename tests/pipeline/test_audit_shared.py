@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kinspect.checks.audit.alike import Healthy
+from kinspect.checks.audit.seen_healthy import Healthy
 from kinspect.model.audit import AuditAnswer
 from kinspect.pipeline import audit as pipeline
 from kinspect.pipeline.audit import AuditRequest, audit

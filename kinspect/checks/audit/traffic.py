@@ -1,6 +1,6 @@
 """Traffic that goes elsewhere than the API says: stale, missing, uneven, refused, unknown, taken.
 
-What ``checks.in_sync`` finds, told apart by its cause.
+What ``checks.assertions.in_sync`` finds, told apart by its cause.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from ipaddress import ip_address
 from typing import Final, TypeAlias
 
-from kinspect.checks.entries import cited
+from kinspect.checks.common import cited
 from kinspect.model.audit import Kind, Observation, Severity
 from kinspect.model.check import (
     Finding,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
-from kinspect.checks.entries import STEP, backend_of, elsewhere, endpoints_of, found, may_be, sent
+from kinspect.checks.common import STEP, backend_of, elsewhere, endpoints_of, found, may_be, sent
 from kinspect.model.check import Balanced, Finding, Uneven
 from kinspect.model.cluster import Backend
 from kinspect.model.odds import ZERO

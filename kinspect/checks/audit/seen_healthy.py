@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from kinspect.checks.audit.odd_one_out import Ballot
+from kinspect.checks.audit.node_drift import Ballot
 from kinspect.evaluate.shortcuts.outcomes_only import Ends
 from kinspect.model.answer import Via
 from kinspect.model.cluster import Endpoint, Service, ServicePort

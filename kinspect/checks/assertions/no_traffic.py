@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
-from kinspect.checks.entries import Locate, elsewhere, found, listed, may_be, sent, standing_of
+from kinspect.checks.common import Locate, elsewhere, found, listed, may_be, sent, standing_of
 from kinspect.checks.expected import Zones, on_purpose
 from kinspect.model.answer import Outcome
 from kinspect.model.check import Avoided, Finding, NoTraffic, Reaches, Unplaced

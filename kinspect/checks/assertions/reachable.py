@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from kinspect.checks.entries import elsewhere, found, listed, may_be, sent, standing_of
+from kinspect.checks.common import elsewhere, found, listed, may_be, sent, standing_of
 from kinspect.model.check import (
     Finding,
     NoWay,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from kinspect.checks.entries import Locate, elsewhere, found, may_be, sent, standing_of
+from kinspect.checks.common import Locate, elsewhere, found, may_be, sent, standing_of
 from kinspect.model.check import Crosses, Finding, Unplaced
 from kinspect.model.traffic import Traffic
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from kinspect.checks.audit.traffic import way_of
-from kinspect.checks.entries import cited, endpoints_of
+from kinspect.checks.common import cited, endpoints_of
 from kinspect.checks.expected import Zones, expected
 from kinspect.model.answer import OUTSIDE
 from kinspect.model.audit import Kind, Observation, Severity
