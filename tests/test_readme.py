@@ -109,6 +109,6 @@ def test_commands_on_recorded_facts_run() -> None:
 
 
 def test_the_sudoers_line_is_the_one_that_errors_name() -> None:
-    from kinspect.collect.bundle import sudoers_line
+    from kinspect.collect.node_output import sudoers_line
 
     assert f"\n{sudoers_line('kinspect')}\n" in TEXT

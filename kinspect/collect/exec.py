@@ -14,9 +14,9 @@ from typing import Final
 
 import msgspec
 
-from kinspect.collect.bundle import Ground, Section, node_files
-from kinspect.collect.channel import Pod, PodExec
+from kinspect.collect.node_output import Ground, Section, node_files
 from kinspect.collect.options import ExecOptions
+from kinspect.collect.pod_exec import Pod, PodExec
 from kinspect.collect.ports import ClusterApi, Host
 from kinspect.collect.said import said
 from kinspect.errors import ApiError, NodeError

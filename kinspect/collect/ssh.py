@@ -19,7 +19,7 @@ from contextlib import suppress
 from importlib import resources
 from typing import Final
 
-from kinspect.collect.bundle import node_files, read_bundle
+from kinspect.collect.node_output import node_files, read_bundle
 from kinspect.collect.options import ADDRESS_FIELDS, SshOptions
 from kinspect.collect.ports import Host
 from kinspect.collect.said import said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kinspect.collect import kube
+from kinspect.collect import api_lists as kube
 from kinspect.collect.fanout import gather
 from kinspect.collect.options import NodeOptions, Progress
 from kinspect.collect.ports import ClusterApi, Host, Kind

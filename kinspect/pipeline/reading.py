@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from kinspect.collect import kube
+from kinspect.collect import api_lists as kube
 from kinspect.collect.fanout import gather
 from kinspect.collect.ports import ClusterApi, Host, Kind, NodeShell
 from kinspect.collect.transports import open_shell

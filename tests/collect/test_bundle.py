@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinspect.collect.bundle import Section, node_files, read_bundle
+from kinspect.collect.node_output import Section, node_files, read_bundle
 from kinspect.errors import NodeError
 
 NONCE = "0123456789abcdef"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kinspect.collect import kube
+from kinspect.collect import api_lists as kube
 from kinspect.collect.options import ExecOptions
 from kinspect.collect.ports import Host
 from kinspect.collect.transports import open_shell

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kinspect.collect import kube, wire
-from kinspect.collect.kube import KubeApi, connect
+from kinspect.collect.api_lists import KubeApi, connect
 from kinspect.collect.ports import ClusterApi, Kind
 from kinspect.errors import ApiError, CallError, ExitCode, KinspectError
 from tests.collect.replay import RESOURCE_VERSION, TOKEN, Fault, ReplayServer, closed_port, write_kubeconfig
@@ -492,7 +492,7 @@ def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_kubernetes_library_is_imported_only_when_used() -> None:
     code = """if True:
         import sys
-        import kinspect.collect.kube
+        import kinspect.collect.api_lists
         print([m for m in ("kubernetes", "urllib3", "requests") if m in sys.modules])"""
     assert run_python(code).stdout.strip() == "[]"
 
@@ -501,7 +501,7 @@ def test_nothing_but_the_error_is_said(server: ReplayServer) -> None:
     code = """if True:
         import logging, sys
         logging.basicConfig(level=logging.DEBUG)
-        from kinspect.collect.kube import connect
+        from kinspect.collect.api_lists import connect
         try:
             connect(sys.argv[1]).list("services")
         except Exception as e:

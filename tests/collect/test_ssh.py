@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kinspect.collect.bundle import Section, node_files, read_bundle, sudoers_line
+from kinspect.collect.node_output import Section, node_files, read_bundle, sudoers_line
 from kinspect.collect.options import SshOptions
 from kinspect.collect.ports import Host
 from kinspect.collect.ssh import SshShell

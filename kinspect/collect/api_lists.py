@@ -15,9 +15,9 @@ import msgspec
 from typing_extensions import Self
 
 from kinspect.collect import kubeconfig
+from kinspect.collect.http import Answer, Wire
 from kinspect.collect.ports import Kind
 from kinspect.collect.said import said
-from kinspect.collect.wire import Answer, Wire
 from kinspect.errors import ApiError
 
 PAGE = 500  # objects, as kubectl asks for

@@ -22,9 +22,9 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import msgspec
 
-from kinspect.collect.bundle import Section
+from kinspect.collect.http import Answer, Wire
+from kinspect.collect.node_output import Section
 from kinspect.collect.said import said
-from kinspect.collect.wire import Answer, Wire
 from kinspect.errors import NodeError
 
 # Version 5 adds a way to close standard input, which is never opened here; API servers before 1.30
