@@ -16,7 +16,7 @@ from kinspect.errors import CallError, NotFound
 if TYPE_CHECKING:
     from kinspect.model.audit import AuditAnswer
     from kinspect.model.packet import Family
-    from kinspect.pipeline.sources import Source
+    from kinspect.pipeline.gather.sources import Source
 
 
 @sourced

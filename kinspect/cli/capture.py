@@ -17,7 +17,7 @@ from kinspect.cli.sourced import sourced
 from kinspect.errors import CallError, ExitCode
 from kinspect.pipeline import capture as pipeline
 from kinspect.pipeline.capture import Captured, CaptureRequest
-from kinspect.pipeline.sources import Live, Source
+from kinspect.pipeline.gather.sources import Live, Source
 from kinspect.snapshot.archive import Keep, replacing, size_of, write_archive
 
 _INTERRUPTED = 130  # as a shell says for SIGINT

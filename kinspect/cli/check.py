@@ -18,7 +18,7 @@ from kinspect.errors import CallError
 if TYPE_CHECKING:
     from kinspect.model.check import Assertion, CheckAnswer, Claim, Scope
     from kinspect.model.packet import Family
-    from kinspect.pipeline.sources import Source
+    from kinspect.pipeline.gather.sources import Source
 
 
 class Ask(str, Enum):

@@ -9,7 +9,7 @@ from typing import Any, Final, get_type_hints
 
 from kinspect.cli import params
 from kinspect.collect.options import ExecOptions
-from kinspect.pipeline.sources import Live, Source
+from kinspect.pipeline.gather.sources import Live, Source
 
 _LAST: Final = ("output", "no_color")  # what stands last in a command's help
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kinspect.model.answer import TraceAnswer
     from kinspect.model.packet import Packet
     from kinspect.model.rules import ChainName, TableName
-    from kinspect.pipeline.sources import Source
+    from kinspect.pipeline.gather.sources import Source
 
 
 class ViaOption(str, Enum):

@@ -25,12 +25,12 @@ from kinspect.model.packet import Address, Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.node.state import NodeState
-from kinspect.pipeline.admitted import admitted_traffic
-from kinspect.pipeline.facts import Facts, api_facts, node_state, some_nodes, unread
-from kinspect.pipeline.places import Places
-from kinspect.pipeline.sources import Rules, Source, Wanted, opened, selected
-from kinspect.pipeline.spread import WORTH, spread, usable_cores
-from kinspect.pipeline.survey import Sending, followed, sendings
+from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened, selected
+from kinspect.pipeline.processes import WORTH, spread, usable_cores
+from kinspect.pipeline.traffic.locations import Places
+from kinspect.pipeline.traffic.source_ranges import admitted_traffic
+from kinspect.pipeline.traffic.survey import Sending, followed, sendings
+from kinspect.pipeline.traffic.tracer import Facts, api_facts, node_state, some_nodes, unread
 from kinspect.snapshot.types import NodeName, Snapshot
 
 

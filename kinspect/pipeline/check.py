@@ -43,13 +43,13 @@ from kinspect.model.cluster import Service
 from kinspect.model.packet import Address, Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
-from kinspect.pipeline.admitted import admitted_traffic
-from kinspect.pipeline.facts import Facts, read_facts, unread
-from kinspect.pipeline.places import Places
-from kinspect.pipeline.probes import ports_of
-from kinspect.pipeline.sources import Rules, Source, Wanted, opened
-from kinspect.pipeline.spread import WORTH, spread
-from kinspect.pipeline.survey import survey
+from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
+from kinspect.pipeline.processes import WORTH, spread
+from kinspect.pipeline.traffic.locations import Places
+from kinspect.pipeline.traffic.probes import ports_of
+from kinspect.pipeline.traffic.source_ranges import admitted_traffic
+from kinspect.pipeline.traffic.survey import survey
+from kinspect.pipeline.traffic.tracer import Facts, read_facts, unread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

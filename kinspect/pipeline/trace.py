@@ -24,9 +24,9 @@ from kinspect.parse.user.target import (
     ServiceTarget,
     Target,
 )
-from kinspect.pipeline.facts import Facts, read_facts
-from kinspect.pipeline.probes import VIAS, Probe, Prober, came_in, default_vias, ports_of
-from kinspect.pipeline.sources import Rules, Source, Wanted, opened
+from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
+from kinspect.pipeline.traffic.probes import VIAS, Probe, Prober, came_in, default_vias, ports_of
+from kinspect.pipeline.traffic.tracer import Facts, read_facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

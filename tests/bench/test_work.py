@@ -12,7 +12,7 @@ from kinspect.evaluate.walk import Walk
 from kinspect.model.check import ServicePattern
 from kinspect.parse import dump, quick
 from kinspect.pipeline.audit import AuditRequest, audit
-from kinspect.pipeline.sources import Recorded
+from kinspect.pipeline.gather.sources import Recorded
 from tests.bench.scale import write
 from tests.cli.run import kinspect
 

@@ -13,8 +13,8 @@ from kinspect.evaluate.shortcuts.outcomes_only import ends, ends_of
 from kinspect.evaluate.walk import Walk
 from kinspect.model.rules import ChainName, TableName
 from kinspect.parse.rules.dump import Dump, read_dump
-from kinspect.pipeline.facts import read_facts
-from kinspect.pipeline.survey import survey
+from kinspect.pipeline.traffic.survey import survey
+from kinspect.pipeline.traffic.tracer import read_facts
 from kinspect.snapshot.store import open_snapshot
 from tests.clusters import DATA, packet
 from tests.evaluate.host import HOST

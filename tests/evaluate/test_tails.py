@@ -12,8 +12,8 @@ from kinspect.evaluate.path import evaluate
 from kinspect.evaluate.shortcuts import after_nat as tails
 from kinspect.evaluate.shortcuts.after_nat import Tails
 from kinspect.parse.rules.dump import read_dump
-from kinspect.pipeline.facts import read_facts
-from kinspect.pipeline.survey import survey
+from kinspect.pipeline.traffic.survey import survey
+from kinspect.pipeline.traffic.tracer import read_facts
 from kinspect.snapshot.store import open_snapshot
 from tests.clusters import DATA, packet
 from tests.evaluate.host import HOST

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kinspect.errors import NotFound, RulesError
-from kinspect.pipeline.spread import spread
+from kinspect.pipeline.processes import spread
 
 ITEMS = list(range(1000))
 

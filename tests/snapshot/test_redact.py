@@ -19,7 +19,7 @@ from kinspect.model.answer import TraceAnswer
 from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.user.target import FromPod, Sender, ServiceTarget
 from kinspect.pipeline.capture import CaptureRequest, capture
-from kinspect.pipeline.sources import Recorded
+from kinspect.pipeline.gather.sources import Recorded
 from kinspect.pipeline.trace import TraceRequest, trace
 from kinspect.snapshot.archive import replacing, write_archive
 from kinspect.snapshot.redact.addresses import Permutation

@@ -11,8 +11,8 @@ from kinspect.collect.ports import ClusterApi, Host, Kind
 from kinspect.collect.transports import open_shell
 from kinspect.errors import ApiError, NotFound
 from kinspect.parse.api.cluster import Cluster
-from kinspect.pipeline.narrow import differing
-from kinspect.pipeline.sources import Wanted
+from kinspect.pipeline.gather.api_lists import differing
+from kinspect.pipeline.gather.sources import Wanted
 from kinspect.snapshot.manifest import ListRecord, Manifest
 from kinspect.snapshot.types import Files, NodeName, Snapshot
 

@@ -76,7 +76,7 @@ def opened(source: Source, wanted: Wanted) -> tuple[Snapshot, str]:
     """The facts, and the namespace in use. Raises KinspectError."""
     if isinstance(source, Live):
         # What reaches clusters takes its time to import, and recorded facts do not need it.
-        from kinspect.pipeline.live import collect
+        from kinspect.pipeline.gather.live import collect
 
         return collect(
             source.kubeconfig, source.context, source.reach, source.parallel, source.progress, wanted

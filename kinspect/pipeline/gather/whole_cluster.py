@@ -16,9 +16,9 @@ from kinspect.collect.ports import ClusterApi, Host, Kind, NodeShell
 from kinspect.collect.transports import open_shell
 from kinspect.errors import ApiError, KinspectError
 from kinspect.parse.api.cluster import Cluster
-from kinspect.pipeline.live import hosts_of
-from kinspect.pipeline.narrow import ServiceKey, differing
-from kinspect.pipeline.sources import Live
+from kinspect.pipeline.gather.api_lists import ServiceKey, differing
+from kinspect.pipeline.gather.live import hosts_of
+from kinspect.pipeline.gather.sources import Live
 from kinspect.snapshot.manifest import INTERRUPTED, NodeRecord, now
 from kinspect.snapshot.types import Fetched, Files, NodeName
 

@@ -16,8 +16,8 @@ from kinspect.model.answer import OUTSIDE
 from kinspect.model.cluster import Endpoint, Service
 from kinspect.model.packet import Family
 from kinspect.model.traffic import Sources, Traffic
-from kinspect.pipeline.facts import Facts
-from kinspect.pipeline.probes import VIAS, AnySender, Probe, Prober
+from kinspect.pipeline.traffic.probes import VIAS, AnySender, Probe, Prober
+from kinspect.pipeline.traffic.tracer import Facts
 
 _SENDERS: Final[tuple[tuple[Sources, AnySender | None], ...]] = (
     ("outside", None),

@@ -20,8 +20,8 @@ from kinspect.model.rules import ChainName, Ruleset, TableName
 from kinspect.model.trace import Evaluation
 from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.node.state import NodeState, read_node
-from kinspect.pipeline.probes import Probe
-from kinspect.pipeline.sources import selected
+from kinspect.pipeline.gather.sources import selected
+from kinspect.pipeline.traffic.probes import Probe
 from kinspect.snapshot.types import NodeName, Snapshot
 
 _UNTRACED: Final = {

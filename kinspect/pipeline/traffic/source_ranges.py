@@ -10,8 +10,8 @@ from kinspect.model.cluster import Service
 from kinspect.model.packet import OUTSIDE_CLIENT, Address, Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.user.target import FromAddress
-from kinspect.pipeline.facts import Facts
-from kinspect.pipeline.probes import Prober
+from kinspect.pipeline.traffic.probes import Prober
+from kinspect.pipeline.traffic.tracer import Facts
 
 
 def admitted_traffic(facts: Facts, service: Service, families: Sequence[Family]) -> Iterator[Traffic]:
