@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kinspect.netfilter import registry, vocabulary
-from kinspect.netfilter.vocabulary import Standing
+from kinspect.netfilter.support import Standing
 from tests.netfilter.test_vocabulary import MATCHES, TARGETS
 
 

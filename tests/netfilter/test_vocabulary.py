@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from kinspect.netfilter import registry, vocabulary
-from kinspect.netfilter.vocabulary import Standing
+from kinspect.netfilter.support import Standing
 
 # Matches and targets by the number of rules that use them.
 MATCHES = {

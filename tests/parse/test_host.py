@@ -10,7 +10,7 @@ import pytest
 
 from kinspect.errors import SnapshotError
 from kinspect.netfilter.routing import Fork, Hop, route
-from kinspect.netfilter.sources import own_source
+from kinspect.netfilter.source_address import own_source
 from kinspect.parse.node.host import read_host
 from tests.clusters import node, packet
 

@@ -14,7 +14,7 @@ from kinspect.model.packet import WITH_PORTS, Address, Packet, read_address
 from kinspect.model.rules import Bind, Effect
 from kinspect.netfilter.hashing import chosen_address
 from kinspect.netfilter.options import Option, Options, port
-from kinspect.netfilter.sources import source_address
+from kinspect.netfilter.source_address import source_address
 
 _RANDOM: Final = {"--random": 0, "--persistent": 0, "--random-fully": 0}
 OPTIONS_DNAT: Final = {"--to-destination": 1, **_RANDOM}

@@ -29,7 +29,7 @@ from kinspect.model.packet import (
     read_address,
 )  # fmt: skip
 from kinspect.netfilter.routing import route, usual
-from kinspect.netfilter.sources import own_source
+from kinspect.netfilter.source_address import own_source
 from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.node.state import NodeState
 from kinspect.parse.user.target import FromAddress, FromNode, FromPod, Sender
