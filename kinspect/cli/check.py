@@ -12,7 +12,7 @@ import typer
 from kinspect.cli import complete, params
 from kinspect.cli.output import console, talk, write
 from kinspect.cli.params import Report
-from kinspect.cli.sourced import sourced
+from kinspect.cli.shared_options import sourced
 from kinspect.errors import CallError
 
 if TYPE_CHECKING:

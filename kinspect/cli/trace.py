@@ -11,7 +11,7 @@ import typer
 from kinspect.cli import complete, params
 from kinspect.cli.output import console, talk, write
 from kinspect.cli.params import Format
-from kinspect.cli.sourced import sourced
+from kinspect.cli.shared_options import sourced
 from kinspect.errors import CallError, ExitCode
 
 if TYPE_CHECKING:
