@@ -10,7 +10,7 @@ import pytest
 from kinspect.evaluate.shortcuts.after_nat import Tails
 from kinspect.evaluate.walk import Walk
 from kinspect.model.check import ServicePattern
-from kinspect.parse import dump, quick
+from kinspect.parse.rules import dump, fast_path
 from kinspect.pipeline.audit import AuditRequest, audit
 from kinspect.pipeline.gather.sources import Recorded
 from tests.bench.scale import write
@@ -32,7 +32,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         monkeypatch.setattr(owner, name, counting)
 
     count(dump, "read_rule", "rules")
-    count(quick, "parse_rule", "slow rules")
+    count(fast_path, "parse_rule", "slow rules")
     follow = Tails.follow
 
     def following(self: Tails, where: str, packet, walk):  # type: ignore[no-untyped-def]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from kinspect.netfilter import registry, vocabulary
+from kinspect.netfilter import registry, support
 from kinspect.netfilter.support import Standing
-from tests.netfilter.test_vocabulary import MATCHES, TARGETS
+from tests.netfilter.test_support import MATCHES, TARGETS
 
 
 def main() -> None:
     """Print both."""
-    uses = [(vocabulary.match(name), count) for name, count in MATCHES.items()]
-    uses += [(vocabulary.target(name), count) for name, count in TARGETS.items()]
+    uses = [(support.match(name), count) for name, count in MATCHES.items()]
+    uses += [(support.target(name), count) for name, count in TARGETS.items()]
     total = sum(count for _, count in uses)
     for standing in Standing:
         share = sum(count for found, count in uses if found is standing) / total
@@ -19,7 +19,7 @@ def main() -> None:
     reasons: dict[str, list[str]] = {}
     for option, names, counted in (("-m", registry.MATCHES, MATCHES), ("-j", registry.TARGETS, TARGETS)):
         for name in names:
-            if why := vocabulary.why(name):
+            if why := support.why(name):
                 reasons.setdefault(why, []).append(f"{option} {name} ({counted.get(name, 0)})")
     for why, found in reasons.items():
         print(f"  {why}: {', '.join(found)}")

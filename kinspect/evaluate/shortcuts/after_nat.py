@@ -99,7 +99,8 @@ class Tails:
 
     def _told_apart(self, version: int) -> tuple[Kinds, Kinds] | None:
         """The addresses and the ports that anything tells apart; None: rules ask for more than that."""
-        from kinspect.evaluate.shortcuts.equivalence import (  # it knows many matches: one packet does without
+        # It knows many matches: one packet does without.
+        from kinspect.evaluate.shortcuts.equivalence import (
             Kinds,
             looks,
         )

@@ -1,8 +1,8 @@
 """Where a packet can end, and how much of it, without the ways that lead there.
 
 A tenth of the work of ``evaluate.path``: chains that read the same on other hosts are not walked
-again (``evaluate.shortcuts.chains``), nor is what lies behind nat (``evaluate.shortcuts.after_nat``). Two packets with the
-same ends are told apart by their ways and their new sources only.
+again (``shortcuts.chains``), nor is what follows nat (``shortcuts.after_nat``). Two packets with the
+same ends differ in their ways and their new sources only.
 """
 
 from __future__ import annotations

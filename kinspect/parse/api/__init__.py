@@ -1,1 +1,1 @@
-"""TODO"""
+"""The API's lists of objects to the model."""

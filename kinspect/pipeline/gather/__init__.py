@@ -1,1 +1,1 @@
-"""TODO"""
+"""Where facts come from: snapshots, dumps taken by hand, live clusters."""

@@ -60,8 +60,8 @@ class Facts:
         """One packet at one node; None where its rules cannot be followed, which is then said.
 
         ``endpoints`` are those of the service that is traced. ``among_many``: what is known of
-        packets followed before may be used (see ``evaluate.shortcuts.after_nat``); ``learn``: what becomes known
-        of chains is kept for ``ends``. Raises KinspectError where there is no other node.
+        packets followed before may be used (see ``shortcuts.after_nat``); ``learn``: what becomes
+        known of chains is kept for ``ends``. Raises KinspectError if there is no other node.
         """
         state, packet = self.states[probe.node], probe.packet
         rulesets = state.rulesets[packet.family]

@@ -1,1 +1,1 @@
-"""TODO"""
+"""The answer of ``kinspect audit``, in each output format."""

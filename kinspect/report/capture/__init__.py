@@ -1,1 +1,1 @@
-"""TODO"""
+"""What ``kinspect capture`` says about the file that it wrote."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""The answer of ``kinspect check``, in each output format."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""The answer of ``kinspect trace``, in each output format."""

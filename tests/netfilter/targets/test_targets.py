@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from kinspect.model.packet import Packet
-from kinspect.netfilter import registry, vocabulary
+from kinspect.netfilter import registry, support
 from tests.evaluate.host import OWN, ends, incoming, outgoing
 
 POD = "10.1.0.9"
@@ -107,13 +107,13 @@ TARGETS = [
 
 
 def test_the_vocabulary_of_real_nodes_is_known_and_most_of_it_decided() -> None:
-    standings = {name: vocabulary.match(name) for name in MATCHES} | {
-        name: vocabulary.target(name) for name in TARGETS
+    standings = {name: support.match(name) for name in MATCHES} | {
+        name: support.target(name) for name in TARGETS
     }
-    by_standing = {s: sorted(n for n, found in standings.items() if found is s) for s in vocabulary.Standing}
+    by_standing = {s: sorted(n for n, found in standings.items() if found is s) for s in support.Standing}
     print({standing.value: names for standing, names in by_standing.items()})
-    assert by_standing[vocabulary.Standing.UNKNOWN] == []
-    decided = len(standings) - len(by_standing[vocabulary.Standing.UNDECIDED])
+    assert by_standing[support.Standing.UNKNOWN] == []
+    decided = len(standings) - len(by_standing[support.Standing.UNDECIDED])
     assert decided / len(standings) > 0.75
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kinspect.collect import kube, wire
+from kinspect.collect import api_lists, http
 from kinspect.collect.api_lists import KubeApi, connect
 from kinspect.collect.ports import ClusterApi, Kind
 from kinspect.errors import ApiError, CallError, ExitCode, KinspectError
@@ -155,7 +155,7 @@ def test_an_expired_token_starts_the_list_again_once_and_without_pages(
 def test_a_list_without_end_is_an_error(
     api: KubeApi, server: ReplayServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kube, "MOST_PAGES", 5)
+    monkeypatch.setattr(api_lists, "MOST_PAGES", 5)
     page = b'{"kind":"ServiceList","apiVersion":"v1","metadata":{"continue":"x"},"items":[]}'
     server.faults = [Fault(200, body=page)]
     assert "does not end the list /api/v1/services" in failure(lambda: api.list("services")).message
@@ -222,7 +222,7 @@ def test_says_who_asks_and_takes_gzip(api: KubeApi, server: ReplayServer) -> Non
 
 
 def test_secrets_are_never_asked_for() -> None:
-    assert set(kube._RESOURCES) == set(KINDS)
+    assert set(api_lists._RESOURCES) == set(KINDS)
 
 
 # What the API refuses
@@ -342,7 +342,7 @@ def test_an_object_of_another_kind_is_an_error(api: KubeApi, server: ReplayServe
 def test_what_may_pass_is_tried_again(api: KubeApi, server: ReplayServer, fault: Fault) -> None:
     server.faults = [fault]
     assert json.loads(api.list("services"))["items"] == recorded("services")
-    assert len(server.requests) == wire.TRIES
+    assert len(server.requests) == http.TRIES
 
 
 def test_a_connection_that_always_breaks_is_an_error(api: KubeApi, server: ReplayServer) -> None:
@@ -352,7 +352,7 @@ def test_a_connection_that_always_breaks_is_an_error(api: KubeApi, server: Repla
         f"the connection to the API at 127.0.0.1:{server.port} broke off while /api/v1/services was read"
     )
     assert error.__cause__ is not None
-    assert len(server.requests) == wire.TRIES
+    assert len(server.requests) == http.TRIES
 
 
 @pytest.mark.parametrize("fault", [Fault(500), Fault(401), Fault(403), Fault(429)])
@@ -367,7 +367,7 @@ def test_what_will_not_pass_is_asked_once(api: KubeApi, server: ReplayServer, fa
     [
         ("0", 0.0),
         ("3", 3.0),
-        ("86400", wire.LONGEST_WAIT),
+        ("86400", http.LONGEST_WAIT),
         ("Wed, 21 Oct 2026 07:28:00 GMT", 1.0),
         ("-5", 1.0),
     ],
