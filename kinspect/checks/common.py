@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from kinspect.model.answer import OUTSIDE, Bounds, Outcome
 from kinspect.model.check import Cited, Entry, Finding, Problem, Queued, Standing, Unmodelled
-from kinspect.model.cluster import Backend, Endpoint
+from kinspect.model.cluster import Endpoint, EndpointOwner
 from kinspect.model.odds import NOTHING
 from kinspect.model.packet import endpoint_text
 from kinspect.model.rules import Verdict
@@ -104,10 +104,10 @@ def endpoints_of(traffic: Traffic) -> list[Endpoint]:
     return [e for e in traffic.endpoints if (e.port_name, e.protocol) == name and e.address.version == family]
 
 
-def backend_of(endpoint: Endpoint) -> Backend:
+def backend_of(endpoint: Endpoint) -> EndpointOwner:
     """What stands behind an endpoint, by the API's word alone."""
     namespace, pod = endpoint.pod or (endpoint.service[0], None)
-    return Backend(namespace, pod, endpoint.node, listed=True, terminating=endpoint.terminating)
+    return EndpointOwner(namespace, pod, endpoint.node, listed=True, terminating=endpoint.terminating)
 
 
 def elsewhere(traffic: Traffic, outcome: Outcome) -> Finding | None:

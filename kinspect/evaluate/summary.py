@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 
 from kinspect.model.answer import Destination, NodeTrace, Outcome
-from kinspect.model.cluster import Backend
+from kinspect.model.cluster import EndpointOwner
 from kinspect.model.odds import NOTHING, ONE, ZERO
 from kinspect.model.packet import Address
 from kinspect.model.rules import Verdict
 from kinspect.model.trace import Evaluation, Way
 
-Lookup = Callable[[Address, int | None], Backend | None]
+Lookup = Callable[[Address, int | None], EndpointOwner | None]
 
 
 def outcomes(evaluation: Evaluation, lookup: Lookup) -> tuple[Outcome, ...]:

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from kinspect.model.cluster import Backend, Endpoint, Service, ServicePort
+from kinspect.model.cluster import Endpoint, EndpointOwner, Service, ServicePort
 from kinspect.model.odds import Weight
 from kinspect.model.packet import Address, Family, Packet, endpoint_text
 from kinspect.model.rules import Verdict
@@ -28,7 +28,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     snat: str | None = None  # the source it leaves with; "masquerade" where that is not known
     weight: Weight
     ways: tuple[Way, ...]
-    backend: Backend | None = None
+    backend: EndpointOwner | None = None
 
     @property
     def to(self) -> str | None:
@@ -104,7 +104,7 @@ class Stale(msgspec.Struct, frozen=True):
     via: Via
     to: str
     share: Bounds
-    backend: Backend | None
+    backend: EndpointOwner | None
 
 
 class Died(msgspec.Struct, frozen=True):

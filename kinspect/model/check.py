@@ -14,7 +14,7 @@ import msgspec
 
 from kinspect.errors import ExitCode
 from kinspect.model.answer import Bounds, Via
-from kinspect.model.cluster import Backend, Policy, ServicePort
+from kinspect.model.cluster import EndpointOwner, Policy, ServicePort
 from kinspect.model.packet import Address, Family
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import Sources
@@ -174,7 +174,7 @@ class Reaches(msgspec.Struct, frozen=True):
     """Traffic gets where none should: to a ready endpoint, to an address the API does not list, and so on."""
 
     to: str
-    backend: Backend | None
+    backend: EndpointOwner | None
     share: Bounds
     what: Literal["endpoint", "unlisted", "terminating", "daemonset"]
 
@@ -202,7 +202,7 @@ class Unexpected(msgspec.Struct, frozen=True):
     """The rules send to an address that the API does not say for this way in."""
 
     to: str
-    backend: Backend | None
+    backend: EndpointOwner | None
     share: Bounds
 
 
@@ -210,14 +210,14 @@ class Unserved(msgspec.Struct, frozen=True):
     """An endpoint that the API says gets nothing."""
 
     to: str
-    backend: Backend | None
+    backend: EndpointOwner | None
 
 
 class Uneven(msgspec.Struct, frozen=True):
     """An endpoint gets more or less than its fair share."""
 
     to: str
-    backend: Backend | None
+    backend: EndpointOwner | None
     share: Bounds
     fair: Fraction
 
@@ -250,7 +250,7 @@ class Crosses(msgspec.Struct, frozen=True):
     """Traffic leaves the node that it entered at; ``node`` None: for an address on no node."""
 
     to: str
-    backend: Backend | None
+    backend: EndpointOwner | None
     share: Bounds
     node: str | None
 

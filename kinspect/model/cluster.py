@@ -104,7 +104,7 @@ class Node:
         return [a for a in self.addresses.get("InternalIP", ()) if (":" in a) == (version == 6)]
 
 
-class Backend(msgspec.Struct, frozen=True):
+class EndpointOwner(msgspec.Struct, frozen=True):
     """What stands at an address a packet ended at.
 
     ``listed``: the API lists it as an endpoint of the service asked for, and not as one that

@@ -9,7 +9,7 @@ import msgspec
 
 from kinspect.model.odds import Weight
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Backend, ChainName, Rule, TableName, Verdict
+from kinspect.model.rules import ChainName, IptablesBackend, Rule, TableName, Verdict
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -18,7 +18,7 @@ class Place(msgspec.Struct, frozen=True):
     hook: str
     table: TableName
     source: str  # the dump's file, for messages
-    backend: Backend | None = None
+    backend: IptablesBackend | None = None
 
 
 class Matched(msgspec.Struct, frozen=True):

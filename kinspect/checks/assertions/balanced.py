@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from kinspect.checks.common import STEP, backend_of, elsewhere, endpoints_of, found, may_be, sent
 from kinspect.model.check import Balanced, Finding, Uneven
-from kinspect.model.cluster import Backend
+from kinspect.model.cluster import EndpointOwner
 from kinspect.model.odds import ZERO
 from kinspect.model.packet import endpoint_text
 from kinspect.model.traffic import Traffic
@@ -32,7 +32,7 @@ def balanced(claim: Balanced, traffics: Iterable[Traffic]) -> Iterator[Finding]:
 def _of_way(claim: Balanced, group: Sequence[Traffic]) -> Iterator[Finding]:
     least: dict[str, Fraction] = {}
     most: dict[str, Fraction] = {}
-    backends: dict[str, Backend | None] = {}
+    backends: dict[str, EndpointOwner | None] = {}
     entered = []
     for traffic in group:
         for outcome in may_be(traffic.trace.outcomes):

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from kinspect.errors import NotFound, SnapshotError
-from kinspect.model.cluster import Backend, Endpoint, Node, Pod, Policy, Service, ServicePort
+from kinspect.model.cluster import Endpoint, EndpointOwner, Node, Pod, Policy, Service, ServicePort
 from kinspect.model.packet import Address, read_address
 from kinspect.snapshot.types import Files
 
@@ -353,17 +353,17 @@ class Cluster:
         """The pod that has the address for itself."""
         return self._pod_of.get(address)
 
-    def backend(self, address: Address, port: int | None, endpoints: Iterable[Endpoint]) -> Backend:
+    def backend(self, address: Address, port: int | None, endpoints: Iterable[Endpoint]) -> EndpointOwner:
         """What stands at an address; ``endpoints`` are those of the service asked for."""
         for endpoint in endpoints:
             if endpoint.address == address and port in (None, endpoint.port):
                 namespace, pod = endpoint.pod or (endpoint.service[0], None)
                 node = endpoint.node or self.node_of(address)
-                return Backend(namespace, pod, node, listed=True, terminating=endpoint.terminating)
+                return EndpointOwner(namespace, pod, node, listed=True, terminating=endpoint.terminating)
         found = self.pod_at(address)
         if found is not None:
-            return Backend(found.namespace, found.name, found.node)
-        return Backend(node=self.node_of(address))
+            return EndpointOwner(found.namespace, found.name, found.node)
+        return EndpointOwner(node=self.node_of(address))
 
 
 def _addresses(texts: Iterable[str | None]) -> tuple[Address, ...]:

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Family
-from kinspect.model.rules import Backend
+from kinspect.model.rules import IptablesBackend
 from kinspect.parse.node.host import read_host
 from kinspect.parse.rules.dump import Dump, read_dump
 from kinspect.snapshot import types as names
@@ -17,7 +17,7 @@ from kinspect.snapshot.types import Files
 
 DataPath = Literal["iptables", "ipvs", "nftables", "none", "unknown"]
 
-_DUMPS: Final[dict[Family, tuple[tuple[str, Backend | None], ...]]] = {
+_DUMPS: Final[dict[Family, tuple[tuple[str, IptablesBackend | None], ...]]] = {
     4: ((names.IPTABLES, None), (names.IPTABLES_LEGACY, "legacy"), (names.IPTABLES_NFT, "nft")),
     6: ((names.IP6TABLES, None), (names.IP6TABLES_LEGACY, "legacy"), (names.IP6TABLES_NFT, "nft")),
 }

@@ -14,7 +14,7 @@ from kinspect.evaluate.shortcuts.chains import Heads
 from kinspect.evaluate.shortcuts.outcomes_only import Ends, ends
 from kinspect.evaluate.summary import outcomes
 from kinspect.model.answer import NodeTrace
-from kinspect.model.cluster import Backend, Endpoint
+from kinspect.model.cluster import Endpoint, EndpointOwner
 from kinspect.model.packet import Address, CtState, Family
 from kinspect.model.rules import ChainName, Ruleset, TableName
 from kinspect.model.trace import Evaluation
@@ -89,7 +89,7 @@ class Facts:
         for rules in rulesets:
             self.warnings += [str(error) for error in rules.damaged]
 
-        def lookup(address: Address, port: int | None) -> Backend:
+        def lookup(address: Address, port: int | None) -> EndpointOwner:
             known = endpoints or self.cluster.endpoints_at(address)
             return self.cluster.backend(address, port, known)
 

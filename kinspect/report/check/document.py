@@ -34,7 +34,7 @@ from typing import Any
 
 from kinspect.model.answer import Bounds
 from kinspect.model.check import CheckAnswer, Cited, Finding, Reaches
-from kinspect.model.cluster import Backend
+from kinspect.model.cluster import EndpointOwner
 from kinspect.report.check.words import finding_text, note_text
 from kinspect.report.trace.document import API_VERSION
 
@@ -67,7 +67,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
     entry, problem = finding.entry, finding.problem
     port = entry.port if entry else None
     share: Bounds | None = getattr(problem, "share", None)
-    backend: Backend | None = getattr(problem, "backend", None)
+    backend: EndpointOwner | None = getattr(problem, "backend", None)
     return {
         "code": type(problem).__name__,
         "standing": finding.standing,
@@ -91,7 +91,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _endpoint(backend: Backend | None) -> dict[str, Any] | None:
+def _endpoint(backend: EndpointOwner | None) -> dict[str, Any] | None:
     if backend is None or not (backend.pod or backend.node):
         return None
     return {
