@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from kinspect.collect import kubeconfig
 from kinspect.collect.http import Answer, Wire
-from kinspect.collect.ports import Kind
+from kinspect.collect.ports import ApiKind
 from kinspect.collect.said import said
 from kinspect.errors import ApiError
 
@@ -43,7 +43,7 @@ class _Resource:
         return f"/apis/{self.version}" if self.group else f"/api/{self.version}"
 
 
-_RESOURCES: Mapping[Kind, _Resource] = {
+_RESOURCES: Mapping[ApiKind, _Resource] = {
     "services": _Resource("ServiceList"),
     "endpointslices": _Resource("EndpointSliceList", group="discovery.k8s.io"),
     "endpoints": _Resource("EndpointsList"),
@@ -104,7 +104,7 @@ class KubeApi:
 
     def list(
         self,
-        kind: Kind,
+        kind: ApiKind,
         *,
         namespace: str | None = None,
         name: str | None = None,
@@ -152,7 +152,7 @@ class KubeApi:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _one(self, kind: Kind, path: str, namespace: str | None) -> bytes:
+    def _one(self, kind: ApiKind, path: str, namespace: str | None) -> bytes:
         """A single object as a list: needs only the permission to get, and that only this one."""
         resource = _RESOURCES[kind]
         answer = self._wire.get(path, {})
@@ -166,7 +166,7 @@ class KubeApi:
             raise self._stranger(path, f"a {said(found.kind)}")
         return _document(resource, [msgspec.Raw(answer.body)], found.metadata.resource_version)
 
-    def _all(self, kind: Kind, path: str, query: dict[str, str], namespace: str | None) -> bytes:
+    def _all(self, kind: ApiKind, path: str, query: dict[str, str], namespace: str | None) -> bytes:
         """Every page of a list, joined; a list of one page just as it came."""
         resource = _RESOURCES[kind]
         pages: list[_List] = []
@@ -198,7 +198,7 @@ class KubeApi:
         items = [item for page in pages for item in page.items or ()]
         return _document(resource, items, pages[0].metadata.resource_version)
 
-    def _check_allowed(self, answer: Answer, verb: str, kind: Kind, namespace: str | None) -> None:
+    def _check_allowed(self, answer: Answer, verb: str, kind: ApiKind, namespace: str | None) -> None:
         """Raises ApiError with the permission that is missing, as a Role would grant it."""
         if answer.status != 403:
             return

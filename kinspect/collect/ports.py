@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from kinspect.snapshot.types import Files, NodeName
 
-Kind = Literal["services", "endpointslices", "endpoints", "nodes", "pods", "namespaces"]
+ApiKind = Literal["services", "endpointslices", "endpoints", "nodes", "pods", "namespaces"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class ClusterApi(Protocol):
 
     def list(
         self,
-        kind: Kind,
+        kind: ApiKind,
         *,
         namespace: str | None = None,
         name: str | None = None,

@@ -14,12 +14,12 @@ import pytest
 
 from kinspect.collect import api_lists, http
 from kinspect.collect.api_lists import KubeApi, connect
-from kinspect.collect.ports import ClusterApi, Kind
+from kinspect.collect.ports import ApiKind, ClusterApi
 from kinspect.errors import ApiError, CallError, ExitCode, KinspectError
 from tests.collect.replay import RESOURCE_VERSION, TOKEN, Fault, ReplayServer, closed_port, write_kubeconfig
 
 STORY = Path(__file__).parents[1] / "data" / "story-1-both-nodes"
-KINDS: tuple[Kind, ...] = ("services", "endpointslices", "endpoints", "nodes", "pods", "namespaces")
+KINDS: tuple[ApiKind, ...] = ("services", "endpointslices", "endpoints", "nodes", "pods", "namespaces")
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_is_a_cluster_api(api: KubeApi) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_lists_what_was_recorded(api: KubeApi, kind: Kind) -> None:
+def test_lists_what_was_recorded(api: KubeApi, kind: ApiKind) -> None:
     document = json.loads(api.list(kind))
     assert document["items"] == recorded(kind)
     assert document["kind"].endswith("List")
@@ -103,7 +103,7 @@ def test_lists_what_was_recorded(api: KubeApi, kind: Kind) -> None:
     ],
 )
 def test_asks_at_the_path_of_the_kind(
-    api: KubeApi, server: ReplayServer, kind: Kind, asked: dict[str, str], path: str
+    api: KubeApi, server: ReplayServer, kind: ApiKind, asked: dict[str, str], path: str
 ) -> None:
     api.list(kind, **asked)
     assert server.paths == [path]
@@ -256,7 +256,7 @@ def test_403_names_the_permission_and_the_user(api: KubeApi, server: ReplayServe
     ],
 )
 def test_403_names_verb_and_place(
-    api: KubeApi, server: ReplayServer, kind: Kind, asked: dict[str, str], missing: str
+    api: KubeApi, server: ReplayServer, kind: ApiKind, asked: dict[str, str], missing: str
 ) -> None:
     server.faults = [Fault(403)]
     assert missing in failure(lambda: api.list(kind, **asked)).message

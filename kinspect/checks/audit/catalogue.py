@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from kinspect.checks.audit import no_endpoints, node_drift, nodes, rules, traffic
-from kinspect.model.audit import Kind
+from kinspect.model.audit import FindingKind
 
-KINDS: Final[Mapping[str, Kind]] = {
+KINDS: Final[Mapping[str, FindingKind]] = {
     kind.code: kind for family in (traffic, no_endpoints, node_drift, nodes, rules) for kind in family.KINDS
 }

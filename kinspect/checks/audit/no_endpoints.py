@@ -9,12 +9,12 @@ from kinspect.checks.audit.traffic import way_of
 from kinspect.checks.common import cited, endpoints_of
 from kinspect.checks.expected import Zones, expected
 from kinspect.model.answer import OUTSIDE
-from kinspect.model.audit import Kind, Observation, Severity
+from kinspect.model.audit import FindingKind, Observation, Severity
 from kinspect.model.check import Cited
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import Traffic
 
-NONE: Final = Kind(
+NONE: Final = FindingKind(
     code="KI120",
     title="no endpoints",
     severity=Severity.WARNING,
@@ -23,7 +23,7 @@ NONE: Final = Kind(
     todo="Compare the service's selector with the labels of its pods, and look at their readiness.",
     look=("kubectl describe service -n NAMESPACE SERVICE", "kubectl get pods -n NAMESPACE --show-labels"),
 )
-NO_LOCAL: Final = Kind(
+NO_LOCAL: Final = FindingKind(
     code="KI121",
     title="no endpoint on the node, under policy Local",
     severity=Severity.WARNING,
@@ -37,7 +37,7 @@ NO_LOCAL: Final = Kind(
         "kubectl get pods -n NAMESPACE -o wide",
     ),
 )
-TERMINATING: Final = Kind(
+TERMINATING: Final = FindingKind(
     code="KI122",
     title="only terminating endpoints are left",
     severity=Severity.INFO,
@@ -74,7 +74,7 @@ def empty(traffic: Traffic, zones: Zones) -> Iterator[Observation]:
             )
 
 
-def _seen(kind: Kind, traffic: Traffic, text: str, rule: Cited | None = None) -> Observation:
+def _seen(kind: FindingKind, traffic: Traffic, text: str, rule: Cited | None = None) -> Observation:
     return Observation(
         kind=kind,
         text=text,

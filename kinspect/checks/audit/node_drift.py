@@ -9,12 +9,12 @@ from typing import Final, TypeAlias
 
 from kinspect.checks.audit.traffic import way_of
 from kinspect.model.answer import OUTSIDE, Outcome
-from kinspect.model.audit import Kind, Observation, Severity
+from kinspect.model.audit import FindingKind, Observation, Severity
 from kinspect.model.check import ServiceKey
 from kinspect.model.odds import ZERO
 from kinspect.model.traffic import Traffic
 
-DISAGREE: Final = Kind(
+DISAGREE: Final = FindingKind(
     code="KI130",
     title="nodes disagree",
     severity=Severity.WARNING,

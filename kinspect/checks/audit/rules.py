@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from kinspect.checks.backends import has_services
-from kinspect.model.audit import Kind, Observation, Severity
+from kinspect.model.audit import FindingKind, Observation, Severity
 from kinspect.model.check import Cited
 from kinspect.model.packet import Family
 from kinspect.model.rules import ChainName, Rule, Ruleset, TableName
@@ -17,7 +17,7 @@ from kinspect.netfilter.targets.verdict import Jump
 from kinspect.parse.node.state import NodeState
 from kinspect.parse.rules.dump import Dump
 
-HALF: Final = Kind(
+HALF: Final = FindingKind(
     code="KI301",
     title="healthy, but its rules are not whole",
     severity=Severity.ERROR,
@@ -27,7 +27,7 @@ HALF: Final = Kind(
     todo="Restart kube-proxy on the node; find out what else there writes iptables rules.",
     look=("iptables-save -t nat | grep -e '-A PREROUTING' -e '-A OUTPUT' -e '-A POSTROUTING'",),
 )
-DANGLING: Final = Kind(
+DANGLING: Final = FindingKind(
     code="KI302",
     title="jump to a chain that is not there",
     severity=Severity.ERROR,
@@ -35,7 +35,7 @@ DANGLING: Final = Kind(
     " damaged, cut short, or edited.",
     todo="Take the dump again.",
 )
-PORTLESS: Final = Kind(
+PORTLESS: Final = FindingKind(
     code="KI303",
     title="a service's rule lost its port",
     severity=Severity.ERROR,

@@ -23,7 +23,7 @@ from kinspect.model.rules import ChainName, Rule, Ruleset
 from kinspect.model.trace import Step, Way
 
 if TYPE_CHECKING:
-    from kinspect.evaluate.shortcuts.equivalence import Kinds, Span
+    from kinspect.evaluate.shortcuts.equivalence import Partition, Span
 
 # What the choice of a source address tells apart (scopes of RFC 4291, labels of RFC 6724).
 _SPECIAL: Final = tuple(
@@ -44,7 +44,7 @@ class Tails:
     rulesets: Sequence[Ruleset]
     _known: dict[object, Sequence[Way] | None] = field(default_factory=dict)
     _rests: dict[object, int] = field(default_factory=dict)
-    _kinds: dict[int, tuple[Kinds, Kinds] | None] = field(default_factory=dict)
+    _kinds: dict[int, tuple[Partition, Partition] | None] = field(default_factory=dict)
 
     def follow(self, where: str, packet: Packet, walk: Callable[[], Sequence[Way]]) -> Sequence[Way] | None:
         """The ways of a packet from a point of its journey on; None: they cannot be shared.
@@ -97,11 +97,11 @@ class Tails:
         same = all(way.weight.plain and (way.packet.dst, way.packet.dport) == to for way in ways)
         return ways if same else None
 
-    def _told_apart(self, version: int) -> tuple[Kinds, Kinds] | None:
+    def _told_apart(self, version: int) -> tuple[Partition, Partition] | None:
         """The addresses and the ports that anything tells apart; None: rules ask for more than that."""
         # It knows many matches: one packet does without.
         from kinspect.evaluate.shortcuts.equivalence import (
-            Kinds,
+            Partition,
             looks,
         )
 
@@ -114,7 +114,7 @@ class Tails:
                     return None
                 addresses += told.destinations
                 ports += told.ports
-        return Kinds(addresses), Kinds(ports)
+        return Partition(addresses), Partition(ports)
 
 
 def _of_host(host: Host, version: int) -> Iterator[Span]:

@@ -22,7 +22,7 @@ from kinspect.model.packet import Address, Packet
 from kinspect.model.rules import ChainName, Closure, Ruleset, TableName, Verdict
 
 if TYPE_CHECKING:
-    from kinspect.evaluate.shortcuts.equivalence import Kinds, Span
+    from kinspect.evaluate.shortcuts.equivalence import Partition, Span
 
 _MOST: Final = 1024  # rules in a chain and all that it leads to: beyond, it is no small part of a table
 
@@ -57,13 +57,13 @@ class _Result(msgspec.Struct, frozen=True):
 class _Known:
     """One text, and what it did to packets so far."""
 
-    sources: Kinds
-    destinations: Kinds
+    sources: Partition
+    destinations: Partition
     results: dict[object, Sequence[_Result] | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class PacketClass:
     """Packets that a chain does the same to."""
 
     _results: dict[object, Sequence[_Result] | None]
@@ -110,7 +110,7 @@ class Heads:
             kind.learn(packet, walk())
         return kind.of(packet)
 
-    def kind(self, rules: Ruleset, table: TableName, name: ChainName, packet: Packet) -> Kind | None:
+    def kind(self, rules: Ruleset, table: TableName, name: ChainName, packet: Packet) -> PacketClass | None:
         """The kind of packet that it is to a chain; None: none that another could be of."""
         if packet.original is not None:
             return None
@@ -125,7 +125,7 @@ class Heads:
             known.destinations.of(int(packet.dst)),
             msgspec.structs.astuple(packet.to(src=None, dst=None)),
         )
-        return Kind(known.results, key)
+        return PacketClass(known.results, key)
 
     def _known(self, rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
         about = (rules.family, rules.complete, table, name)
@@ -148,7 +148,7 @@ class Heads:
 def _cut(rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
     """What the rules of a chain, and of those that it leads to, tell apart; None: they ask for more."""
     from kinspect.evaluate.shortcuts.equivalence import (  # it knows many matches: one packet does without
-        Kinds,
+        Partition,
         looks,
         reached,
     )
@@ -161,7 +161,7 @@ def _cut(rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
             return None
         sources += told.sources
         destinations += told.destinations
-    return _Known(Kinds(sources), Kinds(destinations))
+    return _Known(Partition(sources), Partition(destinations))
 
 
 def _learned(packet: Packet, lefts: Sequence[Left]) -> Sequence[_Result] | None:

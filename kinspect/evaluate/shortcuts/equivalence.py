@@ -108,7 +108,7 @@ def reached(rules: Ruleset, table: TableName, chains: Sequence[ChainName]) -> It
                 waiting.append(rule.target.chain)
 
 
-class Kinds:
+class Partition:
     """Numbers told apart by the spans that they are in: those in the same ones are of one kind."""
 
     def __init__(self, spans: Iterable[Span]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from kinspect.model.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Family
 
-Kind: TypeAlias = Literal["link", "network", "extension", "transport", "payload"]
+LayerKind: TypeAlias = Literal["link", "network", "extension", "transport", "payload"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Layer:
     """A layer that a packet expression may name: where its class is, and where it may stand."""
 
     module: str
-    kind: Kind
+    kind: LayerKind
     family: Family | None = None  # the address family it belongs to, where it does
     protocol: int | None = None  # transport: the number in the IP header that it needs
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kinspect.collect import api_lists as kube
 from kinspect.collect.fanout import gather
 from kinspect.collect.options import NodeOptions, Progress
-from kinspect.collect.ports import ClusterApi, Host, Kind
+from kinspect.collect.ports import ApiKind, ClusterApi, Host
 from kinspect.collect.transports import open_shell
 from kinspect.errors import ApiError, NotFound
 from kinspect.parse.api.cluster import Cluster
@@ -68,7 +68,7 @@ def read_api(api: ClusterApi, wanted: Wanted, namespace: str) -> Files:
     return files
 
 
-def _endpoints(api: ClusterApi, kind: Kind, wanted: Wanted, namespace: str) -> bytes:
+def _endpoints(api: ClusterApi, kind: ApiKind, wanted: Wanted, namespace: str) -> bytes:
     """The EndpointSlices or Endpoints that are needed."""
     if wanted.service is None:
         return api.list(kind)
@@ -80,7 +80,7 @@ def _endpoints(api: ClusterApi, kind: Kind, wanted: Wanted, namespace: str) -> b
 
 def _moved(api: ClusterApi, wanted: Wanted, namespace: str, files: Files) -> Manifest | None:
     """What changed while nodes were read, so that their rules may be of before or of after."""
-    kind: Kind = "endpoints" if "endpoints.json" in files else "endpointslices"
+    kind: ApiKind = "endpoints" if "endpoints.json" in files else "endpointslices"
     try:
         after = _endpoints(api, kind, wanted, namespace)
     except ApiError as error:
@@ -89,7 +89,7 @@ def _moved(api: ClusterApi, wanted: Wanted, namespace: str, files: Files) -> Man
     return Manifest(changed=tuple(sorted("/".join(key) for key in changed))) if changed else None
 
 
-def list_kind(kubeconfig: str | None, context: str | None, kind: Kind, timeout: float) -> Files:
+def list_kind(kubeconfig: str | None, context: str | None, kind: ApiKind, timeout: float) -> Files:
     """One list, with little patience: for shell completion. Raises ApiError, CallError."""
     with kube.connect(kubeconfig, context, connect_timeout=timeout, read_timeout=timeout) as api:
         return {f"{kind}.json": api.list(kind)}

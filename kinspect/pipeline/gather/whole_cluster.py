@@ -12,7 +12,7 @@ from typing import Final
 
 from kinspect.collect import api_lists as kube
 from kinspect.collect.fanout import gather
-from kinspect.collect.ports import ClusterApi, Host, Kind, NodeShell
+from kinspect.collect.ports import ApiKind, ClusterApi, Host, NodeShell
 from kinspect.collect.transports import open_shell
 from kinspect.errors import ApiError, KinspectError
 from kinspect.parse.api.cluster import Cluster
@@ -22,7 +22,7 @@ from kinspect.pipeline.gather.sources import Live
 from kinspect.snapshot.manifest import INTERRUPTED, NodeRecord, now
 from kinspect.snapshot.types import Fetched, Files, NodeName
 
-_KINDS: Final[tuple[Kind, ...]] = ("services", "endpointslices", "endpoints", "pods", "namespaces")
+_KINDS: Final[tuple[ApiKind, ...]] = ("services", "endpointslices", "endpoints", "pods", "namespaces")
 
 
 @dataclass(slots=True)
@@ -94,7 +94,7 @@ def _read_lists(api: ClusterApi, reading: Reading, space: str | None) -> None:
         reading.failed_lists = waiting
 
 
-def _list(api: ClusterApi, reading: Reading, kind: Kind, space: str | None) -> bytes | None:
+def _list(api: ClusterApi, reading: Reading, kind: ApiKind, space: str | None) -> bytes | None:
     if kind == "namespaces":
         return api.list(kind, name=space)
     if kind == "endpoints" and not _needs_endpoints(reading):
@@ -165,7 +165,7 @@ class _Recorder:
 
 def _compare(api: ClusterApi, reading: Reading, space: str | None) -> None:
     """Whose endpoints are not those that were read before the nodes: rules then may be of either."""
-    kind: Kind = "endpoints" if "endpoints.json" in reading.api else "endpointslices"
+    kind: ApiKind = "endpoints" if "endpoints.json" in reading.api else "endpointslices"
     before: Mapping[str, bytes] = reading.api
     if f"{kind}.json" not in before:
         return

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kinspect.model.audit import AuditAnswer, Kind, Observation, Severity
+from kinspect.model.audit import AuditAnswer, FindingKind, Observation, Severity
 from kinspect.report.audit.words import doubts, observation_text, page, subject_text, summary_text
 from kinspect.report.check.words import names_text, place_text
 from kinspect.report.safe import safe
@@ -33,7 +33,7 @@ def print_audit(console: Console, answer: AuditAnswer, *, wide: bool = False) ->
 
 
 def _print_kind(
-    console: Console, severity: Severity, kind: Kind, found: Sequence[Observation], *, wide: bool
+    console: Console, severity: Severity, kind: FindingKind, found: Sequence[Observation], *, wide: bool
 ) -> None:
     console.print()
     head = Text.assemble((f"{severity.value} {kind.code}", _STYLES[severity]), f"  {kind.title}")
@@ -67,7 +67,7 @@ def _print_one(console: Console, found: Observation, *, wide: bool) -> None:
         console.print(Padding(Text(doubt, style="yellow"), (0, 0, 0, 4)))
 
 
-def explained(kind: Kind, width: int) -> str:
+def explained(kind: FindingKind, width: int) -> str:
     """The page of a kind, in lines of a width."""
     return "\n\n".join(
         part if part.startswith("To see") else textwrap.fill(part, max(40, min(width, 100)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kinspect.model.audit import AuditAnswer, Kind, Observation, Severity
+from kinspect.model.audit import AuditAnswer, FindingKind, Observation, Severity
 from kinspect.report.check.words import count, key_text, problem_text
 from kinspect.report.safe import safe
 
@@ -39,7 +39,7 @@ def doubts(found: Observation) -> list[str]:
     return lines
 
 
-def page(kind: Kind) -> str:
+def page(kind: FindingKind) -> str:
     """What ``kinspect explain`` prints of a kind."""
     parts = [f"{kind.code} · {kind.title} ({kind.severity.value})", kind.means, f"What to do: {kind.todo}"]
     if kind.settles:
