@@ -13,7 +13,7 @@ from kinspect.model.cluster import Endpoint, EndpointOwner
 from kinspect.model.odds import NOTHING
 from kinspect.model.packet import endpoint_text
 from kinspect.model.rules import Verdict
-from kinspect.model.trace import Matched, Policy
+from kinspect.model.trace import ChainPolicy, Matched
 from kinspect.model.traffic import Traffic
 from kinspect.netfilter.targets.unsupported import GOES_ON
 
@@ -136,7 +136,7 @@ def cited(outcome: Outcome) -> Cited | None:
         if isinstance(event, Matched):
             rule = event.rule
             return Cited(event.place.source, rule.line, event.place.table, rule.chain, rule.text)
-        if isinstance(event, Policy):
+        if isinstance(event, ChainPolicy):
             text = f"-P {event.chain} {event.verdict.value}"
             return Cited(event.place.source, None, event.place.table, event.chain, text)
     return None

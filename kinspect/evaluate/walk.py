@@ -42,7 +42,7 @@ from kinspect.model.rules import (
     Ruleset,
     Verdict,
 )  # fmt: skip
-from kinspect.model.trace import Considered, Matched, Place, Policy, RuleKey, Step
+from kinspect.model.trace import ChainPolicy, Considered, Matched, Place, RuleKey, Step
 from kinspect.netfilter.targets.unsupported import Unsupported
 
 _DEEPEST: Final = 256  # chains in chains; the kernel refuses loops, a damaged dump may have one
@@ -57,7 +57,7 @@ class Branch(msgspec.Struct, frozen=True):
     snat: str | None = None
     fan: Fan = ()  # where nat sends others that are the same otherwise (see ``evaluate.shortcuts.chains``)
 
-    def after(self, event: Matched | Policy, weight: Weight | None = None) -> Branch:
+    def after(self, event: Matched | ChainPolicy, weight: Weight | None = None) -> Branch:
         """The branch with one more event on its way, and perhaps another weight."""
         return Branch(
             self.packet, self.weight if weight is None else weight, Step(event, self.last), self.snat
@@ -105,7 +105,7 @@ class Walk:
         ended, returned = self.chain(chain, branches, 0)
         verdict = chain.policy or Verdict.ACCEPT
         for branch in returned:
-            event = Policy(self.place, chain.name, verdict)
+            event = ChainPolicy(self.place, chain.name, verdict)
             # A policy of ACCEPT decides nothing that anyone would ask about.
             ended.append(Ended(branch if verdict is Verdict.ACCEPT else branch.after(event), verdict))
         return ended

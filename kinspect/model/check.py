@@ -14,7 +14,7 @@ import msgspec
 
 from kinspect.errors import ExitCode
 from kinspect.model.answer import Bounds, Via
-from kinspect.model.cluster import EndpointOwner, Policy, ServicePort
+from kinspect.model.cluster import EndpointOwner, ServicePort, TrafficPolicy
 from kinspect.model.packet import Address, Family
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import Sources
@@ -276,7 +276,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     service: ServiceKey
     entry: Entry | None
-    policy: Policy  # of the service, as it counts for this way in
+    policy: TrafficPolicy  # of the service, as it counts for this way in
     problem: Problem
     standing: Standing
     rule: Cited | None = None

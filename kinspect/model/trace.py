@@ -30,7 +30,7 @@ class Matched(msgspec.Struct, frozen=True):
     packet: Packet  # as it came to the rule
 
 
-class Policy(msgspec.Struct, frozen=True):
+class ChainPolicy(msgspec.Struct, frozen=True):
     """The end of a built-in chain, where its policy decided."""
 
     place: Place
@@ -45,7 +45,7 @@ class Routed(msgspec.Struct, frozen=True):
     dropped: bool = False
 
 
-Event = Matched | Policy | Routed
+Event = Matched | ChainPolicy | Routed
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from kinspect.errors import NotFound, SnapshotError
-from kinspect.model.cluster import Endpoint, EndpointOwner, Node, Pod, Policy, Service, ServicePort
+from kinspect.model.cluster import Endpoint, EndpointOwner, Node, Pod, Service, ServicePort, TrafficPolicy
 from kinspect.model.packet import Address, read_address
 from kinspect.snapshot.types import Files
 
@@ -376,7 +376,7 @@ def _addresses(texts: Iterable[str | None]) -> tuple[Address, ...]:
     return tuple(found)
 
 
-def _policy(text: str | None) -> Policy:
+def _policy(text: str | None) -> TrafficPolicy:
     return "Local" if text == "Local" else "Cluster"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from kinspect.model.answer import NodeTrace, Outcome, TraceAnswer
 from kinspect.model.packet import protocol_name
-from kinspect.model.trace import Considered, Event, Matched, Policy, Routed
+from kinspect.model.trace import ChainPolicy, Considered, Event, Matched, Routed
 from kinspect.report.words import note_lines, remark_text
 
 API_VERSION = "kinspect/v1"
@@ -91,7 +91,7 @@ def _event(event: Event) -> dict[str, Any] | None:
                 "line": rule.line,
                 "rule": rule.text,
             }
-        case Policy(place, chain, verdict):
+        case ChainPolicy(place, chain, verdict):
             return {
                 "hook": place.hook,
                 "table": place.table,

@@ -11,7 +11,7 @@ from rich.tree import Tree
 from kinspect.model.answer import NodeTrace, Outcome
 from kinspect.model.odds import NOTHING, Weight
 from kinspect.model.rules import Verdict
-from kinspect.model.trace import Event, Matched, Policy, Routed, Way
+from kinspect.model.trace import ChainPolicy, Event, Matched, Routed, Way
 from kinspect.netfilter.targets.verdict import Jump
 from kinspect.report.safe import safe
 from kinspect.report.words import backend_text, bounded, outcome_text
@@ -69,7 +69,7 @@ def _key(event: Event) -> object:
     match event:
         case Matched(place, rule):
             return (place.hook, place.table, place.source, rule.line)
-        case Policy(place, chain):
+        case ChainPolicy(place, chain):
             return (place.hook, place.table, place.source, chain)
         case Routed(where):
             return where
@@ -126,7 +126,7 @@ def _chains(events: Sequence[Event]) -> list[Text]:
                     f" ({place.backend})" if place.backend and _split(events) else ""
                 )
                 step = _step(rule.target_text) or "counted"
-            case Policy(place, chain, verdict):
+            case ChainPolicy(place, chain, verdict):
                 name = f"{place.table} {place.hook}"
                 step = f"{verdict.value} (policy of {chain})"
             case Routed(where):
@@ -206,7 +206,7 @@ def _rules(events: Sequence[Event]) -> list[Text]:
             case Matched(place, rule, depth):
                 where = f"{place.table} {place.hook} {place.source}:{rule.line}"
                 lines.append(Text.assemble((f"{'  ' * depth}{safe(where)} ", "dim"), safe(rule.text)))
-            case Policy(place, chain, verdict):
+            case ChainPolicy(place, chain, verdict):
                 lines.append(
                     Text.assemble((f"{place.table} {place.hook} ", "dim"), f"policy {chain} {verdict.value}")
                 )
