@@ -17,7 +17,7 @@ from kinspect.model.answer import Bounds, Via
 from kinspect.model.cluster import EndpointOwner, ServicePort, TrafficPolicy
 from kinspect.model.packet import Address, Family
 from kinspect.model.rules import Verdict
-from kinspect.model.traffic import Sources
+from kinspect.model.traffic import SenderClass
 
 ServiceKey: TypeAlias = tuple[str, str]
 Standing = Literal["violated", "undetermined", "excused"]
@@ -131,7 +131,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[ServicePattern, ...] = ()
     ignore: tuple[ServicePattern, ...] = ()
     vias: tuple[Via, ...] = ()
-    sources: tuple[Sources, ...] = ()
+    sources: tuple[SenderClass, ...] = ()
     nodes: tuple[str, ...] = ()  # where the traffic enters
 
 
@@ -163,7 +163,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     service: ServiceKey
     port: ServicePort | None
     via: Via
-    sources: Sources
+    sources: SenderClass
     node: str
     client: Address  # who stands for the class
     frontend: str  # address and port

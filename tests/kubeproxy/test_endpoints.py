@@ -14,7 +14,7 @@ from kinspect.model.answer import NodeTrace, Via
 from kinspect.model.check import ServicePattern
 from kinspect.model.cluster import Endpoint, Service, ServicePort
 from kinspect.model.trace import Evaluation
-from kinspect.model.traffic import Sources, Traffic
+from kinspect.model.traffic import SenderClass, Traffic
 from tests.clusters import packet
 
 WEB = Service(namespace="shop", name="web", type="NodePort", ports=(ServicePort("http", "TCP", 80, 30000),))
@@ -41,7 +41,7 @@ def answers(
     *endpoints: Endpoint,
     service: Service = WEB,
     via: Via = "nodeport",
-    sources: Sources = "outside",
+    sources: SenderClass = "outside",
     src: str = "203.0.113.1",
     node: str = "node1",
 ) -> list[tuple[set[int], bool]]:

@@ -15,7 +15,7 @@ from kinspect.evaluate.shortcuts.outcomes_only import Ends
 from kinspect.model.answer import Via
 from kinspect.model.cluster import Endpoint, Service, ServicePort
 from kinspect.model.packet import Packet
-from kinspect.model.traffic import Sources
+from kinspect.model.traffic import SenderClass
 
 Asked: TypeAlias = tuple[object, ...]
 """All that audit's questions about a class of traffic hang on, but for where it ends."""
@@ -24,7 +24,7 @@ Asked: TypeAlias = tuple[object, ...]
 def asked(
     service: Service,
     endpoints: tuple[Endpoint, ...],
-    sources: Sources,
+    sources: SenderClass,
     via: Via,
     port: ServicePort | None,
     packet: Packet,

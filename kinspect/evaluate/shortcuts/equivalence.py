@@ -16,7 +16,7 @@ from kinspect.model.rules import ChainName, Rule, Ruleset, TableName
 from kinspect.netfilter.matches.addrtype import AddressType
 from kinspect.netfilter.matches.connmark import ConnectionMark
 from kinspect.netfilter.matches.conntrack import Conntrack, State, Status
-from kinspect.netfilter.matches.ip import Anything, Destination, Interface, Protocol, Source
+from kinspect.netfilter.matches.ip import Anything, DestinationAddress, Interface, Protocol, SourceAddress
 from kinspect.netfilter.matches.mark import Mark
 from kinspect.netfilter.matches.multiport import Multiport
 from kinspect.netfilter.matches.ports import Ports
@@ -50,12 +50,12 @@ def looks(rule: Rule) -> Looks | None:
     found = Looks([], [], [])
     for clause in rule.clauses:
         match clause.match:
-            case Source(network):
+            case SourceAddress(network):
                 span = _span(network.value, network.mask, network.version)
                 if span is None:
                     return None
                 found.sources.append(span)
-            case Destination(network):
+            case DestinationAddress(network):
                 span = _span(network.value, network.mask, network.version)
                 if span is None:
                     return None

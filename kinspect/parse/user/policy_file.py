@@ -54,7 +54,7 @@ from kinspect.model.check import (
     Reachable,
     Scope,
 )  # fmt: skip
-from kinspect.model.traffic import Sources
+from kinspect.model.traffic import SenderClass
 from kinspect.parse.user.target import read_aim, read_pattern
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ _VIAS: Final[dict[str, Via]] = {
     "loadbalancer": "loadbalancer",
     "externalip": "externalip",
 }
-_SOURCES: Final[dict[str, Sources]] = {name: name for name in get_args(Sources)}
+_SOURCES: Final[dict[str, SenderClass]] = {name: name for name in get_args(SenderClass)}
 _SCOPE: Final = ("name", "services", "ignore", "from", "via", "entry")
 
 

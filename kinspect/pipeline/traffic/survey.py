@@ -15,11 +15,11 @@ import msgspec
 from kinspect.model.answer import OUTSIDE
 from kinspect.model.cluster import Endpoint, Service
 from kinspect.model.packet import Family
-from kinspect.model.traffic import Sources, Traffic
+from kinspect.model.traffic import SenderClass, Traffic
 from kinspect.pipeline.traffic.probes import VIAS, AnySender, Probe, Prober
 from kinspect.pipeline.traffic.tracer import Facts
 
-_SENDERS: Final[tuple[tuple[Sources, AnySender | None], ...]] = (
+_SENDERS: Final[tuple[tuple[SenderClass, AnySender | None], ...]] = (
     ("outside", None),
     ("pod", "pod"),
     ("process", "process"),
@@ -31,7 +31,7 @@ class Sending(msgspec.Struct, frozen=True):
 
     service: Service
     endpoints: tuple[Endpoint, ...]  # all that the API lists for the service, ready or not
-    sources: Sources
+    sources: SenderClass
     probe: Probe
 
 

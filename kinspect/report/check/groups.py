@@ -9,9 +9,9 @@ from typing import TypeAlias
 from kinspect.model.answer import Via
 from kinspect.model.check import Cited, Finding, Problem, ServiceKey, Standing
 from kinspect.model.cluster import ServicePort
-from kinspect.model.traffic import Sources
+from kinspect.model.traffic import SenderClass
 
-Row: TypeAlias = tuple[Via, str, tuple[Sources, ...], tuple[str, ...]]
+Row: TypeAlias = tuple[Via, str, tuple[SenderClass, ...], tuple[str, ...]]
 """A way in, its address or port, who sends, and the nodes where it enters."""
 
 
@@ -27,7 +27,7 @@ class Group:
 
     def rows(self) -> list[Row]:
         """The ways in, alike ones as one."""
-        ways: dict[tuple[Via, str], dict[str, dict[Sources, None]]] = {}
+        ways: dict[tuple[Via, str], dict[str, dict[SenderClass, None]]] = {}
         for finding in self.findings:
             entry = finding.entry
             if entry is not None:
@@ -36,7 +36,7 @@ class Group:
                 nodes.setdefault(entry.node, {})[entry.sources] = None
         found = []
         for (via, front), nodes in ways.items():
-            alike: dict[tuple[Sources, ...], list[str]] = {}
+            alike: dict[tuple[SenderClass, ...], list[str]] = {}
             for node, sources in nodes.items():
                 alike.setdefault(tuple(sources), []).append(node)
             found += [(via, front, sources, tuple(names)) for sources, names in alike.items()]

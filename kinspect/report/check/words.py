@@ -39,11 +39,11 @@ from kinspect.model.check import (
     Vacuous,
 )  # fmt: skip
 from kinspect.model.rules import Verdict
-from kinspect.model.traffic import Sources
+from kinspect.model.traffic import SenderClass
 from kinspect.report.safe import safe
 from kinspect.report.words import VIA_NAMES, backend_text, bounded, listed, port_text
 
-SOURCE_NAMES: Final[dict[Sources, str]] = {
+SOURCE_NAMES: Final[dict[SenderClass, str]] = {
     "outside": "clients outside",
     "pod": "pods",
     "process": "nodes",
@@ -183,7 +183,7 @@ def names_text(names: Sequence[str], most: int | None) -> str:
     return safe(f"{', '.join(names[:most])} and {len(names) - most} more")
 
 
-def sources_text(sources: Sequence[Sources]) -> str:
+def sources_text(sources: Sequence[SenderClass]) -> str:
     """``outside clients, pods``."""
     return ", ".join(SOURCE_NAMES[source] for source in sources)
 
