@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Final, TypeAlias
 
 from kinspect.model.answer import OUTSIDE, Bounds, Outcome
-from kinspect.model.check import Cited, Entry, Finding, Problem, Queued, Standing, Unmodelled
+from kinspect.model.check import Entry, Finding, Problem, Queued, RuleReference, Standing, Unmodelled
 from kinspect.model.cluster import Endpoint, EndpointOwner
 from kinspect.model.odds import NOTHING
 from kinspect.model.packet import endpoint_text
@@ -120,7 +120,7 @@ def elsewhere(traffic: Traffic, outcome: Outcome) -> Finding | None:
     return None
 
 
-def cited(outcome: Outcome) -> Cited | None:
+def cited(outcome: Outcome) -> RuleReference | None:
     """The rule that sent the packet where it went, or that ended it."""
     events = outcome.ways[0].events()
     if outcome.verdict is Verdict.ACCEPT:
@@ -135,8 +135,8 @@ def cited(outcome: Outcome) -> Cited | None:
     for event in reversed(events):
         if isinstance(event, Matched):
             rule = event.rule
-            return Cited(event.place.source, rule.line, event.place.table, rule.chain, rule.text)
+            return RuleReference(event.place.source, rule.line, event.place.table, rule.chain, rule.text)
         if isinstance(event, ChainPolicy):
             text = f"-P {event.chain} {event.verdict.value}"
-            return Cited(event.place.source, None, event.place.table, event.chain, text)
+            return RuleReference(event.place.source, None, event.place.table, event.chain, text)
     return None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kinspect.errors import ExitCode
-from kinspect.model.check import Cited, Problem, ServiceKey
+from kinspect.model.check import Problem, RuleReference, ServiceKey
 
 
 class Severity(str, enum.Enum):
@@ -48,7 +48,7 @@ class Observation:
     problem: Problem | None = None
     service: ServiceKey | None = None
     ways: tuple[str, ...] = ()
-    evidence: tuple[Cited, ...] = ()
+    evidence: tuple[RuleReference, ...] = ()
     questions: tuple[str, ...] = ()
     moved: bool = False
 

@@ -45,13 +45,13 @@ class ToAddress(msgspec.Struct, frozen=True):
     address: Address
 
 
-Aim: TypeAlias = ToNode | ToPod | ToAddress
+NoTrafficTo: TypeAlias = ToNode | ToPod | ToAddress
 
 
 class NoTraffic(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing new is sent there; ``to`` None: to endpoints on any cordoned node."""
 
-    to: tuple[Aim, ...] | None = None
+    to: tuple[NoTrafficTo, ...] | None = None
     include_daemonsets: bool = False
     allow_terminating: bool = False
 
@@ -147,7 +147,7 @@ class Assertion(msgspec.Struct, frozen=True, kw_only=True):
 # What is found.
 
 
-class Cited(msgspec.Struct, frozen=True):
+class RuleReference(msgspec.Struct, frozen=True):
     """The rule that does it, where it is: ``line`` is None for a chain's policy."""
 
     source: str
@@ -279,11 +279,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     policy: TrafficPolicy  # of the service, as it counts for this way in
     problem: Problem
     standing: Standing
-    rule: Cited | None = None
+    rule: RuleReference | None = None
     questions: tuple[str, ...] = ()  # what it depends on, where shares are bounds
 
 
-class Judged(msgspec.Struct, frozen=True, kw_only=True):
+class AssertionResult(msgspec.Struct, frozen=True, kw_only=True):
     """An assertion, the services it was asserted of, and what speaks against it."""
 
     assertion: Assertion
@@ -295,12 +295,12 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What ``kinspect check`` answers."""
 
-    judged: tuple[Judged, ...]
+    judged: tuple[AssertionResult, ...]
     undetermined: tuple[str, ...] = ()  # what could not be had: nodes and why
     warnings: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
 
-    def standing(self, judged: Judged | None = None) -> Literal["holds", "violated", "undetermined"]:
+    def standing(self, judged: AssertionResult | None = None) -> Literal["holds", "violated", "undetermined"]:
         """The verdict of one assertion, or of all."""
         found = {f.standing for j in ([judged] if judged else self.judged) for f in j.findings}
         if "violated" in found:

@@ -15,21 +15,21 @@ from kinspect.checks.assertions.no_traffic import no_traffic
 from kinspect.checks.assertions.reachable import no_way, reachable
 from kinspect.errors import CallError, NotFound
 from kinspect.model.check import (
-    Aim,
     Assertion,
+    AssertionResult,
     Avoided,
     Balanced,
     CheckAnswer,
     Claim,
     Finding,
     InSync,
-    Judged,
     LocalOnly,
     NoneDrained,
     NoRules,
     Note,
     NothingIgnored,
     NoTraffic,
+    NoTrafficTo,
     PodsUnread,
     Reachable,
     Scope,
@@ -101,7 +101,7 @@ def check(request: CheckRequest, source: Source) -> CheckAnswer:
             ]
     return CheckAnswer(
         judged=tuple(
-            Judged(
+            AssertionResult(
                 assertion=a.assertion,
                 services=tuple(a.services),
                 findings=tuple(a.findings),
@@ -270,7 +270,7 @@ def _asked(assertion: Assertion, facts: Facts, services: dict[ServiceKey, Servic
     return _Asked(assertion, chosen, Avoided(cordoned))
 
 
-def _avoided(aims: Sequence[Aim], facts: Facts, namespace: str) -> Avoided:
+def _avoided(aims: Sequence[NoTrafficTo], facts: Facts, namespace: str) -> Avoided:
     """The nodes, pods and addresses that are meant. Raises NotFound: a slip must not pass."""
     cluster = facts.cluster
     nodes: set[str] = set()

@@ -10,7 +10,7 @@ from kinspect.checks.common import cited, endpoints_of
 from kinspect.checks.expected import Zones, expected
 from kinspect.model.answer import OUTSIDE
 from kinspect.model.audit import FindingKind, Observation, Severity
-from kinspect.model.check import Cited
+from kinspect.model.check import RuleReference
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import Traffic
 
@@ -74,7 +74,7 @@ def empty(traffic: Traffic, zones: Zones) -> Iterator[Observation]:
             )
 
 
-def _seen(kind: FindingKind, traffic: Traffic, text: str, rule: Cited | None = None) -> Observation:
+def _seen(kind: FindingKind, traffic: Traffic, text: str, rule: RuleReference | None = None) -> Observation:
     return Observation(
         kind=kind,
         text=text,

@@ -7,7 +7,7 @@ from typing import Final
 
 from kinspect.checks.backends import has_services
 from kinspect.model.audit import FindingKind, Observation, Severity
-from kinspect.model.check import Cited
+from kinspect.model.check import RuleReference
 from kinspect.model.rules import ChainName, Ruleset, TableName
 from kinspect.parse.node.state import NodeState
 
@@ -71,9 +71,9 @@ def both(state: NodeState) -> Iterator[Observation]:
             )
 
 
-def cite(rules: Ruleset, name: str) -> Cited:
+def cite(rules: Ruleset, name: str) -> RuleReference:
     """The first rule of a chain of nat, as evidence."""
     chain = rules.chain(_NAT, ChainName(name))
     assert chain is not None
     rule = chain.rules()[0]
-    return Cited(rules.source, rule.line, "nat", name, rule.text)
+    return RuleReference(rules.source, rule.line, "nat", name, rule.text)

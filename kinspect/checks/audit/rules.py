@@ -7,7 +7,7 @@ from typing import Final
 
 from kinspect.checks.backends import has_services
 from kinspect.model.audit import FindingKind, Observation, Severity
-from kinspect.model.check import Cited
+from kinspect.model.check import RuleReference
 from kinspect.model.packet import Family
 from kinspect.model.rules import ChainName, Rule, Ruleset, TableName
 from kinspect.netfilter import registry
@@ -96,7 +96,7 @@ def _dangling(node: str, dump: Dump) -> Iterator[Observation]:
             if name in registry.TARGETS or dump.holds(table, ChainName(name)):
                 continue
             rules = [
-                Cited(dump.source, rule.line, table, rule.chain, rule.text)
+                RuleReference(dump.source, rule.line, table, rule.chain, rule.text)
                 for rule in _leading(dump, table, name)
             ]
             if rules:
@@ -120,7 +120,7 @@ def portless(state: NodeState) -> Iterator[Observation]:
                 chain = dump.chain(_NAT, ChainName(name))
                 for rule in chain.without(" --dport", " --destination-port") if chain else ():
                     if _to_service(rule) and not any(_asks_port(clause.match) for clause in rule.clauses):
-                        cited = Cited(dump.source, rule.line, "nat", rule.chain, rule.text)
+                        cited = RuleReference(dump.source, rule.line, "nat", rule.chain, rule.text)
                         text = f"{name} leads to a service for any port"
                         yield Observation(kind=PORTLESS, text=text, nodes=(state.name,), evidence=(cited,))
 

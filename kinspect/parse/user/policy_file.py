@@ -44,13 +44,13 @@ import yaml
 from kinspect.errors import CallError, PolicyError
 from kinspect.model.answer import Via
 from kinspect.model.check import (
-    Aim,
     Assertion,
     Balanced,
     Claim,
     InSync,
     LocalOnly,
     NoTraffic,
+    NoTrafficTo,
     Reachable,
     Scope,
 )  # fmt: skip
@@ -153,7 +153,7 @@ class _Reader:
         fields = self._fields(node, path, ("to", "includeDaemonsets", "allowTerminating"))
         if "to" not in fields:
             raise self._error(node, f"{path}.to", "is missing", hint="node/NAME, or drained")
-        to: tuple[Aim, ...] | None = None
+        to: tuple[NoTrafficTo, ...] | None = None
         if not (isinstance(fields["to"], yaml.ScalarNode) and fields["to"].value == "drained"):
             to = self._several(fields, "to", path, read_aim, empty="node/NAME, or drained")
         return NoTraffic(

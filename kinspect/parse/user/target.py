@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Final, TypeAlias
 
 from kinspect.errors import CallError
-from kinspect.model.check import Aim, ServicePattern, ToAddress, ToNode, ToPod
+from kinspect.model.check import NoTrafficTo, ServicePattern, ToAddress, ToNode, ToPod
 from kinspect.model.packet import PROTOCOLS, WITH_PORTS, Address
 
 _NAME: Final = re.compile(r"[a-z0-9A-Z]([-a-z0-9A-Z.]*[a-z0-9A-Z])?")
@@ -126,7 +126,7 @@ def read_sender(text: str) -> Sender:
     raise CallError(f"cannot read --from {text!r}", hint=forms)
 
 
-def read_aim(text: str) -> Aim:
+def read_aim(text: str) -> NoTrafficTo:
     """What ``--to`` says. Raises CallError."""
     forms = "--to takes node/NAME, pod/NAME, pod/NAMESPACE/NAME or an address"
     kind, slash, rest = text.partition("/")

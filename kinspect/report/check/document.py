@@ -33,7 +33,7 @@ from fractions import Fraction
 from typing import Any
 
 from kinspect.model.answer import Bounds
-from kinspect.model.check import CheckAnswer, Cited, Finding, Reaches
+from kinspect.model.check import CheckAnswer, Finding, Reaches, RuleReference
 from kinspect.model.cluster import EndpointOwner
 from kinspect.report.check.words import finding_text, note_text
 from kinspect.report.trace.document import API_VERSION
@@ -103,7 +103,7 @@ def _endpoint(backend: EndpointOwner | None) -> dict[str, Any] | None:
     }
 
 
-def rule_document(rule: Cited | None) -> dict[str, Any] | None:
+def rule_document(rule: RuleReference | None) -> dict[str, Any] | None:
     """A rule and its place."""
     if rule is None:
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kinspect.model.answer import Via
-from kinspect.model.check import Cited, Finding, Problem, ServiceKey, Standing
+from kinspect.model.check import Finding, Problem, RuleReference, ServiceKey, Standing
 from kinspect.model.cluster import ServicePort
 from kinspect.model.traffic import SenderClass
 
@@ -42,9 +42,9 @@ class Group:
             found += [(via, front, sources, tuple(names)) for sources, names in alike.items()]
         return found
 
-    def rules(self) -> dict[str, list[Cited]]:
+    def rules(self) -> dict[str, list[RuleReference]]:
         """The rules that do it, by their text, each at all its places."""
-        found: dict[str, dict[Cited, None]] = {}
+        found: dict[str, dict[RuleReference, None]] = {}
         for finding in self.findings:
             if finding.rule is not None:
                 found.setdefault(finding.rule.text, {})[finding.rule] = None

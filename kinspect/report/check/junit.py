@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
-from kinspect.model.check import CheckAnswer, Finding, Judged
+from kinspect.model.check import AssertionResult, CheckAnswer, Finding
 from kinspect.report.check.groups import Group, grouped
 from kinspect.report.check.words import VERDICTS, key_text, problem_text, rule_text, sources_text
 from kinspect.report.safe import safe
@@ -33,7 +33,7 @@ def report(name: str, suites: Sequence[ET.Element]) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}'
 
 
-def _suite(judged: Judged) -> ET.Element:
+def _suite(judged: AssertionResult) -> ET.Element:
     name = safe(judged.assertion.name)
     by_service: dict[tuple[str, str], list[Finding]] = {key: [] for key in judged.services}
     for finding in judged.findings:

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kinspect.model.check import CheckAnswer, Judged
+from kinspect.model.check import AssertionResult, CheckAnswer
 from kinspect.report.check.advice import advice
 from kinspect.report.check.groups import Group, Row, grouped
 from kinspect.report.check.words import (
@@ -49,7 +49,7 @@ def print_check(console: Console, answer: CheckAnswer, *, wide: bool = False) ->
         _print(console, answer, judged, wide=wide)
 
 
-def _print(console: Console, answer: CheckAnswer, judged: Judged, *, wide: bool) -> None:
+def _print(console: Console, answer: CheckAnswer, judged: AssertionResult, *, wide: bool) -> None:
     standing = answer.standing(judged)
     console.print(
         Text.assemble((VERDICTS[standing], _STYLES[standing]), f"  {verdict_text(judged, standing)}")

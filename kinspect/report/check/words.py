@@ -8,23 +8,23 @@ from typing import Final, Literal
 from typing_extensions import assert_never
 
 from kinspect.model.check import (
-    Aim,
+    AssertionResult,
     CheckAnswer,
-    Cited,
     Crosses,
     Finding,
-    Judged,
     NoneDrained,
     NoRules,
     Note,
     NothingIgnored,
     NoTraffic,
+    NoTrafficTo,
     NoWay,
     PodsUnread,
     Problem,
     Queued,
     Reaches,
     Refused,
+    RuleReference,
     ServiceKey,
     ToAddress,
     ToNode,
@@ -68,7 +68,7 @@ def key_text(key: ServiceKey) -> str:
     return safe("/".join(key))
 
 
-def aim_text(aim: Aim) -> str:
+def aim_text(aim: NoTrafficTo) -> str:
     """An aim as it is typed."""
     match aim:
         case ToNode(name):
@@ -81,7 +81,7 @@ def aim_text(aim: Aim) -> str:
             assert_never(aim)
 
 
-def verdict_text(judged: Judged, standing: Literal["holds", "violated", "undetermined"]) -> str:
+def verdict_text(judged: AssertionResult, standing: Literal["holds", "violated", "undetermined"]) -> str:
     """The first line: what became of an assertion, in words."""
     services = count(len(judged.services), "service")
     claim, name = judged.assertion.claim, safe(judged.assertion.name)
@@ -166,12 +166,12 @@ def finding_text(finding: Finding) -> str:
     )
 
 
-def rule_text(rule: Cited) -> str:
+def rule_text(rule: RuleReference) -> str:
     """Where a rule is and its words."""
     return f"{place_text(rule)}  {safe(rule.text)}"
 
 
-def place_text(rule: Cited) -> str:
+def place_text(rule: RuleReference) -> str:
     """``node1/iptables-save.txt:97``."""
     return safe(rule.source if rule.line is None else f"{rule.source}:{rule.line}")
 
