@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from kinspect.errors import NotFound
-from kinspect.evaluate.shortcuts.after_nat import Tails, as_if, behind
-from kinspect.evaluate.shortcuts.chains import Heads
+from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo, as_if, behind
+from kinspect.evaluate.shortcuts.chains import ChainMemo
 from kinspect.evaluate.walk import Branch, Ended, Record, Walk, merged
 from kinspect.model.host import Host
 from kinspect.model.odds import EVERYTHING, Weight
@@ -46,8 +46,8 @@ class Journey:
     host: Host
     rulesets: Sequence[Ruleset]
     record: Record
-    tails: Tails | None = None
-    heads: Heads | None = None
+    tails: AfterNatMemo | None = None
+    heads: ChainMemo | None = None
     ways: list[Way] = field(default_factory=list)
 
     def begin(self, packet: Packet) -> None:
@@ -366,8 +366,8 @@ def evaluate(
     rulesets: Sequence[Ruleset],
     *,
     explain: bool = False,
-    tails: Tails | None = None,
-    heads: Heads | None = None,
+    tails: AfterNatMemo | None = None,
+    heads: ChainMemo | None = None,
 ) -> Evaluation:
     """Every way that the packet can go through the host, with exact weights.
 

@@ -16,7 +16,7 @@ from kinspect.checks.audit.seen_healthy import Healthy, asked
 from kinspect.checks.audit.traffic import astray
 from kinspect.checks.expected import Zones
 from kinspect.errors import CallError, KinspectError, NotFound
-from kinspect.evaluate.shortcuts.chains import Heads
+from kinspect.evaluate.shortcuts.chains import ChainMemo
 from kinspect.evaluate.shortcuts.outcomes_only import ends_of
 from kinspect.model.audit import AuditAnswer, Observation, merged
 from kinspect.model.check import ServiceKey, ServicePattern
@@ -132,7 +132,7 @@ class _Round:
     snapshot: Snapshot
     cluster: Cluster
     services: Sequence[Service]
-    heads: Heads = field(default_factory=Heads)
+    heads: ChainMemo = field(default_factory=ChainMemo)
     healthy: Healthy = field(default_factory=Healthy)
     _more: bool = False  # there is another node to come, to remember what is well for
 

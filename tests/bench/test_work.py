@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kinspect.evaluate.shortcuts.after_nat import Tails
+from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo
 from kinspect.evaluate.walk import Walk
 from kinspect.model.check import ServicePattern
 from kinspect.parse.rules import dump, fast_path
@@ -33,16 +33,16 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     count(dump, "read_rule", "rules")
     count(fast_path, "parse_rule", "slow rules")
-    follow = Tails.follow
+    follow = AfterNatMemo.follow
 
-    def following(self: Tails, where: str, packet, walk):  # type: ignore[no-untyped-def]
+    def following(self: AfterNatMemo, where: str, packet, walk):  # type: ignore[no-untyped-def]
         def counted_walk():  # type: ignore[no-untyped-def]
             work["walks"] += 1
             return walk()
 
         return follow(self, where, packet, counted_walk)
 
-    monkeypatch.setattr(Tails, "follow", following)
+    monkeypatch.setattr(AfterNatMemo, "follow", following)
     return work
 
 

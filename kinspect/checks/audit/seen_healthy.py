@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kinspect.checks.audit.node_drift import Ballot
-from kinspect.evaluate.shortcuts.outcomes_only import Ends
+from kinspect.evaluate.shortcuts.outcomes_only import PacketEnds
 from kinspect.model.answer import Via
 from kinspect.model.cluster import Endpoint, Service, ServicePort
 from kinspect.model.packet import Packet
@@ -50,17 +50,17 @@ def asked(
 class Healthy:
     """Traffic in which nothing was found, with what its node's vote was."""
 
-    _known: dict[Asked, dict[Ends, Ballot | None]] = field(default_factory=dict)
+    _known: dict[Asked, dict[PacketEnds, Ballot | None]] = field(default_factory=dict)
 
     def among(self, about: Asked) -> bool:
         """Whether such traffic was well somewhere, so that it is worth asking where this one ends."""
         return about in self._known
 
-    def add(self, about: Asked, ends: Ends, ballot: Ballot | None) -> None:
+    def add(self, about: Asked, ends: PacketEnds, ballot: Ballot | None) -> None:
         """Nothing was found in it."""
         self._known.setdefault(about, {})[ends] = ballot
 
-    def get(self, about: Asked, ends: Ends) -> tuple[Ballot | None] | None:
+    def get(self, about: Asked, ends: PacketEnds) -> tuple[Ballot | None] | None:
         """The vote of the same traffic elsewhere; None: it is not known to be well."""
         known = self._known.get(about)
         return (known[ends],) if known is not None and ends in known else None

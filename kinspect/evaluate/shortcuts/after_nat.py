@@ -37,7 +37,7 @@ _SPECIAL: Final = tuple(
 
 
 @dataclass
-class Tails:
+class AfterNatMemo:
     """The ways behind nat of one host that are known already."""
 
     host: Host

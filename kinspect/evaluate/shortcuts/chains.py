@@ -28,18 +28,18 @@ _MOST: Final = 1024  # rules in a chain and all that it leads to: beyond, it is 
 
 _CANDIDATES: Final = 8  # texts of one chain that are kept: nodes that differ do so in a few ways
 
-Fan: TypeAlias = tuple[tuple[Address, int | None, Weight], ...]
+NatAlternatives: TypeAlias = tuple[tuple[Address, int | None, Weight], ...]
 """Destinations with their ports, and the weights that go there."""
 
 
-class Left(msgspec.Struct, frozen=True):
+class ChainExit(msgspec.Struct, frozen=True):
     """How a part of the packets leaves a chain: to the caller (no verdict), or for good."""
 
     packet: Packet
     weight: Weight
     verdict: Verdict | None = None
     bound: bool = False  # by a nat binding
-    fan: Fan = ()  # where nat sends others that leave just like it, with their weights
+    fan: NatAlternatives = ()  # where nat sends others that leave just like it, with their weights
 
 
 class _Result(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ class _Result(msgspec.Struct, frozen=True):
     weight: Weight
     verdict: Verdict | None
     bound: bool
-    fan: Fan = ()
+    fan: NatAlternatives = ()
 
 
 @dataclass(slots=True)
@@ -74,18 +74,18 @@ class PacketClass:
         """Whether one of them was walked."""
         return self._key in self._results
 
-    def learn(self, packet: Packet, lefts: Sequence[Left]) -> None:
+    def learn(self, packet: Packet, lefts: Sequence[ChainExit]) -> None:
         """What became of one of them, its weight everything."""
         self._results[self._key] = _learned(packet, lefts)
 
-    def of(self, packet: Packet) -> Sequence[Left] | None:
+    def of(self, packet: Packet) -> Sequence[ChainExit] | None:
         """What becomes of another one; None: it must be walked."""
         results = self._results[self._key]
         return None if results is None else [_as_if(result, packet) for result in results]
 
 
 @dataclass
-class Heads:
+class ChainMemo:
     """What chains do, of all hosts that share it. One walk of a packet may ask it at several chains."""
 
     _by_name: dict[object, list[tuple[Closure, _Known | None]]] = field(default_factory=dict)
@@ -100,8 +100,8 @@ class Heads:
         table: TableName,
         name: ChainName,
         packet: Packet,
-        walk: Callable[[], Sequence[Left]],
-    ) -> Sequence[Left] | None:
+        walk: Callable[[], Sequence[ChainExit]],
+    ) -> Sequence[ChainExit] | None:
         """How a packet leaves a chain; None: it must be walked. ``walk`` walks it, its weight everything."""
         kind = self.kind(rules, table, name, packet)
         if kind is None:
@@ -164,7 +164,7 @@ def _cut(rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
     return _Known(Partition(sources), Partition(destinations))
 
 
-def _learned(packet: Packet, lefts: Sequence[Left]) -> Sequence[_Result] | None:
+def _learned(packet: Packet, lefts: Sequence[ChainExit]) -> Sequence[_Result] | None:
     """What becomes of the packet's fields; None where a part of it hangs on what is not known."""
     found = []
     for left in lefts:
@@ -213,9 +213,9 @@ def _changes(before: Packet, after: Packet) -> dict[str, object]:
     }
 
 
-def _as_if(result: _Result, packet: Packet) -> Left:
+def _as_if(result: _Result, packet: Packet) -> ChainExit:
     changes = result.changes
     if result.original is not None:
         changes = {**changes, "original": packet.to(**result.original) if result.original else packet}
     changed = packet.to(**changes) if changes else packet
-    return Left(changed, result.weight, result.verdict, result.bound, result.fan)
+    return ChainExit(changed, result.weight, result.verdict, result.bound, result.fan)

@@ -13,8 +13,8 @@ from math import lcm
 from typing import TypeAlias
 
 from kinspect.evaluate.path import Journey, Tail
-from kinspect.evaluate.shortcuts.after_nat import Tails
-from kinspect.evaluate.shortcuts.chains import Heads
+from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo
+from kinspect.evaluate.shortcuts.chains import ChainMemo
 from kinspect.evaluate.walk import Branch, Record
 from kinspect.model.host import Host
 from kinspect.model.odds import NOTHING, Weight
@@ -22,10 +22,10 @@ from kinspect.model.packet import Address, Packet
 from kinspect.model.rules import Ruleset
 from kinspect.model.trace import Evaluation, Way
 
-End: TypeAlias = tuple[str, bool, int, int | None, bool]
+PacketEnd: TypeAlias = tuple[str, bool, int, int | None, bool]
 """Verdict, delivered to the host itself or not, destination (as a number), its port, rewritten or not."""
 
-Ends: TypeAlias = frozenset[tuple[End, int, int]]
+PacketEnds: TypeAlias = frozenset[tuple[PacketEnd, int, int]]
 """Each end with its share, as numerator and denominator: numbers, which are quick to compare."""
 
 
@@ -33,12 +33,12 @@ Ends: TypeAlias = frozenset[tuple[End, int, int]]
 class _Sum:
     """Ways to their ends, one after the other."""
 
-    parts: list[tuple[End, Weight]] = field(default_factory=list)
+    parts: list[tuple[PacketEnd, Weight]] = field(default_factory=list)
 
     def add(self, way: Way, dst: Address, dport: int | None, dnat: bool, weight: Weight) -> None:
         self.parts.append(((way.verdict.value, way.delivered, int(dst), dport, dnat), weight))
 
-    def ends(self) -> Ends | None:
+    def ends(self) -> PacketEnds | None:
         weights = dict(self.parts)
         if len(weights) < len(self.parts):  # several ways to one end
             weights = {}
@@ -59,7 +59,7 @@ class _Sum:
 
 @dataclass(slots=True)
 class _Sketch(Journey):
-    tails: Tails
+    tails: AfterNatMemo
     sum: _Sum = field(default_factory=_Sum)
 
     def _shared(self, tail: Tail, branch: Branch) -> None:
@@ -88,8 +88,8 @@ class _Sketch(Journey):
 
 
 def ends(
-    packet: Packet, host: Host, rulesets: Sequence[Ruleset], *, tails: Tails, heads: Heads
-) -> Ends | None:
+    packet: Packet, host: Host, rulesets: Sequence[Ruleset], *, tails: AfterNatMemo, heads: ChainMemo
+) -> PacketEnds | None:
     """All ends of a packet; None where they hang on a question that no dump answers.
 
     Raises RulesError where a visited rule cannot be read.
@@ -102,7 +102,7 @@ def ends(
     return sketch.sum.ends()
 
 
-def ends_of(evaluation: Evaluation) -> Ends | None:
+def ends_of(evaluation: Evaluation) -> PacketEnds | None:
     """The ends of ways that are known."""
     found = _Sum()
     for way in evaluation:

@@ -9,9 +9,9 @@ from typing import Final
 from kinspect.checks.backends import back_ends
 from kinspect.errors import CallError, KinspectError
 from kinspect.evaluate.path import evaluate, evaluate_chain
-from kinspect.evaluate.shortcuts.after_nat import Tails
-from kinspect.evaluate.shortcuts.chains import Heads
-from kinspect.evaluate.shortcuts.outcomes_only import Ends, ends
+from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo
+from kinspect.evaluate.shortcuts.chains import ChainMemo
+from kinspect.evaluate.shortcuts.outcomes_only import PacketEnds, ends
 from kinspect.evaluate.summary import outcomes
 from kinspect.model.answer import NodeTrace
 from kinspect.model.cluster import Endpoint, EndpointOwner
@@ -44,8 +44,8 @@ class Facts:
     undetermined: list[str]
     warnings: list[str] = field(default_factory=list)
     one_of_many: bool = False  # there are other nodes, or other things to tell, when a packet is lost
-    heads: Heads = field(default_factory=Heads)  # may be shared with facts of other nodes
-    _tails: dict[tuple[str, Family], Tails] = field(default_factory=dict)
+    heads: ChainMemo = field(default_factory=ChainMemo)  # may be shared with facts of other nodes
+    _tails: dict[tuple[str, Family], AfterNatMemo] = field(default_factory=dict)
 
     def follow(
         self,
@@ -106,7 +106,7 @@ class Facts:
             notes=tuple(dict.fromkeys([*notes, *both.notes, *evaluation.notes])),
         )
 
-    def ends(self, probe: Probe) -> Ends | None:
+    def ends(self, probe: Probe) -> PacketEnds | None:
         """Where a packet ends at one node, told without following it; None where that takes following."""
         state, packet = self.states[probe.node], probe.packet
         rulesets = state.rulesets[packet.family]
@@ -120,10 +120,10 @@ class Facts:
             return None
         return None if rulesets[0].damaged else found
 
-    def _shared(self, state: NodeState, family: Family) -> Tails:
+    def _shared(self, state: NodeState, family: Family) -> AfterNatMemo:
         key = (state.name, family)
         if key not in self._tails:
-            self._tails[key] = Tails(state.host, state.rulesets[family])
+            self._tails[key] = AfterNatMemo(state.host, state.rulesets[family])
         return self._tails[key]
 
 

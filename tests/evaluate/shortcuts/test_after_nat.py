@@ -10,7 +10,7 @@ import pytest
 
 from kinspect.evaluate.path import evaluate
 from kinspect.evaluate.shortcuts import after_nat as tails
-from kinspect.evaluate.shortcuts.after_nat import Tails
+from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo
 from kinspect.parse.rules.dump import read_dump
 from kinspect.pipeline.traffic.survey import survey
 from kinspect.pipeline.traffic.tracer import read_facts
@@ -34,10 +34,10 @@ def test_all_traffic_of_recorded_clusters_goes_as_it_goes_alone(cluster: Path) -
 def walks(monkeypatch: pytest.MonkeyPatch, rules: str, *destinations: str) -> int:
     """How many walks behind nat it takes to follow a packet to each destination."""
     dump = read_dump(rules.encode(), source="dump")
-    shared, counted = Tails(HOST, [dump]), Counter[str]()
-    follow = Tails.follow
+    shared, counted = AfterNatMemo(HOST, [dump]), Counter[str]()
+    follow = AfterNatMemo.follow
 
-    def counting(self: Tails, where: str, probe, walk):  # type: ignore[no-untyped-def]
+    def counting(self: AfterNatMemo, where: str, probe, walk):  # type: ignore[no-untyped-def]
         def counted_walk():  # type: ignore[no-untyped-def]
             counted["walks"] += 1
             return walk()
@@ -46,7 +46,7 @@ def walks(monkeypatch: pytest.MonkeyPatch, rules: str, *destinations: str) -> in
         counted["alone"] += ways is None
         return ways
 
-    monkeypatch.setattr(tails.Tails, "follow", counting)
+    monkeypatch.setattr(tails.AfterNatMemo, "follow", counting)
     for dst in destinations:
         probe = packet("198.51.100.7", dst, 80, iif="eth0")
         assert same_ways(evaluate(probe, HOST, [dump], tails=shared), evaluate(probe, HOST, [dump]))
@@ -86,7 +86,7 @@ def test_a_host_of_unknown_addresses_shares_nothing_that_hangs_on_them(
 ) -> None:
     bare = replace(HOST, routes=None, addresses=None, links=None)
     dump = read_dump(FORWARD.format("").encode(), source="dump")
-    shared = Tails(bare, [dump])
+    shared = AfterNatMemo(bare, [dump])
     for dst in ("10.1.0.9", "10.1.0.8"):
         probe = packet("198.51.100.7", dst, 80, iif="eth0")
         assert same_ways(evaluate(probe, bare, [dump], tails=shared), evaluate(probe, bare, [dump]))

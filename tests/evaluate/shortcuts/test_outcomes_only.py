@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from kinspect.evaluate.path import evaluate
-from kinspect.evaluate.shortcuts.after_nat import Tails
-from kinspect.evaluate.shortcuts.chains import Heads
+from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo
+from kinspect.evaluate.shortcuts.chains import ChainMemo
 from kinspect.evaluate.shortcuts.outcomes_only import ends, ends_of
 from kinspect.evaluate.walk import Walk
 from kinspect.model.rules import ChainName, TableName
@@ -24,14 +24,14 @@ CLUSTERS = sorted(path for path in DATA.iterdir() if (path / "nodes").is_dir())
 
 
 def test_all_traffic_of_recorded_clusters_ends_as_its_ways_do() -> None:
-    heads, taught = Heads(), Heads()  # of all clusters: some of them read alike
+    heads, taught = ChainMemo(), ChainMemo()  # of all clusters: some of them read alike
     for cluster in CLUSTERS:
         facts = read_facts(open_snapshot(cluster))
-        tails: dict[tuple[str, int], Tails] = {}
+        tails: dict[tuple[str, int], AfterNatMemo] = {}
         for traffic in survey(facts, facts.cluster.services()):
             state, family = facts.states[traffic.trace.node], traffic.trace.family
             rules = state.rulesets[family]
-            shared = tails.setdefault((state.name, family), Tails(state.host, rules))
+            shared = tails.setdefault((state.name, family), AfterNatMemo(state.host, rules))
             sketched = ends(traffic.trace.packet, state.host, rules, tails=shared, heads=heads)
             assert sketched == ends_of(traffic.trace.evaluation), (cluster.name, traffic.trace.packet)
             # What was learned for ends serves for ways, too.
@@ -75,8 +75,8 @@ def walked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def followed(heads: Heads, rules: Dump, sources: Sequence[str], dst: str = "10.43.0.1") -> None:
-    tails = Tails(HOST, [rules])
+def followed(heads: ChainMemo, rules: Dump, sources: Sequence[str], dst: str = "10.43.0.1") -> None:
+    tails = AfterNatMemo(HOST, [rules])
     for src in sources:
         probe = packet(src, dst, 80, iif="eth0")
         found = ends(probe, HOST, [rules], tails=tails, heads=heads)
@@ -84,10 +84,10 @@ def followed(heads: Heads, rules: Dump, sources: Sequence[str], dst: str = "10.4
 
 
 def test_chains_that_read_the_same_are_walked_once(walked: list[str]) -> None:
-    heads = Heads()
-    tails: list[Tails] = []
+    heads = ChainMemo()
+    tails: list[AfterNatMemo] = []
     for rules in (dump(TWO), dump(TWO), dump(TWO.replace("-A A", "[5:300] -A A"))):
-        tails.append(Tails(HOST, [rules]))
+        tails.append(AfterNatMemo(HOST, [rules]))
         for src in ("198.51.100.7", "198.51.100.8"):
             ends(packet(src, "10.43.0.1", 80, iif="eth0"), HOST, [rules], tails=tails[-1], heads=heads)
     assert walked.count("A") == 1
@@ -96,11 +96,11 @@ def test_chains_that_read_the_same_are_walked_once(walked: list[str]) -> None:
 
 
 def test_what_a_way_taught_is_not_walked_again(walked: list[str]) -> None:
-    heads, rules = Heads(), dump(TWO)
+    heads, rules = ChainMemo(), dump(TWO)
     probe = packet("198.51.100.7", "10.43.0.1", 80, iif="eth0")
     evaluate(probe, HOST, [rules], heads=heads)
     assert (walked.count("A"), walked.count("B")) == (1, 1)
-    found = ends(probe, HOST, [rules], tails=Tails(HOST, [rules]), heads=heads)
+    found = ends(probe, HOST, [rules], tails=AfterNatMemo(HOST, [rules]), heads=heads)
     assert (walked.count("A"), walked.count("B")) == (1, 1)
     assert found == ends_of(evaluate(probe, HOST, [rules]))
 
@@ -115,17 +115,17 @@ def test_what_a_way_taught_is_not_walked_again(walked: list[str]) -> None:
     ],
 )
 def test_chains_that_read_otherwise_are_walked_anew(why: str, other: str, walked: list[str]) -> None:
-    heads = Heads()
+    heads = ChainMemo()
     followed(heads, dump(TWO), ["198.51.100.7"])
     followed(heads, dump(other), ["198.51.100.7"])
     walked.clear()
-    tails = Tails(HOST, [dump(TWO)])
+    tails = AfterNatMemo(HOST, [dump(TWO)])
     ends(packet("198.51.100.7", "10.43.0.1", 80, iif="eth0"), HOST, [dump(TWO)], tails=tails, heads=heads)
     assert "A" not in walked
 
 
 def test_a_packet_that_a_rule_tells_apart_is_walked_for_itself(walked: list[str]) -> None:
-    heads = Heads()
+    heads = ChainMemo()
     followed(heads, dump(TWO), ["198.51.100.7", "10.42.0.9", "10.42.0.10"])
     followed(heads, dump(TWO), ["10.42.0.11"], "10.43.0.2")
     followed(heads, dump(TWO), ["10.42.0.12"], "10.43.0.2")
@@ -141,7 +141,7 @@ COMMIT
 
 def test_sources_that_a_chain_tells_apart_are_told_apart(walked: list[str]) -> None:
     rules = dump(TWO, MARKED + NAT)
-    heads, tails = Heads(), Tails(HOST, [rules])
+    heads, tails = ChainMemo(), AfterNatMemo(HOST, [rules])
     for src in ("10.42.0.9", "198.51.100.7", "10.42.0.10", "198.51.100.8"):
         probe = packet(src, "10.43.0.1", 80, iif="eth0")
         verdicts = {end[0] for end, _, _ in ends(probe, HOST, [rules], tails=tails, heads=heads) or ()}
@@ -152,7 +152,7 @@ def test_sources_that_a_chain_tells_apart_are_told_apart(walked: list[str]) -> N
 def test_a_destination_rewritten_to_itself_is_not_taken_for_unchanged() -> None:
     """The second packet, to another address, goes where the first one stayed."""
     rules = dump("-A A -p tcp -j DNAT --to-destination 10.42.1.2:80")
-    heads = Heads()
+    heads = ChainMemo()
     followed(heads, rules, ["198.51.100.7"], "10.42.1.2")
     followed(heads, rules, ["198.51.100.7"], "10.42.1.3")
 
@@ -168,7 +168,7 @@ def test_a_destination_rewritten_to_itself_is_not_taken_for_unchanged() -> None:
     ],
 )
 def test_what_asks_for_more_than_the_packet_is_always_walked(rule: str, walked: list[str]) -> None:
-    heads = Heads()
+    heads = ChainMemo()
     for _ in range(2):
         followed(
             heads,
