@@ -27,10 +27,10 @@ from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.node.state import NodeState
 from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened, selected
 from kinspect.pipeline.processes import WORTH, spread, usable_cores
-from kinspect.pipeline.traffic.locations import Places
+from kinspect.pipeline.traffic.locations import Locator
 from kinspect.pipeline.traffic.source_ranges import admitted_traffic
-from kinspect.pipeline.traffic.survey import Sending, followed, sendings
-from kinspect.pipeline.traffic.tracer import Facts, api_facts, node_state, some_nodes, unread
+from kinspect.pipeline.traffic.survey import PlannedProbe, followed, sendings
+from kinspect.pipeline.traffic.tracer import Tracer, api_facts, node_state, some_nodes, unread
 from kinspect.snapshot.types import NodeName, Snapshot
 
 
@@ -185,7 +185,7 @@ class _Round:
 
     def _traffic(self, state: NodeState, services: Sequence[Service]) -> _Found:
         """All traffic to some services at a node, one after the other: none of it is kept."""
-        facts = Facts(self.cluster, {state.name: state}, [], one_of_many=True, heads=self.heads)
+        facts = Tracer(self.cluster, {state.name: state}, [], one_of_many=True, heads=self.heads)
         found = _Found(undetermined=facts.undetermined, warnings=facts.warnings)
         for sending in sendings(facts, services, families=self.request.families):
             self._look(facts, sending, found)
@@ -194,7 +194,7 @@ class _Round:
                 self._examine(traffic, found)
         return found
 
-    def _look(self, facts: Facts, sending: Sending, found: _Found) -> None:
+    def _look(self, facts: Tracer, sending: PlannedProbe, found: _Found) -> None:
         """Follow what is sent and see what is wrong, unless it is known to be well."""
         probe = sending.probe
         service, endpoints, sources = sending.service, sending.endpoints, sending.sources
@@ -232,7 +232,7 @@ class _Round:
 
     @cached_property
     def _zones(self) -> Zones:
-        return Places(self.cluster, {}).zones
+        return Locator(self.cluster, {}).zones
 
     @cached_property
     def _changed(self) -> frozenset[str]:

@@ -16,7 +16,7 @@ from kinspect.parse.node.state import NodeState
 _ZONE: Final = "topology.kubernetes.io/zone"
 
 
-class Places:
+class Locator:
     """Answers for one cluster; not knowing is an answer."""
 
     def __init__(self, cluster: Cluster, states: Mapping[str, NodeState]) -> None:

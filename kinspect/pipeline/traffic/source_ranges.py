@@ -11,10 +11,10 @@ from kinspect.model.packet import OUTSIDE_CLIENT, Address, Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.user.target import FromAddress
 from kinspect.pipeline.traffic.probes import Prober
-from kinspect.pipeline.traffic.tracer import Facts
+from kinspect.pipeline.traffic.tracer import Tracer
 
 
-def admitted_traffic(facts: Facts, service: Service, families: Sequence[Family]) -> Iterator[Traffic]:
+def admitted_traffic(facts: Tracer, service: Service, families: Sequence[Family]) -> Iterator[Traffic]:
     """What a client of each range sends to the load balancer's addresses.
 
     A node has a rule for each range, so each is asked by an address of its own.

@@ -17,7 +17,7 @@ from kinspect.model.cluster import Endpoint, Service
 from kinspect.model.packet import Family
 from kinspect.model.traffic import SenderClass, Traffic
 from kinspect.pipeline.traffic.probes import VIAS, AnySender, Probe, Prober
-from kinspect.pipeline.traffic.tracer import Facts
+from kinspect.pipeline.traffic.tracer import Tracer
 
 _SENDERS: Final[tuple[tuple[SenderClass, AnySender | None], ...]] = (
     ("outside", None),
@@ -26,7 +26,7 @@ _SENDERS: Final[tuple[tuple[SenderClass, AnySender | None], ...]] = (
 )
 
 
-class Sending(msgspec.Struct, frozen=True):
+class PlannedProbe(msgspec.Struct, frozen=True):
     """What one class of sources sends to a service, not followed yet."""
 
     service: Service
@@ -36,7 +36,7 @@ class Sending(msgspec.Struct, frozen=True):
 
 
 def survey(
-    facts: Facts, services: Iterable[Service], *, families: Sequence[Family] = (4, 6)
+    facts: Tracer, services: Iterable[Service], *, families: Sequence[Family] = (4, 6)
 ) -> Iterator[Traffic]:
     """Follow all of it. What cannot be followed is left out and added to ``facts.undetermined``."""
     for sending in sendings(facts, services, families=families):
@@ -45,7 +45,7 @@ def survey(
             yield traffic
 
 
-def followed(facts: Facts, sending: Sending, *, learn: bool = False) -> Traffic | None:
+def followed(facts: Tracer, sending: PlannedProbe, *, learn: bool = False) -> Traffic | None:
     """What becomes of it; None where that cannot be told, which is added to ``facts.undetermined``.
 
     ``learn``: what becomes known of chains is kept for ``facts.ends``.
@@ -55,8 +55,8 @@ def followed(facts: Facts, sending: Sending, *, learn: bool = False) -> Traffic 
 
 
 def sendings(
-    facts: Facts, services: Iterable[Service], *, families: Sequence[Family] = (4, 6)
-) -> Iterator[Sending]:
+    facts: Tracer, services: Iterable[Service], *, families: Sequence[Family] = (4, 6)
+) -> Iterator[PlannedProbe]:
     """All that is sent. What nobody can send is added to ``facts.undetermined``.
 
     Services without rules (headless, ExternalName) have no traffic that a node sends anywhere.
@@ -72,6 +72,6 @@ def sendings(
         for kind, prober in probers:
             ways = [via for via in VIAS if kind != "outside" or via in OUTSIDE]
             for probe in prober.of_service(service, ways, service.ports):
-                yield Sending(service, endpoints, kind, probe)
+                yield PlannedProbe(service, endpoints, kind, probe)
     for _, prober in probers:
         facts.undetermined += prober.skipped

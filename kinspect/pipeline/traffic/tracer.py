@@ -36,7 +36,7 @@ Start = tuple[TableName | None, ChainName]
 
 
 @dataclass(slots=True)
-class Facts:
+class Tracer:
     """What was read, and what could not be: ``undetermined`` grows where a packet cannot be followed."""
 
     cluster: Cluster
@@ -129,7 +129,7 @@ class Facts:
 
 def read_facts(
     snapshot: Snapshot, nodes: Sequence[str] = (), *, local: Sequence[Address] = (), table: str | None = None
-) -> Facts:
+) -> Tracer:
     """The nodes that are asked for, or all; one that cannot be read does not stop the others.
 
     ``local`` are addresses of the hosts that no snapshot tells, ``table`` names that of a fragment.
@@ -147,11 +147,11 @@ def read_facts(
     return facts
 
 
-def api_facts(snapshot: Snapshot, nodes: Sequence[str] = ()) -> Facts:
+def api_facts(snapshot: Snapshot, nodes: Sequence[str] = ()) -> Tracer:
     """What is known before any node is read: the cluster, and what could not be had."""
     undetermined = [f"{name}: {why}" for name, why in snapshot.failed.items() if not nodes or name in nodes]
     undetermined += snapshot.lacking
-    return Facts(Cluster(snapshot.api, snapshot.origin), {}, undetermined, snapshot.remarks)
+    return Tracer(Cluster(snapshot.api, snapshot.origin), {}, undetermined, snapshot.remarks)
 
 
 def node_state(
@@ -184,7 +184,7 @@ def some_nodes(
         raise CallError(f"{snapshot.origin} has no nodes", hint="give a snapshot with nodes/, or --rules")
 
 
-def unread(facts: Facts, snapshot: Snapshot, nodes: Sequence[str]) -> list[str]:
+def unread(facts: Tracer, snapshot: Snapshot, nodes: Sequence[str]) -> list[str]:
     """What a claim about everything needs, and is not there; nodes that failed are said already."""
     known = {*snapshot.nodes, *snapshot.failed}
     found = [
