@@ -12,10 +12,10 @@ from kinspect.model.answer import (
     Bounds,
     Cordoned,
     Crossing,
-    Destination,
     Died,
     Missing,
     NodeLabelled,
+    NodeShare,
     NodeTrace,
     NoEndpoint,
     Outcome,
@@ -38,7 +38,7 @@ def remarks(
     service: Service | None,
     endpoints: Sequence[Endpoint],
     traces: Sequence[NodeTrace],
-    destinations: Sequence[Destination],
+    destinations: Sequence[NodeShare],
     nodes: Mapping[str, Node],
 ) -> Iterator[Remark]:
     """What is worth saying, the most pressing first."""

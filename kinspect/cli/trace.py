@@ -31,7 +31,7 @@ class ViaOption(str, Enum):
     ALL = "all"
 
 
-class State(str, Enum):
+class StateOption(str, Enum):
     """States of a connection."""
 
     NEW = "new"
@@ -97,7 +97,9 @@ def trace(
             "--local", metavar="ADDR", help="An address of the host, where no snapshot tells. Repeatable."
         ),
     ] = [],  # noqa: B006
-    ctstate: Annotated[State, typer.Option("--ctstate", help="The state of the connection.")] = State.NEW,
+    ctstate: Annotated[
+        StateOption, typer.Option("--ctstate", help="The state of the connection.")
+    ] = StateOption.NEW,
     start: Annotated[
         str | None,
         typer.Option("--start", metavar="TABLE:CHAIN", help="Begin at this chain, for a fragment of a dump."),

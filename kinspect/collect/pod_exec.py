@@ -38,7 +38,7 @@ _NO_FILE: Final = re.compile(r"executable file .*not found|stat .*no such file o
 
 
 @dataclass(frozen=True, slots=True)
-class Pod:
+class ExecPod:
     """A container that commands can be run in."""
 
     namespace: str
@@ -86,7 +86,7 @@ class PodExec:
         self._closed = False
         self._context: ssl.SSLContext | None = None
 
-    def run(self, pod: Pod, argv: Sequence[str], deadline: float) -> Section | None:
+    def run(self, pod: ExecPod, argv: Sequence[str], deadline: float) -> Section | None:
         """What a command printed and how it ended; None where the pod has no such program.
 
         ``deadline`` is of ``time.monotonic``. Raises NodeError: refused, cut, out of time.
@@ -125,7 +125,7 @@ class PodExec:
         for socket in sockets:
             socket.abort()
 
-    def _connect(self, pod: Pod, argv: Sequence[str], deadline: float) -> Any:
+    def _connect(self, pod: ExecPod, argv: Sequence[str], deadline: float) -> Any:
         import websocket
 
         configuration, headers = self._wire.target()
@@ -190,7 +190,7 @@ def _read(socket: Any, deadline: float) -> tuple[bytes, bytes, bytes]:
     return tuple(bytes(channels.get(n, b"")) for n in (_OUTPUT, _ERRORS, _STATUS))  # type: ignore[return-value]
 
 
-def _section(pod: Pod, argv: Sequence[str], output: bytes, errors: bytes, end: bytes) -> Section | None:
+def _section(pod: ExecPod, argv: Sequence[str], output: bytes, errors: bytes, end: bytes) -> Section | None:
     try:
         status = msgspec.json.decode(end, type=_Status)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -204,7 +204,7 @@ def _section(pod: Pod, argv: Sequence[str], output: bytes, errors: bytes, end: b
     return Section(output, code, heard, shlex.join(argv))
 
 
-def _refused(pod: Pod, answer: Answer) -> NodeError:
+def _refused(pod: ExecPod, answer: Answer) -> NodeError:
     """What an answer other than 101 Switching Protocols means."""
     if answer.status == 403:
         # A WebSocket is a GET, and asks for "get"; newer releases ask for "create" too.
@@ -222,7 +222,7 @@ def _refused(pod: Pod, answer: Answer) -> NodeError:
     return _failed(pod, answer.message or f"{answer.status} {answer.excerpt}")
 
 
-def _failed(pod: Pod, message: str) -> NodeError:
+def _failed(pod: ExecPod, message: str) -> NodeError:
     """What the API or the kubelet says instead of running a command."""
     if "container not found" in message or "is not valid for pod" in message:
         return NodeError(

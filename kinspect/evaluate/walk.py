@@ -43,7 +43,7 @@ from kinspect.model.rules import (
     Verdict,
 )  # fmt: skip
 from kinspect.model.trace import ChainPolicy, Considered, Matched, Place, RuleKey, Step
-from kinspect.netfilter.targets.unsupported import Unsupported
+from kinspect.netfilter.targets.unsupported import UnsupportedTarget
 
 _DEEPEST: Final = 256  # chains in chains; the kernel refuses loops, a damaged dump may have one
 
@@ -295,7 +295,7 @@ class Walk:
                 width=len(name),
                 hint="the dump is damaged, or a part of one",
             )
-        target = Unsupported(f"-j {name}, a chain that this fragment lacks,")
+        target = UnsupportedTarget(f"-j {name}, a chain that this fragment lacks,")
         self._apply(target.act(branch.packet, self.host), rule, branch, depth, ended, returned, following)
 
 

@@ -64,7 +64,7 @@ class NodeTrace(msgspec.Struct, frozen=True, kw_only=True):
         return any(outcome.weight.exact is None for outcome in self.outcomes)
 
 
-class Destination(msgspec.Struct, frozen=True):
+class NodeShare(msgspec.Struct, frozen=True):
     """The share of all traffic that ends on a node; None: on no node that is known."""
 
     node: str | None
@@ -182,7 +182,7 @@ class TraceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     traces: tuple[NodeTrace, ...]
     service: Service | None = None
     endpoints: tuple[Endpoint, ...] = ()
-    destinations: tuple[Destination, ...] = ()
+    destinations: tuple[NodeShare, ...] = ()
     entry: tuple[tuple[str, Fraction], ...] = ()  # weights that were given; none: all nodes alike
     remarks: tuple[Remark, ...] = ()
     warnings: tuple[str, ...] = ()

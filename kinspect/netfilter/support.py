@@ -12,7 +12,7 @@ from typing import Final
 from kinspect.netfilter import registry
 
 
-class Standing(enum.Enum):
+class Support(enum.Enum):
     """What kinspect makes of an extension."""
 
     DECIDED = "decided"  # by the packet, the host and stated assumptions
@@ -34,12 +34,12 @@ _UNDECIDED: Final[Mapping[str, str]] = {
 _INERT: Final = frozenset({"inert", "aside"})
 
 
-def match(name: str) -> Standing:
+def match(name: str) -> Support:
     """The standing of a match (``-m``)."""
     return _of(registry.MATCHES.get(name))
 
 
-def target(name: str) -> Standing:
+def target(name: str) -> Support:
     """The standing of a target (``-j``) that is no chain."""
     return _of(registry.TARGETS.get(name))
 
@@ -49,9 +49,9 @@ def why(name: str) -> str | None:
     return _UNDECIDED.get(registry.MATCHES.get(name) or registry.TARGETS.get(name) or "")
 
 
-def _of(module: str | None) -> Standing:
+def _of(module: str | None) -> Support:
     if module is None:
-        return Standing.UNKNOWN
+        return Support.UNKNOWN
     if module in _UNDECIDED:
-        return Standing.UNDECIDED
-    return Standing.INERT if module in _INERT else Standing.DECIDED
+        return Support.UNDECIDED
+    return Support.INERT if module in _INERT else Support.DECIDED

@@ -22,7 +22,7 @@ from kinspect.parse.user.target import (
     NodePortTarget,
     Sender,
     ServiceTarget,
-    Target,
+    TraceTarget,
 )
 from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
 from kinspect.pipeline.traffic.probes import VIAS, Probe, Prober, came_in, default_vias, ports_of
@@ -33,7 +33,7 @@ from kinspect.pipeline.traffic.tracer import Tracer, read_facts
 class TraceRequest:
     """What to trace. Either a target or a packet is given."""
 
-    target: Target | None = None
+    target: TraceTarget | None = None
     packet: Packet | None = None
     namespace: str | None = None
     via: Via | Literal["all"] | None = None
@@ -102,7 +102,7 @@ def _of_packet(request: TraceRequest, facts: Tracer, packet: Packet) -> TraceAns
     return _answer(request, facts, probes)
 
 
-def _of_target(request: TraceRequest, facts: Tracer, target: Target, namespace: str) -> TraceAnswer:
+def _of_target(request: TraceRequest, facts: Tracer, target: TraceTarget, namespace: str) -> TraceAnswer:
     prober = _prober(request, facts, namespace)
     match target:
         case ServiceTarget(name, space, port):

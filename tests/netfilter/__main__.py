@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kinspect.netfilter import registry, support
-from kinspect.netfilter.support import Standing
+from kinspect.netfilter.support import Support
 from tests.netfilter.test_support import MATCHES, TARGETS
 
 
@@ -12,7 +12,7 @@ def main() -> None:
     uses = [(support.match(name), count) for name, count in MATCHES.items()]
     uses += [(support.target(name), count) for name, count in TARGETS.items()]
     total = sum(count for _, count in uses)
-    for standing in Standing:
+    for standing in Support:
         share = sum(count for found, count in uses if found is standing) / total
         print(f"{standing.value:10} {share:8.3%} of {total} uses in dumps of real nodes")
     print("\nAlways a question, which the answer names (in brackets: uses counted):")

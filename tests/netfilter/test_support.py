@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from kinspect.netfilter import registry, support
-from kinspect.netfilter.support import Standing
+from kinspect.netfilter.support import Support
 
 # Matches and targets by the number of rules that use them.
 MATCHES = {
@@ -126,21 +126,21 @@ OPTIONS = {
 @pytest.mark.parametrize("name", [*MATCHES, *MORE_MATCHES])
 def test_a_match_is_decided_or_a_question_with_a_reason(name: str) -> None:
     standing = support.match(name)
-    assert (standing is Standing.UNDECIDED) == (name in QUESTIONS)
-    assert standing is not Standing.UNKNOWN
+    assert (standing is Support.UNDECIDED) == (name in QUESTIONS)
+    assert standing is not Support.UNKNOWN
 
 
 @pytest.mark.parametrize("name", [*TARGETS, *MORE_TARGETS])
 def test_a_target_is_decided_or_a_question_with_a_reason(name: str) -> None:
     standing = support.target(name)
-    assert (standing is Standing.UNDECIDED) == (name in OPEN_TARGETS)
-    assert standing is not Standing.UNKNOWN
+    assert (standing is Support.UNDECIDED) == (name in OPEN_TARGETS)
+    assert standing is not Support.UNKNOWN
 
 
 def test_nearly_all_rules_of_real_dumps_are_decided() -> None:
     asked = sum(MATCHES.values()) + sum(TARGETS.values())
-    left = sum(count for name, count in MATCHES.items() if support.match(name) is Standing.UNDECIDED)
-    left += sum(count for name, count in TARGETS.items() if support.target(name) is Standing.UNDECIDED)
+    left = sum(count for name, count in MATCHES.items() if support.match(name) is Support.UNDECIDED)
+    left += sum(count for name, count in TARGETS.items() if support.target(name) is Support.UNDECIDED)
     print(f"decided: {1 - left / asked:.2%} of {asked} uses")
     assert left / asked < 0.005
 
@@ -169,8 +169,8 @@ def test_every_target_in_the_table_can_be_loaded(name: str) -> None:
 
 
 def test_what_nobody_has_heard_of_is_unknown() -> None:
-    assert support.match("geoip") is Standing.UNKNOWN
-    assert support.target("KUBE-SERVICES") is Standing.UNKNOWN
+    assert support.match("geoip") is Support.UNKNOWN
+    assert support.target("KUBE-SERVICES") is Support.UNKNOWN
 
 
 def test_only_what_is_met_is_imported() -> None:

@@ -23,7 +23,7 @@ OPTIONS_MASQUERADE: Final = {"--to-ports": 1, **_RANDOM}
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
+class PortRange:
     """A range of ports; with ``base`` a port is moved by its distance from there."""
 
     low: int
@@ -62,7 +62,7 @@ class Range:
 
     low: Address | None = None
     high: Address | None = None
-    ports: Ports | None = None
+    ports: PortRange | None = None
 
     def holds(self, address: Address, port: int | None, packet: Packet) -> bool:
         """Whether address and port are in the range."""
@@ -115,7 +115,7 @@ class Snat:
 class Masquerade:
     """The address of the outgoing interface as source (the one that its kernel would choose)."""
 
-    ports: Ports | None = None
+    ports: PortRange | None = None
     random: bool = False
 
     def act(self, packet: Packet, host: Host) -> Effect:
@@ -127,7 +127,7 @@ class Masquerade:
         return Bind(packet.to(sport=sport, snat=True, src_bound=True, original=packet.first), "masquerade")
 
 
-def with_destination(packet: Packet, dst: Address, ports: Ports | None, *, anew: bool = False) -> Bind:
+def with_destination(packet: Packet, dst: Address, ports: PortRange | None, *, anew: bool = False) -> Bind:
     """A destination binding; DNAT is a state of the connection where it changed something."""
     port = packet.dport
     if ports is not None and packet.protocol in WITH_PORTS:
@@ -138,7 +138,7 @@ def with_destination(packet: Packet, dst: Address, ports: Ports | None, *, anew:
     )
 
 
-def with_source(packet: Packet, src: Address, ports: Ports | None = None, *, anew: bool = False) -> Bind:
+def with_source(packet: Packet, src: Address, ports: PortRange | None = None, *, anew: bool = False) -> Bind:
     """A source binding to a known address; SNAT is a state where it changed something."""
     sport = _source_port(packet, ports, anew=anew)
     changed = src != packet.src or sport != packet.sport
@@ -148,14 +148,14 @@ def with_source(packet: Packet, src: Address, ports: Ports | None = None, *, ane
     )
 
 
-def _source_port(packet: Packet, ports: Ports | None, *, anew: bool) -> int | None:
+def _source_port(packet: Packet, ports: PortRange | None, *, anew: bool) -> int | None:
     """A port is kept where nothing says otherwise; the kernel draws one only if it is taken."""
     if packet.protocol not in WITH_PORTS:
         return packet.sport
-    return (ports or Ports(0, 0xFFFF)).source(packet.sport, anew=anew)
+    return (ports or PortRange(0, 0xFFFF)).source(packet.sport, anew=anew)
 
 
-def read_ports(text: str) -> Ports:
+def read_ports(text: str) -> PortRange:
     """``80``, ``1000-2000`` or ``1000-2000/5000``. Raises ValueError."""
     span, slash, base = text.partition("/")
     low_text, dash, high_text = span.partition("-")
@@ -163,7 +163,7 @@ def read_ports(text: str) -> Ports:
     high = port(high_text) if dash else low
     if not 0 < low <= high:
         raise ValueError(text)
-    return Ports(low, high, port(base) if slash else None)
+    return PortRange(low, high, port(base) if slash else None)
 
 
 def _range(option: Option) -> Range:

@@ -48,7 +48,7 @@ class NodePortTarget:
     protocol: int
 
 
-Target: TypeAlias = ServiceTarget | AddressTarget | NodePortTarget
+TraceTarget: TypeAlias = ServiceTarget | AddressTarget | NodePortTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class FromAddress:
 Sender: TypeAlias = FromNode | FromPod | FromAddress
 
 
-def read_target(text: str) -> Target:
+def read_target(text: str) -> TraceTarget:
     """A TARGET. Raises CallError."""
     forms = "a target is svc/NAME[:PORT], NAMESPACE/NAME, ADDRESS:PORT[/udp], or :NODEPORT"
     node_port = _NODE_PORT.fullmatch(text)

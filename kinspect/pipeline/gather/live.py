@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kinspect.collect import api_lists as kube
 from kinspect.collect.fanout import gather
 from kinspect.collect.options import NodeOptions, Progress
-from kinspect.collect.ports import ApiKind, ClusterApi, Host
+from kinspect.collect.ports import ApiKind, ClusterApi, RemoteNode
 from kinspect.collect.transports import open_shell
 from kinspect.errors import ApiError, NotFound
 from kinspect.parse.api.cluster import Cluster
@@ -95,7 +95,7 @@ def list_kind(kubeconfig: str | None, context: str | None, kind: ApiKind, timeou
         return {f"{kind}.json": api.list(kind)}
 
 
-def hosts_of(cluster: Cluster, wanted: Sequence[str], origin: str) -> list[Host]:
+def hosts_of(cluster: Cluster, wanted: Sequence[str], origin: str) -> list[RemoteNode]:
     """The nodes of the API that are wanted, or all. Raises NotFound."""
     nodes = cluster.nodes
     unknown = [name for name in wanted if name not in nodes]
@@ -104,7 +104,7 @@ def hosts_of(cluster: Cluster, wanted: Sequence[str], origin: str) -> list[Host]
             f"there is no node {unknown[0]} in {origin}", hint=f"it has: {', '.join(list(nodes)[:20])}"
         )
     return [
-        Host(NodeName(node.name), {kind: addresses[0] for kind, addresses in node.addresses.items()})
+        RemoteNode(NodeName(node.name), {kind: addresses[0] for kind, addresses in node.addresses.items()})
         for node in nodes.values()
         if not wanted or node.name in wanted
     ]

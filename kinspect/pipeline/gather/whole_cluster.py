@@ -12,7 +12,7 @@ from typing import Final
 
 from kinspect.collect import api_lists as kube
 from kinspect.collect.fanout import gather
-from kinspect.collect.ports import ApiKind, ClusterApi, Host, NodeShell
+from kinspect.collect.ports import ApiKind, ClusterApi, NodeShell, RemoteNode
 from kinspect.collect.transports import open_shell
 from kinspect.errors import ApiError, KinspectError
 from kinspect.parse.api.cluster import Cluster
@@ -107,7 +107,7 @@ def _needs_endpoints(reading: Reading) -> bool:
     return "endpointslices.json" in reading.api and not Cluster(reading.api, "").has_slices()
 
 
-def _read_nodes(source: Live, shell: NodeShell, reading: Reading, hosts: Sequence[Host]) -> None:
+def _read_nodes(source: Live, shell: NodeShell, reading: Reading, hosts: Sequence[RemoteNode]) -> None:
     gather(_Recorder(shell, reading), hosts, source.parallel, source.progress)
 
 
@@ -118,7 +118,7 @@ class _Recorder:
         self._shell = shell
         self._reading = reading
 
-    def fetch(self, host: Host) -> Files:
+    def fetch(self, host: RemoteNode) -> Files:
         """What the other shell brings."""
         started = now()
         try:
@@ -139,12 +139,12 @@ class _Recorder:
         """The other shell's."""
         return self._shell.transport
 
-    def address(self, host: Host) -> str:
+    def address(self, host: RemoteNode) -> str:
         """Where the other shell looks for a node."""
         return self._shell.address(host)
 
     def _record(
-        self, host: Host, started: str, files: Files | None = None, error: str | None = None
+        self, host: RemoteNode, started: str, files: Files | None = None, error: str | None = None
     ) -> NodeRecord:
         return NodeRecord(
             transport=self.transport,
@@ -155,7 +155,7 @@ class _Recorder:
             error=error,
         )
 
-    def _target(self, host: Host) -> str | None:
+    def _target(self, host: RemoteNode) -> str | None:
         """Where the node was looked for, if anywhere."""
         try:
             return self.address(host)

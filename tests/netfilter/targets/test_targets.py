@@ -110,10 +110,10 @@ def test_the_vocabulary_of_real_nodes_is_known_and_most_of_it_decided() -> None:
     standings = {name: support.match(name) for name in MATCHES} | {
         name: support.target(name) for name in TARGETS
     }
-    by_standing = {s: sorted(n for n, found in standings.items() if found is s) for s in support.Standing}
+    by_standing = {s: sorted(n for n, found in standings.items() if found is s) for s in support.Support}
     print({standing.value: names for standing, names in by_standing.items()})
-    assert by_standing[support.Standing.UNKNOWN] == []
-    decided = len(standings) - len(by_standing[support.Standing.UNDECIDED])
+    assert by_standing[support.Support.UNKNOWN] == []
+    decided = len(standings) - len(by_standing[support.Support.UNDECIDED])
     assert decided / len(standings) > 0.75
 
 

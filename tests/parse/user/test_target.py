@@ -18,7 +18,7 @@ from kinspect.parse.user.target import (
     NodePortTarget,
     Sender,
     ServiceTarget,
-    Target,
+    TraceTarget,
     read_sender,
     read_target,
 )  # fmt: skip
@@ -41,7 +41,7 @@ from kinspect.parse.user.target import (
         (":31000/sctp", NodePortTarget(31000, 132)),
     ],
 )
-def test_targets(text: str, target: Target) -> None:
+def test_targets(text: str, target: TraceTarget) -> None:
     assert read_target(text) == target
 
 
