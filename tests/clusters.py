@@ -42,7 +42,7 @@ def packet(src: str, dst: str, dport: int, protocol: str = "tcp", **fields: Any)
         dport=dport,
         tcp_flags=TcpFlag.SYN if number == TCP else None,
     )
-    return made.to(**fields) if fields else made
+    return made.replace(**fields) if fields else made
 
 
 def walked(cluster: str, at: str, probe: Packet) -> Evaluation:

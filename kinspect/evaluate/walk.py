@@ -55,7 +55,7 @@ class Branch(msgspec.Struct, frozen=True):
     weight: Weight
     last: Step | None = None
     snat: str | None = None
-    fan: NatAlternatives = ()  # where nat sends others that are the same otherwise (see ``evaluate.shortcuts.chains``)
+    fan: NatAlternatives = ()  # where nat sends others of its class (see ``shortcuts.chains``)
 
     def after(self, event: Matched | ChainPolicy, weight: Weight | None = None) -> Branch:
         """The branch with one more event on its way, and perhaps another weight."""

@@ -97,7 +97,7 @@ def _of_packet(request: TraceRequest, facts: Tracer, packet: Packet) -> TraceAns
     for name, state in facts.states.items():
         local = request.iif is None and state.host.is_local(packet.src) is True
         iif = None if local else request.iif or came_in(packet.src, state)
-        entering = packet.to(iif=iif, local=local, state=request.state)
+        entering = packet.replace(iif=iif, local=local, state=request.state)
         probes.append(Probe(name, "packet", entering, "the packet's sender"))
     return _answer(request, facts, probes)
 

@@ -76,7 +76,7 @@ class Probe:
         """The packet as kinspect sees it where it begins."""
         local = self.where == HERE
         made = packet_from_ip(self.wire(0), mac_src=None if local else "02:00:00:00:00:01")
-        return made.to(local=local, iif=None if local else self.where, state=self._state())
+        return made.replace(local=local, iif=None if local else self.where, state=self._state())
 
     def _state(self) -> CtState:
         """What conntrack makes of a packet without a connection (nf_conntrack_proto_*.c)."""

@@ -67,7 +67,7 @@ class AfterNatMemo:
         """A number for all of a packet but its destination."""
         fields = msgspec.structs.astuple(
             # An address is slow to hash, a number is not.
-            packet.to(
+            packet.replace(
                 src=int(packet.src),
                 dst=packet.original is None,
                 dport=None,
@@ -157,8 +157,8 @@ def as_if(way: Way, packet: Packet) -> Way:
     """The way of a packet that parts from the one that went it in its destination only."""
     original = packet.original
     if original is None and way.packet.original is not None:  # nat changed it on this way, at first
-        original = way.packet.original.to(dst=packet.dst, dport=packet.dport)
-    changed = way.packet.to(dst=packet.dst, dport=packet.dport, original=original)
+        original = way.packet.original.replace(dst=packet.dst, dport=packet.dport)
+    changed = way.packet.replace(dst=packet.dst, dport=packet.dport, original=original)
     return Way(way.verdict, changed, way.weight, way.last, way.snat, way.delivered)
 
 

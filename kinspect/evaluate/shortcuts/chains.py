@@ -123,7 +123,7 @@ class ChainMemo:
         key = (
             known.sources.of(int(packet.src)),
             known.destinations.of(int(packet.dst)),
-            msgspec.structs.astuple(packet.to(src=None, dst=None)),
+            msgspec.structs.astuple(packet.replace(src=None, dst=None)),
         )
         return PacketClass(known.results, key)
 
@@ -216,6 +216,6 @@ def _changes(before: Packet, after: Packet) -> dict[str, object]:
 def _as_if(result: _Result, packet: Packet) -> ChainExit:
     changes = result.changes
     if result.original is not None:
-        changes = {**changes, "original": packet.to(**result.original) if result.original else packet}
-    changed = packet.to(**changes) if changes else packet
+        changes = {**changes, "original": packet.replace(**result.original) if result.original else packet}
+    changed = packet.replace(**changes) if changes else packet
     return ChainExit(changed, result.weight, result.verdict, result.bound, result.fan)

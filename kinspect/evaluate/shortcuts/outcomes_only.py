@@ -70,7 +70,7 @@ class _Sketch(Journey):
             key = tails.key(tail, rest, dst.version, number, dport)
             ways = None if key is None else tails.known(key)
             if ways is None:
-                self._unknown(tail, Branch(packet.to(dst=dst, dport=dport), weight, None, branch.snat))
+                self._unknown(tail, Branch(packet.replace(dst=dst, dport=dport), weight, None, branch.snat))
                 continue
             for way in ways:
                 end = (way.verdict.value, way.delivered, number, dport, dnat)

@@ -124,7 +124,9 @@ class Masquerade:
         if chosen is not None:
             return with_source(packet, chosen, self.ports, anew=self.random)
         sport = _source_port(packet, self.ports, anew=self.random)
-        return Bind(packet.to(sport=sport, snat=True, src_bound=True, original=packet.first), "masquerade")
+        return Bind(
+            packet.replace(sport=sport, snat=True, src_bound=True, original=packet.first), "masquerade"
+        )
 
 
 def with_destination(packet: Packet, dst: Address, ports: PortRange | None, *, anew: bool = False) -> Bind:
@@ -134,7 +136,9 @@ def with_destination(packet: Packet, dst: Address, ports: PortRange | None, *, a
         port = ports.destination(port, anew=anew)
     changed = dst != packet.dst or port != packet.dport
     return Bind(
-        packet.to(dst=dst, dport=port, dnat=packet.dnat or changed, dst_bound=True, original=packet.first)
+        packet.replace(
+            dst=dst, dport=port, dnat=packet.dnat or changed, dst_bound=True, original=packet.first
+        )
     )
 
 
@@ -143,7 +147,9 @@ def with_source(packet: Packet, src: Address, ports: PortRange | None = None, *,
     sport = _source_port(packet, ports, anew=anew)
     changed = src != packet.src or sport != packet.sport
     return Bind(
-        packet.to(src=src, sport=sport, snat=packet.snat or changed, src_bound=True, original=packet.first),
+        packet.replace(
+            src=src, sport=sport, snat=packet.snat or changed, src_bound=True, original=packet.first
+        ),
         str(src),
     )
 

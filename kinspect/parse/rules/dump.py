@@ -25,8 +25,8 @@ from kinspect.model.rules import (
     TableName,
     Verdict,
 )
-from kinspect.netfilter.matches.unsupported import UnsupportedMatch as UnsupportedMatch
-from kinspect.netfilter.targets.unsupported import UnsupportedMatch as UnsupportedTarget
+from kinspect.netfilter.matches.unsupported import UnsupportedMatch
+from kinspect.netfilter.targets.unsupported import UnsupportedTarget
 from kinspect.parse.rules.canonical_form import canonical
 from kinspect.parse.rules.fast_path import read_rule
 

@@ -17,11 +17,11 @@ from kinspect.model.packet import SCTP, TCP, UDP, Family
 from kinspect.model.rules import ChainName, Clause, Counters, Match, Remembers, Rule, Target
 from kinspect.netfilter import registry
 from kinspect.netfilter.matches import ip
-from kinspect.netfilter.matches.unsupported import UnsupportedMatch as UnsupportedMatch
+from kinspect.netfilter.matches.unsupported import UnsupportedMatch
 from kinspect.netfilter.options import Option, OptionError, Options
 from kinspect.netfilter.registry import Extension
 from kinspect.netfilter.targets.nothing import Nothing
-from kinspect.netfilter.targets.unsupported import UnsupportedMatch as UnsupportedTarget
+from kinspect.netfilter.targets.unsupported import UnsupportedTarget
 from kinspect.netfilter.targets.verdict import Jump
 from kinspect.parse.rules.words import LONGEST, BadQuote, Word, split
 

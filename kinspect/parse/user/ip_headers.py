@@ -30,7 +30,7 @@ def packet_from_ip(data: bytes, *, wire: int | None = None, mac_src: str | None 
         packet = _ipv6(data, wire or len(data))
     else:
         raise PacketError("it is not an IP packet")
-    return packet.to(mac_src=mac_src) if mac_src else packet
+    return packet.replace(mac_src=mac_src) if mac_src else packet
 
 
 def _ipv4(data: bytes, wire: int) -> Packet:
@@ -87,8 +87,8 @@ def _with_transport(base: Packet, data: bytes) -> Packet:
         raise PacketError(f"its {protocol_name(protocol)} header is cut short")
     if protocol in WITH_PORTS:
         flags = TcpFlag(data[13] & _FLAGS) if protocol == TCP else None
-        return base.to(sport=_number(data, 0, 2), dport=_number(data, 2, 2), tcp_flags=flags)
-    return base.to(icmp_type=data[0], icmp_code=data[1])
+        return base.replace(sport=_number(data, 0, 2), dport=_number(data, 2, 2), tcp_flags=flags)
+    return base.replace(icmp_type=data[0], icmp_code=data[1])
 
 
 def _number(data: bytes, at: int, size: int) -> int:

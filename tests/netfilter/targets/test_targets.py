@@ -35,7 +35,7 @@ RAW = "*raw\n:PREROUTING ACCEPT [0:0]\n"
             "-A PREROUTING -m mark --mark 0x4 -m connmark --mark 0x5 -j DROP",
             incoming(), {"DROP": 1}, id="CONNMARK saves and restores by masks",
         ),
-        pytest.param(f"{MANGLE}-A PREROUTING -j TTL --ttl-set 9\n-A PREROUTING -m ttl --ttl-eq 9 -j DROP", incoming().to(ttl=64), {"DROP": 1}, id="TTL"),
+        pytest.param(f"{MANGLE}-A PREROUTING -j TTL --ttl-set 9\n-A PREROUTING -m ttl --ttl-eq 9 -j DROP", incoming().replace(ttl=64), {"DROP": 1}, id="TTL"),
         pytest.param(f"{MANGLE}-A PREROUTING -j LOG --log-prefix \"x \"\n-A PREROUTING -j NFLOG --nflog-group 3\n-A PREROUTING -p tcp -j TCPMSS --clamp-mss-to-pmtu", incoming(), {f"{OWN}:80": 1}, id="what only looks on"),
         pytest.param(f"{MANGLE}-A PREROUTING -j NFQUEUE --queue-num 3", incoming(), {"QUEUE": (0, 1), "DROP": (0, 1)}, id="NFQUEUE: dropped where nobody listens"),
         pytest.param(f"{MANGLE}-A PREROUTING -m limit --limit 5/min -j DROP", incoming(), {"DROP": (0, 1), f"{OWN}:80": (0, 1)}, id="a rate limit is a question"),

@@ -262,7 +262,7 @@ def test_the_index_leaves_out_only_rules_that_cannot_match(
 ) -> None:
     lines = "\n".join(f"-A A {' '.join(conditions)} -j DROP".replace("  ", " ") for conditions in texts)
     found = chain(read(f"*nat\n:A - [0:0]\n{lines}\nCOMMIT\n"), "nat", "A")
-    probe = packet("10.0.0.9", dst, 1).to(dport=dport)
+    probe = packet("10.0.0.9", dst, 1).replace(dport=dport)
     relevant = {rule.number for rule in found.relevant(probe)}
     for rule in found.rules():
         if rule.number not in relevant:

@@ -24,7 +24,7 @@ IP6 = 'IPv6(dst="fd00::1")'
 
 
 def packet(protocol: int, length: int, /, **fields: object) -> Packet:
-    return Packet(src=CLIENT, dst=NODE, protocol=protocol, length=length, ttl=64, tos=0).to(**fields)
+    return Packet(src=CLIENT, dst=NODE, protocol=protocol, length=length, ttl=64, tos=0).replace(**fields)
 
 
 def packet6(protocol: int, length: int, /, **fields: object) -> Packet:
@@ -37,37 +37,40 @@ UDP = packet(17, 28, sport=40000, dport=53)
 READ = {
     "the example of the article": (
         'IP(src="192.168.0.1",dst="192.168.0.11")/TCP(dport=31000)',
-        SYN.to(src=IPv4Address("192.168.0.1")),
+        SYN.replace(src=IPv4Address("192.168.0.1")),
     ),
     "without a source: the outside client": (f"{IP}/TCP(dport=31000)", SYN),
     "spaces and lines": (f"  {IP} /\tTCP( dport = 31000 )\n", SYN),
-    "a source port": (f"{IP}/TCP(sport=1,dport=31000)", SYN.to(sport=1)),
+    "a source port": (f"{IP}/TCP(sport=1,dport=31000)", SYN.replace(sport=1)),
     "hexadecimal": (f"{IP}/TCP(dport=0x7918)", SYN),
-    "a port by its name": (f'{IP}/TCP(dport="https")', SYN.to(dport=443)),
-    "flags as letters": (f'{IP}/TCP(dport=31000,flags="SA")', SYN.to(tcp_flags=TcpFlag.SYN | TcpFlag.ACK)),
-    "flags as a number": (f"{IP}/TCP(dport=31000,flags=4)", SYN.to(tcp_flags=TcpFlag.RST)),
-    "no flags": (f'{IP}/TCP(dport=31000,flags="")', SYN.to(tcp_flags=TcpFlag(0))),
+    "a port by its name": (f'{IP}/TCP(dport="https")', SYN.replace(dport=443)),
+    "flags as letters": (
+        f'{IP}/TCP(dport=31000,flags="SA")',
+        SYN.replace(tcp_flags=TcpFlag.SYN | TcpFlag.ACK),
+    ),
+    "flags as a number": (f"{IP}/TCP(dport=31000,flags=4)", SYN.replace(tcp_flags=TcpFlag.RST)),
+    "no flags": (f'{IP}/TCP(dport=31000,flags="")', SYN.replace(tcp_flags=TcpFlag(0))),
     "flags iptables cannot ask for": (f'{IP}/TCP(dport=31000,flags="SEC")', SYN),
-    "options of TCP": (f'{IP}/TCP(dport=31000,options=[("MSS",1460)])', SYN.to(length=44)),
+    "options of TCP": (f'{IP}/TCP(dport=31000,options=[("MSS",1460)])', SYN.replace(length=44)),
     "ttl and tos": (
         'IP(dst="192.168.0.11",ttl=3,tos=0x10)/TCP(dport=31000)',
-        SYN.to(ttl=3, tos=16),
+        SYN.replace(ttl=3, tos=16),
     ),
     "UDP: Scapy's own ports do not leak": (f"{IP}/UDP(dport=53)", UDP),
     "SCTP": (f"{IP}/SCTP(dport=80)", packet(132, 32, sport=40000, dport=80)),
     "ICMP: an echo request": (f"{IP}/ICMP()", packet(1, 28, icmp_type=8, icmp_code=0)),
     "ICMP of a type": (f"{IP}/ICMP(type=3,code=4)", packet(1, 28, icmp_type=3, icmp_code=4)),
     "ICMP by its name": (f'{IP}/ICMP(type="echo-reply")', packet(1, 28, icmp_type=0, icmp_code=0)),
-    "a payload counts": (f'{IP}/UDP(dport=53)/Raw(load="four")', UDP.to(length=32)),
-    "a payload without its field's name": (f'{IP}/UDP(dport=53)/Raw(b"four")', UDP.to(length=32)),
-    "a payload as text alone": (f'{IP}/UDP(dport=53)/"four"', UDP.to(length=32)),
+    "a payload counts": (f'{IP}/UDP(dport=53)/Raw(load="four")', UDP.replace(length=32)),
+    "a payload without its field's name": (f'{IP}/UDP(dport=53)/Raw(b"four")', UDP.replace(length=32)),
+    "a payload as text alone": (f'{IP}/UDP(dport=53)/"four"', UDP.replace(length=32)),
     "a protocol by number": (
         'IP(dst="192.168.0.11",proto=47)',
         packet(47, 20),
     ),
     "an Ethernet source": (
         f'Ether(src="AA:bb:cc:dd:ee:0f")/{IP}/UDP(dport=53)',
-        UDP.to(mac_src="aa:bb:cc:dd:ee:0f"),
+        UDP.replace(mac_src="aa:bb:cc:dd:ee:0f"),
     ),
     "Ethernet without a source": (f"Ether()/{IP}/UDP(dport=53)", UDP),
     "a VLAN": (f"Ether()/Dot1Q(vlan=5)/{IP}/UDP(dport=53)", UDP),
@@ -106,7 +109,7 @@ READ = {
             "/TCP(sport=40000, dport=31000, seq=0, ack=0, dataofs=7, reserved=0, flags=2, window=8192, chksum=22171,"
             " urgptr=0, options=[('MSS', 1460),('NOP', None),('EOL', None)])"
         ),
-        SYN.to(length=48, mac_src="02:00:00:00:00:01"),
+        SYN.replace(length=48, mac_src="02:00:00:00:00:01"),
     ),
 }
 
@@ -270,10 +273,10 @@ def packets(draw: st.DrawFn) -> Packet:
         return drawn
     if drawn.protocol in (1, 58):
         kinds = st.sampled_from([0, 1, 3, 5, 8, 11, 13, 128, 129, *range(133, 138)]) | octet
-        return drawn.to(icmp_type=draw(kinds), icmp_code=draw(octet), ttl=draw(st.just(64) | octet))
+        return drawn.replace(icmp_type=draw(kinds), icmp_code=draw(octet), ttl=draw(st.just(64) | octet))
     if drawn.protocol in (6, 17, 132, 33, 136):
         flags = TcpFlag(draw(st.integers(0, 63))) if drawn.protocol == 6 else None
-        return drawn.to(sport=draw(port), dport=draw(port), tcp_flags=flags)
+        return drawn.replace(sport=draw(port), dport=draw(port), tcp_flags=flags)
     return drawn
 
 
@@ -286,7 +289,7 @@ def test_a_printed_packet_reads_back(drawn: Packet) -> None:
 PRINTED = {
     "a SYN": (SYN, "IP(src='203.0.113.1', dst='192.168.0.11')/TCP(sport=40000, dport=31000)"),
     "a longer one": (
-        SYN.to(length=1500, ttl=63, tcp_flags=TcpFlag.ACK | TcpFlag.PSH),
+        SYN.replace(length=1500, ttl=63, tcp_flags=TcpFlag.ACK | TcpFlag.PSH),
         "IP(src='203.0.113.1', dst='192.168.0.11', ttl=63, len=1500)/TCP(sport=40000, dport=31000, flags='PA')",
     ),
     "an echo request": (
@@ -306,7 +309,7 @@ def test_prints(given_packet: Packet, text: str) -> None:
 
 
 def test_the_scapy_packet_is_whole_in_its_length() -> None:
-    built = scapy_packet(SYN.to(length=1500))
+    built = scapy_packet(SYN.replace(length=1500))
     assert (built.wirelen, len(bytes(built))) == (1500, 40)
 
 

@@ -67,15 +67,23 @@ def capture(tmp_path: Path) -> Callable[[bytes], Path]:
 SLL = bytes.fromhex("0000 0001 0006 020000000001 0000")
 SLL2 = bytes.fromhex("0000 00000002 0001 00 06 020000000001 0000")
 LINKS = {
-    "Ethernet": (1, ETHER + b"\x08\x00" + IPV4, SYN.to(mac_src=MAC)),
-    "Ethernet, padded to its least length": (1, ETHER + b"\x08\x00" + IPV4 + bytes(6), SYN.to(mac_src=MAC)),
-    "Ethernet, IPv6": (1, ETHER + b"\x86\xdd" + IPV6, UDP6.to(mac_src=MAC)),
-    "a VLAN": (1, ETHER + bytes.fromhex("81000005 0800") + IPV4, SYN.to(mac_src=MAC)),
-    "a VLAN in a VLAN": (1, ETHER + bytes.fromhex("88a80005 81000006 86dd") + IPV6, UDP6.to(mac_src=MAC)),
-    "Linux cooked": (113, SLL + b"\x08\x00" + IPV4, SYN.to(mac_src=MAC)),
+    "Ethernet": (1, ETHER + b"\x08\x00" + IPV4, SYN.replace(mac_src=MAC)),
+    "Ethernet, padded to its least length": (
+        1,
+        ETHER + b"\x08\x00" + IPV4 + bytes(6),
+        SYN.replace(mac_src=MAC),
+    ),
+    "Ethernet, IPv6": (1, ETHER + b"\x86\xdd" + IPV6, UDP6.replace(mac_src=MAC)),
+    "a VLAN": (1, ETHER + bytes.fromhex("81000005 0800") + IPV4, SYN.replace(mac_src=MAC)),
+    "a VLAN in a VLAN": (
+        1,
+        ETHER + bytes.fromhex("88a80005 81000006 86dd") + IPV6,
+        UDP6.replace(mac_src=MAC),
+    ),
+    "Linux cooked": (113, SLL + b"\x08\x00" + IPV4, SYN.replace(mac_src=MAC)),
     "Linux cooked, no Ethernet": (113, b"\0\0\x03\x04" + bytes(10) + b"\x86\xdd" + IPV6, UDP6),
-    "Linux cooked, second version": (276, b"\x08\x00" + SLL2 + IPV4, SYN.to(mac_src=MAC)),
-    "Linux cooked with a VLAN": (113, SLL + bytes.fromhex("81000005 0800") + IPV4, SYN.to(mac_src=MAC)),
+    "Linux cooked, second version": (276, b"\x08\x00" + SLL2 + IPV4, SYN.replace(mac_src=MAC)),
+    "Linux cooked with a VLAN": (113, SLL + bytes.fromhex("81000005 0800") + IPV4, SYN.replace(mac_src=MAC)),
     "raw IP": (101, IPV4, SYN),
     "raw IP, IPv6": (101, IPV6, UDP6),
     "raw IP by OpenBSD's number": (14, IPV4, SYN),
@@ -112,7 +120,7 @@ def test_numbers_packets_from_1(capture: Callable[[bytes], Path], data: bytes) -
 
 def test_without_a_number_the_first_ip_packet_is_read(capture: Callable[[bytes], Path]) -> None:
     path = capture(pcap(1, ARP, ARP, ETHER + b"\x08\x00" + IPV4))
-    assert packet_from_capture(path) == SYN.to(mac_src=MAC)
+    assert packet_from_capture(path) == SYN.replace(mac_src=MAC)
 
 
 def test_what_comes_after_the_packet_is_not_read(capture: Callable[[bytes], Path]) -> None:
@@ -202,19 +210,25 @@ def ipv6(following: int, payload: bytes, length: int | None = None) -> bytes:
 
 TCP_HEADER = bytes.fromhex("9c40 0050") + bytes(8) + b"\x50\xd2" + bytes(6)  # SYN, ACK, ECE, CWR
 BASE6 = Packet(src=SRC6, dst=DST6, protocol=6, ttl=9, tos=4)
-SYN_ACK6 = BASE6.to(sport=40000, dport=80, tcp_flags=TcpFlag.SYN | TcpFlag.ACK)
+SYN_ACK6 = BASE6.replace(sport=40000, dport=80, tcp_flags=TcpFlag.SYN | TcpFlag.ACK)
 HEADERS = {
-    "TCP": (ipv6(6, TCP_HEADER), SYN_ACK6.to(length=60)),
-    "after options for each hop": (ipv6(0, b"\6\0" + bytes(6) + TCP_HEADER), SYN_ACK6.to(length=68)),
+    "TCP": (ipv6(6, TCP_HEADER), SYN_ACK6.replace(length=60)),
+    "after options for each hop": (ipv6(0, b"\6\0" + bytes(6) + TCP_HEADER), SYN_ACK6.replace(length=68)),
     "after two extension headers": (
         ipv6(43, b"\x3c\1" + bytes(14) + b"\6\0" + bytes(6) + TCP_HEADER),
-        SYN_ACK6.to(length=84),
+        SYN_ACK6.replace(length=84),
     ),
-    "after an authentication header": (ipv6(51, b"\6\4" + bytes(22) + TCP_HEADER), SYN_ACK6.to(length=84)),
-    "a first fragment": (ipv6(44, b"\6\0\0\1" + bytes(4) + TCP_HEADER), SYN_ACK6.to(length=68)),
-    "a later fragment": (ipv6(44, b"\6\0\0\x09" + bytes(4) + b"data"), BASE6.to(length=52, fragment=True)),
-    "no next header, padded": (ipv6(59, b"", 0) + bytes(6), BASE6.to(protocol=59, length=40)),
-    "for the network card to cut": (ipv6(6, TCP_HEADER + bytes(40), 0), SYN_ACK6.to(length=100)),
+    "after an authentication header": (
+        ipv6(51, b"\6\4" + bytes(22) + TCP_HEADER),
+        SYN_ACK6.replace(length=84),
+    ),
+    "a first fragment": (ipv6(44, b"\6\0\0\1" + bytes(4) + TCP_HEADER), SYN_ACK6.replace(length=68)),
+    "a later fragment": (
+        ipv6(44, b"\6\0\0\x09" + bytes(4) + b"data"),
+        BASE6.replace(length=52, fragment=True),
+    ),
+    "no next header, padded": (ipv6(59, b"", 0) + bytes(6), BASE6.replace(protocol=59, length=40)),
+    "for the network card to cut": (ipv6(6, TCP_HEADER + bytes(40), 0), SYN_ACK6.replace(length=100)),
 }
 
 
@@ -245,7 +259,7 @@ OPENING = {
 
 @pytest.mark.parametrize(("flags", "opens"), OPENING.values(), ids=OPENING)
 def test_a_syn_without_ack_opens_a_connection(flags: TcpFlag | None, opens: bool) -> None:
-    assert is_opening(SYN.to(tcp_flags=flags)) is opens
+    assert is_opening(SYN.replace(tcp_flags=flags)) is opens
 
 
 def test_every_packet_of_udp_may_open_a_connection() -> None:

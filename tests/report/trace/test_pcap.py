@@ -67,7 +67,7 @@ def test_tshark_finds_checksums_right(path: Path) -> None:
 
 
 def test_a_packet_longer_than_its_headers_is_shown_with_its_length(path: Path) -> None:
-    write_pcap(path, [(ENTERS.to(length=1500), "")])
+    write_pcap(path, [(ENTERS.replace(length=1500), "")])
     assert tshark(path, "frame.len", "ip.len", "tcp.dstport") == [["1500", "1500", "31000"]]
 
 
