@@ -17,21 +17,21 @@ class Support(enum.Enum):
 
     DECIDED = "decided"  # by the packet, the host and stated assumptions
     UNDECIDED = "undecided"  # always a question, which names what no dump tells
-    INERT = "inert"  # holds for every packet, or does nothing that a trace sees
+    INERT = "always_true"  # holds for every packet, or does nothing that a trace sees
     UNKNOWN = "unknown"  # never heard of: kept as it stands, and undecided
 
 
 # By module, with what it takes that no dump tells.
 _UNDECIDED: Final[Mapping[str, str]] = {
     "limits": "the packets that went before decide",
-    "unread": "a clock, a payload, a program or a processor decides",
+    "always_open": "a clock, a payload, a program or a processor decides",
     "socket": "the sockets of the host decide",
     "realm": "a snapshot's routes do not carry realms",
     "queue": "a program on the host decides",
     "tproxy": "a program on the host takes the packet, where it listens",
     "synproxy": "the host answers in the server's place; what follows is another packet",
 }
-_INERT: Final = frozenset({"inert", "aside"})
+_INERT: Final = frozenset({"always_true", "no_effect"})
 
 
 def match(name: str) -> Support:
