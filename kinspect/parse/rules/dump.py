@@ -180,7 +180,6 @@ class DumpChain:
         return [key if _sure(rule) else ("", "", "") for key, rule in zip(keys, rules, strict=True)]
 
 
-
 @dataclass
 class _Table:
     name: TableName

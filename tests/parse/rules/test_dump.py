@@ -283,7 +283,7 @@ def test_the_index_leaves_out_only_rules_that_cannot_match(
 def test_the_index_does_not_lose_a_rule_that_names_two_destinations(rule: str) -> None:
     many = "\n".join(f"-A A -d 10.1.0.{number}/32 -j ACCEPT" for number in range(40))
     dump = read(f"*nat\n:A - [0:0]\n{many}\n{rule}\nCOMMIT\n")
-    relevant = chain(dump, "nat", "A").relevant(packet("10.0.0.9", "10.0.0.2", 1).to(dport=81))
+    relevant = chain(dump, "nat", "A").relevant(packet("10.0.0.9", "10.0.0.2", 1).replace(dport=81))
     assert [found.line for found in relevant] == [43]
     assert "f:43: " in str(dump.damaged[0])
 
