@@ -14,10 +14,10 @@ from kinspect.checks.audit.no_endpoints import empty
 from kinspect.checks.audit.node_drift import Ballot, Votes, ballot
 from kinspect.checks.audit.seen_healthy import Healthy, asked
 from kinspect.checks.audit.traffic import astray
-from kinspect.checks.expected import Zones
 from kinspect.errors import CallError, KinspectError, NotFound
 from kinspect.evaluate.shortcuts.chains import ChainMemo
 from kinspect.evaluate.shortcuts.outcomes_only import ends_of
+from kinspect.kubeproxy.endpoints import Zones
 from kinspect.model.audit import AuditAnswer, Observation, merged
 from kinspect.model.check import ServiceKey, ServicePattern
 from kinspect.model.cluster import Service

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from kinspect.checks.expected import Expected, expected
+from kinspect.kubeproxy.endpoints import Expected, expected
 from kinspect.model.answer import NodeTrace, Via
 from kinspect.model.check import ServicePattern
 from kinspect.model.cluster import Endpoint, Service, ServicePort

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from kinspect.checks.common import STEP, backend_of, elsewhere, found, may_be, sent, share_of, standing_of
-from kinspect.checks.expected import Expected, Zones, expected
+from kinspect.kubeproxy.endpoints import Expected, Zones, expected
 from kinspect.model.answer import Bounds, Outcome
 from kinspect.model.check import (
     Finding,

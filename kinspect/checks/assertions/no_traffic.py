@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from kinspect.checks.common import Locate, elsewhere, found, listed, may_be, sent, standing_of
-from kinspect.checks.expected import Zones, on_purpose
+from kinspect.kubeproxy.endpoints import Zones, on_purpose
 from kinspect.model.answer import Outcome
 from kinspect.model.check import Avoided, Finding, NoTraffic, Reaches, Unplaced
 from kinspect.model.traffic import Traffic

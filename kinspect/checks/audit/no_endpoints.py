@@ -7,7 +7,7 @@ from typing import Final
 
 from kinspect.checks.audit.traffic import way_of
 from kinspect.checks.common import cited, endpoints_of
-from kinspect.checks.expected import Zones, expected
+from kinspect.kubeproxy.endpoints import Zones, expected
 from kinspect.model.answer import OUTSIDE
 from kinspect.model.audit import FindingKind, Observation, Severity
 from kinspect.model.check import RuleReference
