@@ -21,10 +21,10 @@ from kinspect.kubeproxy.endpoints import Zones
 from kinspect.model.audit import AuditAnswer, Observation, merged
 from kinspect.model.check import ServiceKey, ServicePattern
 from kinspect.model.cluster import Service
+from kinspect.model.node import NodeState
 from kinspect.model.packet import Address, Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
-from kinspect.parse.node.state import NodeState
 from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened, selected
 from kinspect.pipeline.processes import WORTH, spread, usable_cores
 from kinspect.pipeline.traffic.locations import Locator

@@ -8,8 +8,8 @@ from typing import Final
 from kinspect.kubeproxy.names import NAT, has_services
 from kinspect.model.audit import FindingKind, Observation, Severity
 from kinspect.model.check import RuleReference
+from kinspect.model.node import NodeState
 from kinspect.model.rules import ChainName, Ruleset
-from kinspect.parse.node.state import NodeState
 
 UNREAD: Final = FindingKind(
     code="KI201",

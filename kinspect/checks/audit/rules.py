@@ -8,14 +8,13 @@ from typing import Final
 from kinspect.kubeproxy.names import JUMPS, LEADING_TO_ENDPOINTS, NAT, NODEPORTS, SERVICES, has_services
 from kinspect.model.audit import FindingKind, Observation, Severity
 from kinspect.model.check import RuleReference
+from kinspect.model.node import NodeState
 from kinspect.model.packet import Family
 from kinspect.model.rules import ChainName, Rule, Ruleset, TableName
 from kinspect.netfilter import registry
 from kinspect.netfilter.matches.multiport import Multiport
 from kinspect.netfilter.matches.ports import Ports
 from kinspect.netfilter.targets.verdict import Jump
-from kinspect.parse.node.state import NodeState
-from kinspect.parse.rules.dump import Dump
 
 HALF: Final = FindingKind(
     code="KI301",
@@ -82,7 +81,7 @@ def dangling(state: NodeState) -> Iterator[Observation]:
                 yield from _dangling(state.name, dump)
 
 
-def _dangling(node: str, dump: Dump) -> Iterator[Observation]:
+def _dangling(node: str, dump: Ruleset) -> Iterator[Observation]:
     for table in dump.tables():
         for name in sorted(dump.jumps(table)):
             if name in registry.TARGETS or dump.holds(table, ChainName(name)):
@@ -96,7 +95,7 @@ def _dangling(node: str, dump: Dump) -> Iterator[Observation]:
                 yield Observation(kind=DANGLING, text=text, nodes=(node,), evidence=tuple(rules))
 
 
-def _leading(dump: Dump, table: TableName, name: str) -> Iterator[Rule]:
+def _leading(dump: Ruleset, table: TableName, name: str) -> Iterator[Rule]:
     for chain_name in dump.chains(table):
         chain = dump.chain(table, chain_name)
         for rule in chain.rules() if chain else ():
