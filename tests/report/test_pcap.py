@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from kinspect.parse.capture import packet_from_capture
 from kinspect.parse.layers import scapy_module, silence
 from kinspect.parse.packet_text import packet_from_expression
 from kinspect.report.pcap import write_pcap
+from tests.needs import needs
 
 ENTERS = packet_from_expression('IP(src="192.168.0.1",dst="192.168.0.11")/TCP(dport=31000)')
 LEAVES = packet_from_expression('IP(src="10.42.19.1",dst="10.42.20.2",ttl=63)/TCP(dport=80)')
@@ -32,10 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 def tshark(path: Path, *fields: str) -> list[list[str]]:
     """The fields of each packet, as tshark reads them."""
-    if shutil.which("tshark") is None:
-        if os.environ.get("CI"):
-            pytest.fail("tshark is missing")
-        pytest.skip("tshark is missing")
+    needs("tshark")
     checks = [word for name in ("ip", "tcp", "udp") for word in ("-o", f"{name}.check_checksum:TRUE")]
     wanted = [word for field in fields for word in ("-e", field)]
     command = ["tshark", "-n", *checks, "-r", str(path), "-T", "fields", *wanted]
@@ -43,6 +40,7 @@ def tshark(path: Path, *fields: str) -> list[list[str]]:
     return [line.split("\t") for line in done.stdout.splitlines()]
 
 
+@pytest.mark.outside
 def test_tshark_reads_addresses_ports_and_comments(path: Path) -> None:
     write_pcap(path, PACKETS)
     assert tshark(path, "ip.src", "ip.dst", "tcp.dstport", "ipv6.dst", "udp.dstport", "frame.comment") == [
@@ -52,11 +50,13 @@ def test_tshark_reads_addresses_ports_and_comments(path: Path) -> None:
     ]
 
 
+@pytest.mark.outside
 def test_tshark_finds_packets_a_microsecond_apart(path: Path) -> None:
     write_pcap(path, PACKETS)
     assert tshark(path, "frame.time_epoch") == [["0.000000000"], ["0.000001000"], ["0.000002000"]]
 
 
+@pytest.mark.outside
 def test_tshark_finds_checksums_right(path: Path) -> None:
     write_pcap(path, PACKETS)
     assert tshark(path, "ip.checksum.status", "tcp.checksum.status", "udp.checksum.status") == [
@@ -66,6 +66,7 @@ def test_tshark_finds_checksums_right(path: Path) -> None:
     ]
 
 
+@pytest.mark.outside
 def test_a_packet_longer_than_its_headers_is_shown_with_its_length(path: Path) -> None:
     write_pcap(path, [(ENTERS.to(length=1500), "")])
     assert tshark(path, "frame.len", "ip.len", "tcp.dstport") == [["1500", "1500", "31000"]]
