@@ -325,6 +325,7 @@ def test_no_name_is_looked_up_and_nothing_is_sent(monkeypatch: pytest.MonkeyPatc
             packet_from_expression(text)
 
 
+@pytest.mark.outside
 def test_the_first_use_opens_no_socket_and_says_nothing() -> None:
     code = (
         "import socket\n"
