@@ -19,6 +19,8 @@ from kinspect.parse.user.scapy_layers import scapy_module, silence
 from kinspect.report.trace.pcap import write_pcap
 from tests.needs import needs
 
+pytestmark = pytest.mark.outside  # tshark
+
 ENTERS = packet_from_expression('IP(src="192.168.0.1",dst="192.168.0.11")/TCP(dport=31000)')
 LEAVES = packet_from_expression('IP(src="10.42.19.1",dst="10.42.20.2",ttl=63)/TCP(dport=80)')
 SIX = packet_from_expression('IPv6(dst="fd00::1")/UDP(dport=53)')
@@ -40,7 +42,6 @@ def tshark(path: Path, *fields: str) -> list[list[str]]:
     return [line.split("\t") for line in done.stdout.splitlines()]
 
 
-@pytest.mark.outside
 def test_tshark_reads_addresses_ports_and_comments(path: Path) -> None:
     write_pcap(path, PACKETS)
     assert tshark(path, "ip.src", "ip.dst", "tcp.dstport", "ipv6.dst", "udp.dstport", "frame.comment") == [
@@ -50,13 +51,11 @@ def test_tshark_reads_addresses_ports_and_comments(path: Path) -> None:
     ]
 
 
-@pytest.mark.outside
 def test_tshark_finds_packets_a_microsecond_apart(path: Path) -> None:
     write_pcap(path, PACKETS)
     assert tshark(path, "frame.time_epoch") == [["0.000000000"], ["0.000001000"], ["0.000002000"]]
 
 
-@pytest.mark.outside
 def test_tshark_finds_checksums_right(path: Path) -> None:
     write_pcap(path, PACKETS)
     assert tshark(path, "ip.checksum.status", "tcp.checksum.status", "udp.checksum.status") == [
@@ -66,7 +65,6 @@ def test_tshark_finds_checksums_right(path: Path) -> None:
     ]
 
 
-@pytest.mark.outside
 def test_a_packet_longer_than_its_headers_is_shown_with_its_length(path: Path) -> None:
     write_pcap(path, [(ENTERS.replace(length=1500), "")])
     assert tshark(path, "frame.len", "ip.len", "tcp.dstport") == [["1500", "1500", "31000"]]
