@@ -15,11 +15,12 @@ from kinspect.evaluate.shortcuts.outcomes_only import PacketEnds, ends
 from kinspect.evaluate.summary import outcomes
 from kinspect.model.answer import NodeTrace
 from kinspect.model.cluster import Endpoint, EndpointOwner
+from kinspect.model.node import NodeState
 from kinspect.model.packet import Address, CtState, Family
 from kinspect.model.rules import ChainName, Ruleset, TableName
 from kinspect.model.trace import Evaluation
 from kinspect.parse.api.cluster import Cluster
-from kinspect.parse.node.state import NodeState, read_node
+from kinspect.parse.node.state import read_node
 from kinspect.pipeline.gather.sources import selected
 from kinspect.pipeline.traffic.probes import Probe
 from kinspect.snapshot.types import NodeName, Snapshot
