@@ -132,7 +132,7 @@ class _Round:
     snapshot: Snapshot
     cluster: Cluster
     services: Sequence[Service]
-    heads: ChainMemo = field(default_factory=ChainMemo)
+    chains: ChainMemo = field(default_factory=ChainMemo)
     healthy: Healthy = field(default_factory=Healthy)
     _more: bool = False  # there is another node to come, to remember what is well for
 
@@ -185,7 +185,7 @@ class _Round:
 
     def _traffic(self, state: NodeState, services: Sequence[Service]) -> _Found:
         """All traffic to some services at a node, one after the other: none of it is kept."""
-        facts = Tracer(self.cluster, {state.name: state}, [], one_of_many=True, heads=self.heads)
+        facts = Tracer(self.cluster, {state.name: state}, [], one_of_many=True, chains=self.chains)
         found = _Found(undetermined=facts.undetermined, warnings=facts.warnings)
         for sending in sendings(facts, services, families=self.request.families):
             self._look(facts, sending, found)
