@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -215,5 +216,5 @@ def test_all_yaml_is_yaml() -> None:
         assert all(document for document in yaml.safe_load_all(block))
 
 
-def _in_cluster() -> list[dict[str, object]]:
+def _in_cluster() -> list[dict[str, Any]]:
     return [item for path in IN_CLUSTER for item in yaml.safe_load_all(path.read_text())]
