@@ -131,7 +131,7 @@ class _Round:
     snapshot: Snapshot
     cluster: Cluster
     services: Sequence[Service]
-    heads: ChainMemo = field(default_factory=ChainMemo)
+    chains: ChainMemo = field(default_factory=ChainMemo)
     healthy: Healthy = field(default_factory=Healthy)
     _more: bool = False  # there is another node to come, to remember what is well for
 
@@ -184,7 +184,7 @@ class _Round:
 
     def _traffic(self, state: NodeState, services: Sequence[Service]) -> _Found:
         """All traffic to some services at a node, one after the other: none of it is kept."""
-        tracer = Tracer(self.cluster, {state.name: state}, one_of_many=True, heads=self.heads)
+        tracer = Tracer(self.cluster, {state.name: state}, one_of_many=True, chains=self.chains)
         survey = Survey(tracer, self.request.families)
         found = _Found()
         for service in services:

@@ -41,8 +41,8 @@ class Tracer:
     cluster: Cluster
     states: Mapping[str, NodeState]
     one_of_many: bool = False  # there are other nodes, or other things to tell, when a packet is lost
-    heads: ChainMemo = field(default_factory=ChainMemo)  # may be shared with facts of other nodes
-    _tails: dict[tuple[str, Family], AfterNatMemo] = field(default_factory=dict)
+    chains: ChainMemo = field(default_factory=ChainMemo)  # may be shared with facts of other nodes
+    _after_nat: dict[tuple[str, Family], AfterNatMemo] = field(default_factory=dict)
 
     def follow(
         self,
@@ -72,9 +72,11 @@ class Tracer:
             )
         try:
             if start is None:
-                tails = self._shared(state, packet.family) if among_many else None
-                heads = self.heads if learn else None
-                evaluation = evaluate(packet, state.host, rulesets, explain=explain, tails=tails, heads=heads)
+                enter = self.chains.learn if learn else None
+                beyond = self._after(state, packet.family).beyond if among_many else None
+                evaluation = evaluate(
+                    packet, state.host, rulesets, explain=explain, enter=enter, beyond=beyond
+                )
             else:
                 evaluation = _from_chain(probe, state, rulesets, start, explain)
         except KinspectError as error:
@@ -109,17 +111,17 @@ class Tracer:
         if len(rulesets) != 1 or _untraceable(state, probe) is not None:
             return None
         try:
-            tails = self._shared(state, packet.family)
-            found = ends(packet, state.host, rulesets, tails=tails, heads=self.heads)
+            after_nat = self._after(state, packet.family)
+            found = ends(packet, state.host, rulesets, after_nat=after_nat, chains=self.chains)
         except KinspectError:
             return None
         return None if rulesets[0].damaged else found
 
-    def _shared(self, state: NodeState, family: Family) -> AfterNatMemo:
+    def _after(self, state: NodeState, family: Family) -> AfterNatMemo:
         key = (state.name, family)
-        if key not in self._tails:
-            self._tails[key] = AfterNatMemo(state.host, state.rulesets[family])
-        return self._tails[key]
+        if key not in self._after_nat:
+            self._after_nat[key] = AfterNatMemo(state.host, state.rulesets[family])
+        return self._after_nat[key]
 
 
 def _untraceable(state: NodeState, probe: Probe) -> str | None:
