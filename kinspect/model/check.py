@@ -177,7 +177,7 @@ class Reaches(msgspec.Struct, frozen=True):
     to: str
     backend: EndpointOwner | None
     share: Bounds
-    what: Literal["endpoint", "unlisted", "terminating", "daemonset"]
+    what: Literal["endpoint", "unlisted", "unowned", "terminating", "daemonset"]
 
 
 class Unplaced(msgspec.Struct, frozen=True):
@@ -205,6 +205,7 @@ class Unexpected(msgspec.Struct, frozen=True):
     to: str
     backend: EndpointOwner | None
     share: Bounds
+    owned: bool = True  # False: the API has no such service, or it has no such frontend
 
 
 class Unserved(msgspec.Struct, frozen=True):

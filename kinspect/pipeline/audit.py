@@ -14,10 +14,12 @@ from kinspect.checks.audit.no_endpoints import empty
 from kinspect.checks.audit.node_drift import Ballot, Votes, ballot
 from kinspect.checks.audit.seen_healthy import Healthy, asked
 from kinspect.checks.audit.traffic import astray
+from kinspect.checks.audit.unowned import unowned
 from kinspect.errors import CallError, KinspectError, NotFound
 from kinspect.evaluate.shortcuts.chains import ChainMemo
 from kinspect.evaluate.shortcuts.outcomes_only import ends_of
 from kinspect.kubeproxy.endpoints import Zones
+from kinspect.kubeproxy.frontends import Owned
 from kinspect.model.audit import AuditAnswer, Observation, merged
 from kinspect.model.check import ServiceKey, ServicePattern
 from kinspect.model.cluster import Service
@@ -97,7 +99,7 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
     diagnostics += not_read(cluster, snapshot, request.nodes)
     names = list(selected(snapshot, request.nodes))
     services = _chosen(request, cluster, namespace)
-    rounds = _Round(request, snapshot, cluster, services)
+    rounds = _Round(request, snapshot, cluster, services, namespace)
     found = _Found(diagnostics=[diagnostics])
     if len(names) < usable_cores():
         for name in names:  # the services of each are shared out among the cores
@@ -131,6 +133,7 @@ class _Round:
     snapshot: Snapshot
     cluster: Cluster
     services: Sequence[Service]
+    namespace: str
     chains: ChainMemo = field(default_factory=ChainMemo)
     healthy: Healthy = field(default_factory=Healthy)
     _more: bool = False  # there is another node to come, to remember what is well for
@@ -165,7 +168,32 @@ class _Round:
                 found.add(part)
         else:
             found.add(self._traffic(state, self.services))
+        found.add(self._unowned(state))
         return found
+
+    def _unowned(self, state: NodeState) -> _Found:
+        """Traffic to frontends that the node's rules know and no service of the API owns."""
+        survey = Survey(Tracer(self.cluster, {state.name: state}, one_of_many=True), self.request.families)
+        planned, unknown = survey.unowned(self._owned)
+        found = _Found(diagnostics=[unknown])
+        for each in planned:
+            if not self._asked_for(each.service):
+                continue
+            traffic, unknown = survey.followed(each)
+            found.diagnostics.append(unknown)
+            if traffic is not None:
+                found.observations += unowned(traffic)
+        return found
+
+    def _asked_for(self, service: Service) -> bool:
+        if self.request.only_namespace and service.namespace != self.request.namespace:
+            return False
+        patterns = self.request.services
+        return not patterns or any(p.matches(service.key, self.namespace) for p in patterns)
+
+    @cached_property
+    def _owned(self) -> Owned:
+        return Owned(self.cluster.services())
 
     @cached_property
     def _families(self) -> frozenset[Family]:

@@ -69,7 +69,7 @@ def _compared(traffic: Traffic, answer: EndpointSet) -> list[Finding]:
     for end, outcomes in ends.items():
         if end not in wanted:
             first, share = outcomes[0], share_of(outcomes)
-            problem = Unexpected(first.to or "", first.backend, share)
+            problem = Unexpected(first.to or "", first.backend, share, traffic.service.in_api)
             findings.append(found(traffic, problem, first, standing_of(share)))
     if ends:  # else it was said above that nothing is sent at all
         for (address, port), endpoint in wanted.items():

@@ -107,6 +107,23 @@ class Prober:
             if frontend.version == family:
                 yield self.to_address(frontend, port.port, number, via, port, service=service)
 
+    def to_frontend(self, service: Service, via: Via, family: Family, node: str) -> Probes:
+        """The one way into a service that has one port, at one node."""
+        (port,) = service.ports
+        number = PROTOCOLS.get(port.protocol.lower())
+        if number is None:
+            return Probes()
+        if via == "nodeport":
+            address = self._node_address(node, family)
+            fronts: tuple[Address, ...] = (address,) if address is not None else ()
+        else:
+            fronts = (*service.cluster_ips, *service.external_ips, *service.load_balancer_ips)
+        return _joined(
+            self.to_address(front, port.port, number, via, port, service=service, nodes=[node])
+            for front in fronts
+            if front.version == family
+        )
+
     def to_address(
         self,
         dst: Address,

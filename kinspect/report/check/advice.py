@@ -67,7 +67,7 @@ def _advice(finding: Finding) -> list[str]:
     match problem:
         case Reaches(what="daemonset") if finding.standing == "excused":
             return [_DAEMON]
-        case Reaches(what="unlisted") | Unexpected() | Unserved():
+        case Reaches(what="unlisted" | "unowned") | Unexpected() | Unserved():
             return [_BEHIND]
         case Reaches(what="terminating"):
             return [_TERMINATING] if finding.standing == "violated" else []

@@ -119,6 +119,7 @@ def problem_text(problem: Problem) -> str:
             why = {
                 "endpoint": "",
                 "unlisted": ", which the API does not list for the service",
+                "unowned": ", for a service that the API does not have",
                 "terminating": ", terminating like all that are left",
                 "daemonset": ", of a DaemonSet",
             }[what]
@@ -129,8 +130,13 @@ def problem_text(problem: Problem) -> str:
             return f"{bounded(share)} is handed to a program of the node (NFQUEUE), which decides"
         case Unmodelled(share):
             return f"{bounded(share)} meets a target that kinspect does not model, which may send it anywhere"
-        case Unexpected(to, backend, share):
-            return f"{bounded(share)} goes to {_end(to, backend_text(backend))}, where by the API nothing should go"
+        case Unexpected(to, backend, share, owned):
+            why = (
+                "which the API does not list as an endpoint"
+                if owned
+                else "for a service that the API does not have"
+            )
+            return f"{bounded(share)} goes to {_end(to, backend_text(backend))}, {why}"
         case Unserved(to, backend):
             return f"nothing goes to {_end(to, backend_text(backend))}, though by the API it should get its share"
         case Uneven(to, backend, share, fair):
