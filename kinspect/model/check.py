@@ -14,6 +14,7 @@ import msgspec
 
 from kinspect.errors import ExitCode
 from kinspect.model.answer import Bounds, Via
+from kinspect.model.cause import Cause, RuleReference
 from kinspect.model.cluster import EndpointOwner, ServicePort, TrafficPolicy
 from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
 from kinspect.model.packet import Address, Family
@@ -148,16 +149,6 @@ class Assertion(msgspec.Struct, frozen=True, kw_only=True):
 # What is found.
 
 
-class RuleReference(msgspec.Struct, frozen=True):
-    """The rule that does it, where it is: ``line`` is None for a chain's policy."""
-
-    source: str
-    line: int | None
-    table: str
-    chain: str
-    text: str
-
-
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Where traffic comes in: one class of sources, one way in, one node."""
 
@@ -257,8 +248,26 @@ class Crosses(msgspec.Struct, frozen=True):
     node: str | None
 
 
+class NotMasqueraded(msgspec.Struct, frozen=True):
+    """Traffic crosses to another node with the client's address: the answer misses the client."""
+
+    to: str
+    backend: EndpointOwner | None
+    share: Bounds
+
+
+class Masqueraded(msgspec.Struct, frozen=True):
+    """Under policy Local the endpoint sees another source than the client's address."""
+
+    to: str
+    backend: EndpointOwner | None
+    share: Bounds
+
+
 Problem: TypeAlias = (
     Reaches
+    | NotMasqueraded
+    | Masqueraded
     | Unplaced
     | Queued
     | Unmodelled
@@ -283,6 +292,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     standing: Standing
     rule: RuleReference | None = None
     questions: tuple[str, ...] = ()  # what it depends on, where shares are bounds
+    cause: Cause | None = None
 
 
 class AssertionResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,8 +13,9 @@ from kinspect.checks.audit.catalogue import KINDS
 from kinspect.checks.audit.no_endpoints import empty
 from kinspect.checks.audit.node_drift import Ballot, Votes, ballot
 from kinspect.checks.audit.seen_healthy import Healthy, asked
-from kinspect.checks.audit.traffic import astray
+from kinspect.checks.audit.traffic import astray, follows_from_missing_jump
 from kinspect.checks.audit.unowned import unowned
+from kinspect.checks.common import RulesOf
 from kinspect.errors import CallError, KinspectError, NotFound
 from kinspect.evaluate.shortcuts.chains import ChainMemo
 from kinspect.evaluate.shortcuts.outcomes_only import ends_of
@@ -75,6 +76,8 @@ class _Found:
     nodes: list[str] = field(default_factory=list)  # those that were read
     failures: list[KinspectError] = field(default_factory=list)  # of those that were not
     diagnostics: list[Diagnostics] = field(default_factory=list)
+    standings: list[of_nodes.Standing] = field(default_factory=list)
+    without_jump: dict[str, dict[ServiceKey, None]] = field(default_factory=dict)  # services, by node
 
     def add(self, other: _Found) -> None:
         """What was found elsewhere, too."""
@@ -83,6 +86,9 @@ class _Found:
         self.nodes += other.nodes
         self.failures += other.failures
         self.diagnostics += other.diagnostics
+        self.standings += other.standings
+        for node, services in other.without_jump.items():
+            self.without_jump.setdefault(node, {}).update(services)
 
 
 def audit(request: AuditRequest, source: Source) -> AuditAnswer:
@@ -113,7 +119,8 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
     wanted = request.nodes or list(dict.fromkeys([*cluster.nodes, *snapshot.nodes]))
     observations = [
         *of_nodes.unread(node for node in wanted if node not in found.nodes),
-        *found.observations,
+        *of_nodes.kube_proxies(found.standings),
+        *of_rules.with_consequences(found.observations, found.without_jump),
         *found.votes.observations(),
     ]
     return AuditAnswer(
@@ -158,7 +165,7 @@ class _Round:
         except KinspectError as error:
             return _Found(failures=[error], diagnostics=[unreadable([error])])
         found.nodes.append(name)
-        found.observations += of_nodes.data_path(state)
+        found.standings.append(of_nodes.standing(state))
         found.observations += of_nodes.both(state)
         found.observations += of_rules.dangling(state)
         found.observations += of_rules.portless(state)
@@ -223,7 +230,7 @@ class _Round:
             admitted, unknown = survey.admitted(service)
             found.diagnostics.append(unknown)
             for traffic in admitted:
-                self._examine(traffic, found)
+                self._examine(traffic, tracer.rules_of, found)
         found.diagnostics = [together(found.diagnostics)]
         return found
 
@@ -244,20 +251,22 @@ class _Round:
         found.diagnostics.append(unknown)
         if traffic is None:
             return
-        vote, well = self._examine(traffic, found)
+        vote, well = self._examine(traffic, tracer.rules_of, found)
         if self._more and well and about is not None:
             ends = ends_of(traffic.trace.evaluation)
             if ends is not None:
                 self.healthy.add(about, ends, vote)
 
-    def _examine(self, traffic: Traffic, found: _Found) -> tuple[Ballot | None, bool]:
+    def _examine(self, traffic: Traffic, rules_of: RulesOf, found: _Found) -> tuple[Ballot | None, bool]:
         """See what is wrong with traffic; gives what its node does, and if all is well."""
         zones = self._zones
-        differences = list(in_sync([traffic], zones))
+        differences = list(in_sync([traffic], zones, rules_of))
         seen = list(empty(traffic, zones))
         if differences:
             moved = "/".join(traffic.service.key) in self._changed
             seen += astray(traffic, differences, self._owners, moved=moved)
+        if any(follows_from_missing_jump(each.cause) for each in differences):
+            found.without_jump.setdefault(traffic.trace.node, {})[traffic.service.key] = None
         found.observations += seen
         vote = ballot(traffic)
         if vote is not None:

@@ -13,6 +13,7 @@ from kinspect.checks.assertions.in_sync import in_sync
 from kinspect.checks.assertions.local_only import local_only
 from kinspect.checks.assertions.no_traffic import no_traffic
 from kinspect.checks.assertions.reachable import no_way, reachable
+from kinspect.checks.common import RulesOf
 from kinspect.errors import CallError, NotFound
 from kinspect.kubeproxy.frontends import Owned
 from kinspect.model.check import (
@@ -162,7 +163,8 @@ def _unowned(request: CheckRequest, facts: Facts, asked: Sequence[_Asked], names
     judges = [one for one in asked if isinstance(one.assertion.claim, NoTraffic | InSync | LocalOnly)]
     if not judges:
         return NONE
-    survey = Survey(Tracer(facts.cluster, facts.states), request.families)
+    tracer = Tracer(facts.cluster, facts.states)
+    survey = Survey(tracer, request.families)
     places = Locator(facts.cluster, facts.states)
     planned, unknown = survey.unowned(Owned(facts.cluster.services()))
     diagnostics = [unknown]
@@ -179,7 +181,7 @@ def _unowned(request: CheckRequest, facts: Facts, asked: Sequence[_Asked], names
             if _within(one.assertion.scope, traffic, namespace):
                 one.services.setdefault(key)
                 one.entered.add(key)
-                one.findings += _judge(one, [traffic], places)
+                one.findings += _judge(one, [traffic], places, tracer.rules_of)
     return together(diagnostics)
 
 
@@ -193,7 +195,8 @@ def _selects(scope: Scope, key: ServiceKey, namespace: str) -> bool:
 def _followed(
     request: CheckRequest, facts: Facts, services: Sequence[Service], asked: Sequence[_Asked], namespace: str
 ) -> _Followed:
-    survey = Survey(Tracer(facts.cluster, facts.states), request.families)
+    tracer = Tracer(facts.cluster, facts.states)
+    survey = Survey(tracer, request.families)
     found = _Followed([[] for _ in asked], [set() for _ in asked])
     diagnostics = []
     places = Locator(facts.cluster, facts.states)
@@ -207,12 +210,14 @@ def _followed(
                 within = [t for t in traffics if _within(one.assertion.scope, t, namespace)]
                 if within:
                     entered.add(service.key)
-                findings += _judge(one, within, places)
+                findings += _judge(one, within, places, tracer.rules_of)
     found.diagnostics = together(diagnostics)
     return found
 
 
-def _judge(asked: _Asked, traffics: Sequence[Traffic], places: Locator) -> Iterator[Finding]:
+def _judge(
+    asked: _Asked, traffics: Sequence[Traffic], places: Locator, rules_of: RulesOf
+) -> Iterator[Finding]:
     claim: Claim = asked.assertion.claim
     match claim:
         case NoTraffic():
@@ -221,7 +226,7 @@ def _judge(asked: _Asked, traffics: Sequence[Traffic], places: Locator) -> Itera
                 claim, asked.avoided, traffics, places.locate, places.of_daemon_set, places.zones
             )
         case InSync():
-            return in_sync(traffics, places.zones)
+            return in_sync(traffics, places.zones, rules_of)
         case Reachable():
             return reachable(claim, traffics)
         case Balanced():

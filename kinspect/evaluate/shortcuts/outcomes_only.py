@@ -22,8 +22,9 @@ from kinspect.model.packet import Address, Packet
 from kinspect.model.rules import Ruleset
 from kinspect.model.trace import Evaluation, Way
 
-PacketEnd: TypeAlias = tuple[str, bool, int, int | None, bool]
-"""Verdict, delivered to the host itself or not, destination (as a number), its port, rewritten or not."""
+PacketEnd: TypeAlias = tuple[str, bool, int, int | None, bool, bool]
+"""Verdict, delivered to the host itself or not, destination (as a number), its port, destination
+rewritten or not, source rewritten or not."""
 
 PacketEnds: TypeAlias = frozenset[tuple[PacketEnd, int, int]]
 """Each end with its share, as numerator and denominator: numbers, which are quick to compare."""
@@ -36,7 +37,8 @@ class _Sum:
     parts: list[tuple[PacketEnd, Weight]] = field(default_factory=list)
 
     def add(self, way: Way, dst: Address, dport: int | None, dnat: bool, weight: Weight) -> None:
-        self.parts.append(((way.verdict.value, way.delivered, int(dst), dport, dnat), weight))
+        end = (way.verdict.value, way.delivered, int(dst), dport, dnat, way.snat is not None)
+        self.parts.append((end, weight))
 
     def ends(self) -> PacketEnds | None:
         weights = dict(self.parts)
@@ -77,7 +79,7 @@ class _Beyond:
                 self._unknown(journey, point, alone)
                 continue
             for way in ways:
-                end = (way.verdict.value, way.delivered, number, dport, dnat)
+                end = (way.verdict.value, way.delivered, number, dport, dnat, way.snat is not None)
                 parts.append((end, weight.times(way.weight)))
 
     def _unknown(self, journey: Journey, point: Point, branch: Branch) -> None:

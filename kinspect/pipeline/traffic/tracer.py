@@ -117,6 +117,10 @@ class Tracer:
             return None
         return None if rulesets[0].damaged else found
 
+    def rules_of(self, node: str, family: Family) -> Sequence[Ruleset]:
+        """The rules of a node, of a family."""
+        return self.states[node].rulesets[family]
+
     def _after(self, state: NodeState, family: Family) -> AfterNatMemo:
         key = (state.name, family)
         if key not in self._after_nat:

@@ -33,7 +33,8 @@ from fractions import Fraction
 from typing import Any
 
 from kinspect.model.answer import Bounds
-from kinspect.model.check import CheckAnswer, Finding, Reaches, RuleReference
+from kinspect.model.cause import RuleReference
+from kinspect.model.check import CheckAnswer, Finding, Reaches
 from kinspect.model.cluster import EndpointOwner
 from kinspect.report.check.words import finding_text, note_text
 from kinspect.report.trace.document import API_VERSION

@@ -7,15 +7,18 @@ from typing import Final, Literal
 
 from typing_extensions import assert_never
 
+from kinspect.model.cause import RuleReference
 from kinspect.model.check import (
     AssertionResult,
     CheckAnswer,
     Crosses,
     Finding,
+    Masqueraded,
     NoneDrained,
     NoRules,
     Note,
     NothingIgnored,
+    NotMasqueraded,
     NoTraffic,
     NoTrafficTo,
     NoWay,
@@ -24,7 +27,6 @@ from kinspect.model.check import (
     Queued,
     Reaches,
     Refused,
-    RuleReference,
     ServiceKey,
     ToAddress,
     ToNode,
@@ -145,6 +147,10 @@ def problem_text(problem: Problem) -> str:
             return f"{bounded(share)} is {_ENDED[verdict]}"
         case Unhandled(share):
             return f"{bounded(share)} is sent to no endpoint: the node's rules do not know this way in"
+        case NotMasqueraded(to, backend, share):
+            return f"{bounded(share)} crosses to {_end(to, backend_text(backend))} without being masqueraded: the answer does not return through this node, and the client drops it"
+        case Masqueraded(to, backend, share):
+            return f"{bounded(share)} reaches {_end(to, backend_text(backend))} masqueraded, although policy Local keeps the client's address"
         case TooFew(reached, wanted):
             return f"{reached} of at least {wanted} endpoints get traffic"
         case NoWay():
