@@ -33,6 +33,7 @@ from kinspect.checks.diagnosis import (
 )
 from kinspect.kubeproxy.endpoints import EndpointSet, Zones, policy_of
 from kinspect.model.answer import OUTSIDE, Bounds, Outcome
+from kinspect.model.cause import EndedByRouting, EndedByRule
 from kinspect.model.check import (
     Finding,
     Masqueraded,
@@ -59,10 +60,11 @@ def in_sync(traffics: Iterable[Traffic], zones: Zones, rules_of: RulesOf) -> Ite
         if traffic.service.other_proxy:
             continue  # kube-proxy leaves it alone
         answers = [_compared(traffic, answer, zones, rules_of) for answer in expected_of(traffic, zones)]
-        # One right answer that fits is enough; where none does, the likeliest is what was meant.
+        # One right answer that fits is enough. If none does, the one that differs least is what was
+        # meant: rules that follow topology hints differ from it by a rule that drops, say.
         if all(answers):
             undecided = [a for a in answers if all(f.standing == "undetermined" for f in a)]
-            yield from undecided[0] if undecided else answers[0]
+            yield from undecided[0] if undecided else min(answers, key=len)
 
 
 def _compared(traffic: Traffic, answer: EndpointSet, zones: Zones, rules_of: RulesOf) -> list[Finding]:
@@ -90,6 +92,8 @@ def _compared(traffic: Traffic, answer: EndpointSet, zones: Zones, rules_of: Rul
             if (address, port) not in ends:
                 to = endpoint_text(endpoint.address, endpoint.port)
                 cause = why_nothing_goes_to(endpoint, traffic, zones, rulesets)
+                if isinstance(cause, EndedByRule | EndedByRouting):
+                    continue  # it was chosen, and what ended the packets is a finding already
                 findings.append(found(traffic, Unserved(to, backend_of(endpoint)), cause=cause))
     findings += _sources(traffic, wanted, ends)
     if not any(finding.standing == "violated" for finding in findings):

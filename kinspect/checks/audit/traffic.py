@@ -314,6 +314,8 @@ def _consequences(traffic: Traffic, kinds: set[FindingKind | None]) -> set[Findi
         found.add(UNEVEN)  # shares count where the ends are right
     if _taken(traffic) or kinds & {FILTERED, REFUSED, UNSURE, NOT_ROUTED}:
         found.add(MISSING)
+    if OLD_POLICY in kinds:
+        found |= {MISSING, UNREADY, MASQUERADED, NOT_MASQUERADED}
     if UNSURE in kinds:
         found |= {FILTERED, REFUSED, NOT_ROUTED}
     return found
