@@ -22,6 +22,7 @@ from kinspect.model.trace import Evaluation
 from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.node.state import read_node
 from kinspect.pipeline.gather.sources import selected
+from kinspect.pipeline.traffic.fragments import dropped_when_marked, hints
 from kinspect.pipeline.traffic.probes import Probe
 from kinspect.snapshot.types import NodeName, Snapshot
 
@@ -106,7 +107,11 @@ class Tracer:
             outcomes=outcomes(evaluation, lookup),
             port=probe.port,
             origin=probe.origin,
-            notes=tuple(dict.fromkeys([*notes, *both.notes, *evaluation.notes])),
+            notes=tuple(
+                dict.fromkeys(
+                    [*notes, *both.notes, *evaluation.notes, *hints(rulesets, state.host, evaluation)]
+                )
+            ),
         )
 
     def ends(self, probe: Probe) -> PacketEnds | None:
@@ -131,18 +136,26 @@ class Tracer:
 
 
 def read_facts(
-    snapshot: Snapshot, nodes: Sequence[str] = (), *, local: Sequence[Address] = (), table: str | None = None
+    snapshot: Snapshot,
+    nodes: Sequence[str] = (),
+    *,
+    local: Sequence[Address] = (),
+    table: str | None = None,
+    chain: str | None = None,
 ) -> Tracer:
     """The nodes that are asked for, or all; one that cannot be read does not stop the others.
 
-    ``local`` are addresses of the hosts that no snapshot tells, ``table`` names that of a fragment.
+    ``local`` are addresses of the hosts that no snapshot tells, ``table`` names that of a fragment,
+    ``chain`` that of listing lines without a header.
     Raises KinspectError where no node could be read.
     """
     facts = api_facts(snapshot, nodes)
     failures: list[KinspectError] = []
     for name in selected(snapshot, nodes):
         try:
-            facts.states[name] = node_state(snapshot, facts.cluster, name, local=local, table=table)
+            facts.states[name] = node_state(
+                snapshot, facts.cluster, name, local=local, table=table, chain=chain
+            )
         except KinspectError as error:
             failures.append(error)
             facts.undetermined.append(str(error))
@@ -164,12 +177,13 @@ def node_state(
     *,
     local: Sequence[Address] = (),
     table: str | None = None,
+    chain: str | None = None,
 ) -> NodeState:
     """One node, read. Raises KinspectError."""
     node = cluster.nodes.get(name)
     known = [a for of in (node.addresses.values() if node else ()) for a in of]
     known += [str(address) for address in local]
-    return read_node(name, snapshot.nodes[name], known, table=table, paths=snapshot.paths)
+    return read_node(name, snapshot.nodes[name], known, table=table, chain=chain, paths=snapshot.paths)
 
 
 def some_nodes(
@@ -221,4 +235,5 @@ def _from_chain(
     if table is None:
         tables = [name for name in rules.tables() if rules.chain(name, chain) is not None]
         table = tables[0] if tables else TableName("nat")
-    return evaluate_chain(probe.packet, state.host, rules, table, chain, explain=explain)
+    evaluation = evaluate_chain(probe.packet, state.host, rules, table, chain, explain=explain)
+    return dropped_when_marked(evaluation, rules)
