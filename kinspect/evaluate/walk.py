@@ -38,11 +38,13 @@ from kinspect.model.rules import (
     Enter,
     OneOf,
     Proceed,
+    Remembers,
     Rule,
     Ruleset,
     Verdict,
 )  # fmt: skip
 from kinspect.model.trace import Considered, Matched, Place, Policy, RuleKey, Step
+from kinspect.netfilter.matches.statistic import Nth
 from kinspect.netfilter.targets.unsupported import Unsupported
 
 _DEEPEST: Final = 256  # chains in chains; the kernel refuses loops, a damaged dump may have one
@@ -99,6 +101,7 @@ class Walk:
     host: Host
     record: Record
     heads: Heads | None = None  # what chains do: asked where only ends are, else taught
+    settled: set[str] = field(default_factory=set)  # nth rules whose packets have all left this hook
 
     def hook(self, chain: Chain, branches: Sequence[Branch]) -> list[Ended]:
         """Walk a built-in chain to its verdicts; its policy decides what comes to its end."""
@@ -122,10 +125,17 @@ class Walk:
         for rule in self._rules(chain, live):
             if not live:
                 break
+            following: list[Branch] = []
+            if rule.remembers:
+                for branch in live:
+                    if self.record.explain:
+                        self._odds(rule, branch.packet, depth)
+                    self._in_turn(rule, branch, depth, ended, returned, following)
+                live = merged(following)
+                continue
             asked = [self._odds(rule, branch.packet, depth) for branch in live]
             if asked.count(None) == len(asked):
                 continue
-            following: list[Branch] = []
             for branch, odds in zip(live, asked, strict=True):
                 if odds is None:
                     following.append(branch)
@@ -135,16 +145,68 @@ class Walk:
                     following.append(Branch(branch.packet, missed, branch.last, branch.snat))
                 if held:
                     taken = self._taken(branch, rule, held, depth)
-                    packet = branch.packet
-                    for match in rule.remembers:
-                        packet = match.after(packet)
-                    taken = _with(taken, packet)
-                    target = rule.target
-                    if target is not None:
-                        effect = target.act(packet, self.host)
-                        self._apply(effect, rule, taken, depth, ended, returned, following)
+                    self._act(rule, taken, depth, ended, returned, following)
             live = merged(following)
         return ended, merged([*returned, *live])
+
+    def _act(
+        self,
+        rule: Rule,
+        taken: Branch,
+        depth: int,
+        ended: list[Ended],
+        returned: list[Branch],
+        following: list[Branch],
+    ) -> None:
+        """What the target of a rule does to a branch that the rule took."""
+        if rule.target is not None:
+            effect = rule.target.act(taken.packet, self.host)
+            self._apply(effect, rule, taken, depth, ended, returned, following)
+
+    def _in_turn(
+        self,
+        rule: Rule,
+        branch: Branch,
+        depth: int,
+        ended: list[Ended],
+        returned: list[Branch],
+        following: list[Branch],
+    ) -> None:
+        """A rule some of whose matches remember that they were asked: they are asked one by one."""
+        live = [branch]
+        counts: str | None = None
+        for clause in rule.clauses:
+            holding: list[Branch] = []
+            remembering = clause.match if isinstance(clause.match, Remembers) else None
+            if isinstance(clause.match, Nth):
+                counts = clause.match.rule
+            for part in live:
+                odds = clause.match.odds(self._as_counted(part.packet, counts), self.host)
+                held, missed = part.weight.split([odds])
+                for weight, holds, into in ((held, True, holding), (missed, False, following)):
+                    if weight:
+                        packet = remembering.asked(part.packet, holds) if remembering else part.packet
+                        into.append(Branch(packet, weight, part.last, part.snat))
+            live = holding
+        before = len(following), len(returned), len(ended)
+        for part in live:
+            taken = self._taken(part, rule, part.weight, depth)
+            self._act(rule, taken, depth, ended, returned, following)
+        gone = all(end.bound or end.verdict is not Verdict.ACCEPT for end in ended[before[2] :])
+        if counts is not None and gone and before[:2] == (len(following), len(returned)):
+            self.settled.add(counts)
+
+    def _as_counted(self, packet: Packet, counting: str | None) -> Packet:
+        """The packet without the counts that tell it from none that is still in this hook."""
+        if not packet.counted:
+            return packet
+        return packet.to(
+            counted=tuple(
+                (rule, took)
+                for rule, took in packet.counted
+                if took or rule not in self.settled or rule == counting
+            )
+        )
 
     def _taken(self, branch: Branch, rule: Rule, held: Weight, depth: int) -> Branch:
         """The part of a branch that a rule took, which is written down."""
@@ -271,7 +333,7 @@ class Walk:
 
     def _plain(self) -> Walk:
         """The walk of what a chain leads to: that is a part of it, and not worth learning for itself."""
-        return Walk(self.place, self.rules, self.host, self.record)
+        return Walk(self.place, self.rules, self.host, self.record, settled=self.settled)
 
     def _lost(
         self,

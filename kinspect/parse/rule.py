@@ -8,13 +8,11 @@ and cannot read is an error that points at the word.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import cast
 
 from kinspect.errors import RulesError
 from kinspect.model.packet import SCTP, TCP, UDP, Family
-from kinspect.model.rules import ChainName, Clause, Counters, Match, Remembers, Rule, Target
+from kinspect.model.rules import ChainName, Clause, Counters, Match, Rule, Target
 from kinspect.netfilter import registry
 from kinspect.netfilter.matches import ip
 from kinspect.netfilter.matches.unsupported import Unsupported as UnsupportedMatch
@@ -50,12 +48,14 @@ class _Reader:
     target: _Part | None = None
     number: int = 0
     chain: str = ""
+    source: str = ""
+    line: int = 0
     goto: bool = False
 
     @property
     def name(self) -> str:
         """What names the rule in a question about it alone."""
-        return f"{self.chain} rule {self.number}"
+        return f"{self.chain} rule {self.number} ({self.source}:{self.line})"
 
     def read(self) -> None:
         at = 0
@@ -190,7 +190,7 @@ def parse_rule(
     except BadQuote as error:
         raise RulesError(str(error), source=source, line=line, text=text, column=error.column) from None
     words = _without_remarks(words, text)
-    reader = _Reader(words, family, number=number)
+    reader = _Reader(words, family, number=number, source=source, line=line)
     try:
         reader.read()
         clauses = tuple(_clause(part, reader, text) for part in reader.parts)
@@ -214,15 +214,9 @@ def parse_rule(
         target=target,
         target_text=target_text,
         counters=counters,
-        remembers=tuple(_remembering(clauses)),
-    )
-
-
-def _remembering(clauses: Iterable[Clause]) -> Iterator[Remembers]:
-    for clause in clauses:
         # Asking the protocol itself takes ten times as long.
-        if hasattr(clause.match, "after"):
-            yield cast("Remembers", clause.match)
+        remembers=any(hasattr(clause.match, "asked") for clause in clauses),
+    )
 
 
 def _bare(word: Word) -> bool:

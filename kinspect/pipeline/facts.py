@@ -74,6 +74,11 @@ class Facts:
             notes.append(
                 "an established connection: no nat rule is asked, it goes where the connection already goes"
             )
+        if packet.state is CtState.INVALID:
+            notes.append(
+                "connection tracking takes it for INVALID, and no nat rule is asked: it opens no connection"
+                " (--ctstate, if it belongs to one that exists)"
+            )
         try:
             if start is None:
                 tails = self._shared(state, packet.family) if among_many else None
