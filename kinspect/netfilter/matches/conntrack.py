@@ -47,7 +47,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
+class TupleProtocol:
     """The connection is of the protocol; an ICMP error is related to one of another."""
 
     number: int
@@ -152,7 +152,7 @@ class Expiry:
         return unless(self.inverted, Undecided(f"the connection expires in {self.text} seconds"))
 
 
-Part = Protocol | Ends | Status | Flow | Expiry
+Part = TupleProtocol | Ends | Status | Flow | Expiry
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +248,7 @@ def _seconds(text: str) -> str:
 def _part(option: Option) -> Part:
     match option.name:
         case "--ctproto":
-            return Protocol(option.read(protocol, "a protocol"), option.inverted)
+            return TupleProtocol(option.read(protocol, "a protocol"), option.inverted)
         case "--ctstatus":
             return Status(_listed(option, _STATUSES), option.inverted)
         case "--ctexpire":
