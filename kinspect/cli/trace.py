@@ -98,7 +98,7 @@ def trace(
         ),
     ] = [],  # noqa: B006
     ctstate: Annotated[
-        State | None,
+        StateOption | None,
         typer.Option(
             "--ctstate",
             help="The state of the connection. [default: new, or what a packet that opens none gets]",
@@ -170,7 +170,7 @@ def _packet(expression: str | None, pcap: Path | None, index: int | None) -> Pac
 
         return packet_from_expression(expression)
     if pcap is not None:
-        from kinspect.parse.capture import packet_from_capture
+        from kinspect.parse.user.pcap import packet_from_capture
 
         return packet_from_capture(pcap, index)
     if index is not None:

@@ -267,7 +267,7 @@ class Journey:
             if on:
                 live.append(_with(_weighing(branch, on), _seen(branch.packet)))
             if off:
-                packet = _seen(branch.packet.to(untracked=True, template=False))
+                packet = _seen(branch.packet.replace(untracked=True, template=False))
                 live.append(_with(_weighing(branch, off), packet))
         return live
 
@@ -428,15 +428,15 @@ def _seen(packet: Packet) -> Packet:
     """The packet behind connection tracking."""
     if packet.tracked and not packet.template:
         return packet
-    packet = packet.to(tracked=True)
+    packet = packet.replace(tracked=True)
     if packet.untracked:
-        return packet.to(state=CtState.UNTRACKED)
+        return packet.replace(state=CtState.UNTRACKED)
     if not packet.template:
         return packet
     zone = packet.zone
     if packet.zone_by_mark:
         zone = None if packet.mark_unknown & 0xFFFF else packet.mark & 0xFFFF
-    return packet.to(template=False, zone=zone, zone_by_mark=False, ct_mark=0, ct_mark_unknown=None)
+    return packet.replace(template=False, zone=zone, zone_by_mark=False, ct_mark=0, ct_mark_unknown=None)
 
 
 def evaluate(

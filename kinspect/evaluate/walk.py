@@ -9,7 +9,7 @@ Order of rules, jump, goto and RETURN: iptables(8); ipt_do_table in the kernel's
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
@@ -43,9 +43,9 @@ from kinspect.model.rules import (
     Ruleset,
     Verdict,
 )  # fmt: skip
-from kinspect.model.trace import Considered, Matched, Place, Policy, RuleKey, Step
+from kinspect.model.trace import ChainPolicy, Considered, Matched, Place, RuleKey, Step
 from kinspect.netfilter.matches.statistic import Nth
-from kinspect.netfilter.targets.unsupported import Unsupported
+from kinspect.netfilter.targets.unsupported import UnsupportedTarget
 
 _DEEPEST: Final = 256  # chains in chains; the kernel refuses loops, a damaged dump may have one
 
@@ -100,8 +100,9 @@ class Walk:
     rules: Ruleset
     host: Host
     record: Record
-    heads: Heads | None = None  # what chains do: asked where only ends are, else taught
+    heads: ChainMemo | None = None  # what chains do: asked where only ends are, else taught
     settled: set[str] = field(default_factory=set)  # nth rules whose packets have all left this hook
+    lingering: set[str] = field(default_factory=set)  # and those whose have not
 
     def hook(self, chain: Chain, branches: Sequence[Branch]) -> list[Ended]:
         """Walk a built-in chain to its verdicts; its policy decides what comes to its end."""
@@ -145,23 +146,11 @@ class Walk:
                     following.append(Branch(branch.packet, missed, branch.last, branch.snat))
                 if held:
                     taken = self._taken(branch, rule, held, depth)
-                    self._act(rule, taken, depth, ended, returned, following)
+                    if rule.target is not None:
+                        effect = rule.target.act(branch.packet, self.host)
+                        self._apply(effect, rule, taken, depth, ended, returned, following)
             live = merged(following)
         return ended, merged([*returned, *live])
-
-    def _act(
-        self,
-        rule: Rule,
-        taken: Branch,
-        depth: int,
-        ended: list[Ended],
-        returned: list[Branch],
-        following: list[Branch],
-    ) -> None:
-        """What the target of a rule does to a branch that the rule took."""
-        if rule.target is not None:
-            effect = rule.target.act(taken.packet, self.host)
-            self._apply(effect, rule, taken, depth, ended, returned, following)
 
     def _in_turn(
         self,
@@ -191,16 +180,23 @@ class Walk:
         before = len(following), len(returned), len(ended)
         for part in live:
             taken = self._taken(part, rule, part.weight, depth)
-            self._act(rule, taken, depth, ended, returned, following)
+            if rule.target is not None:
+                effect = rule.target.act(part.packet, self.host)
+                self._apply(effect, rule, taken, depth, ended, returned, following)
         gone = all(end.bound or end.verdict is not Verdict.ACCEPT for end in ended[before[2] :])
-        if counts is not None and gone and before[:2] == (len(following), len(returned)):
+        if counts is None:
+            return
+        if gone and before[:2] == (len(following), len(returned)) and counts not in self.lingering:
             self.settled.add(counts)
+        else:
+            self.lingering.add(counts)
+            self.settled.discard(counts)
 
     def _as_counted(self, packet: Packet, counting: str | None) -> Packet:
         """The packet without the counts that tell it from none that is still in this hook."""
         if not packet.counted:
             return packet
-        return packet.to(
+        return packet.replace(
             counted=tuple(
                 (rule, took)
                 for rule, took in packet.counted
@@ -333,7 +329,7 @@ class Walk:
 
     def _plain(self) -> Walk:
         """The walk of what a chain leads to: that is a part of it, and not worth learning for itself."""
-        return Walk(self.place, self.rules, self.host, self.record, settled=self.settled)
+        return replace(self, heads=None)
 
     def _lost(
         self,

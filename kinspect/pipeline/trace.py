@@ -15,8 +15,8 @@ from kinspect.model.cluster import Service, ServicePort
 from kinspect.model.packet import Address, CtState, Family, Packet, protocol_name
 from kinspect.model.rules import ChainName, TableName
 from kinspect.netfilter.tracking import first_state
-from kinspect.parse.cluster import Cluster
-from kinspect.parse.target import (
+from kinspect.parse.api.cluster import Cluster
+from kinspect.parse.user.target import (
     AddressTarget,
     FromAddress,
     FromPod,
@@ -98,7 +98,9 @@ def _of_packet(request: TraceRequest, facts: Tracer, packet: Packet) -> TraceAns
     for name, state in facts.states.items():
         local = request.iif is None and state.host.is_local(packet.src) is True
         iif = None if local else request.iif or came_in(packet.src, state)
-        entering = packet.to(iif=iif, local=local, state=request.state or first_state(packet, state.host))
+        entering = packet.replace(
+            iif=iif, local=local, state=request.state or first_state(packet, state.host)
+        )
         probes.append(Probe(name, "packet", entering, "the packet's sender"))
     return _answer(request, facts, probes)
 

@@ -13,7 +13,7 @@ from typing import Any
 from kinspect.model.host import Host
 from kinspect.model.packet import ICMP, TCP, UDP, Family, Packet
 from kinspect.netfilter.tracking import first_state
-from kinspect.parse.headers import packet_from_ip
+from kinspect.parse.user.ip_headers import packet_from_ip
 
 HERE = "here"  # made by the node itself
 SWITCHES: Mapping[str, str] = {
@@ -78,8 +78,8 @@ class Probe:
         """The packet as kinspect sees it where it begins."""
         local = self.where == HERE
         made = packet_from_ip(self.wire(0), mac_src=None if local else "02:00:00:00:00:01")
-        packet = made.to(local=local, iif=None if local else self.where)
-        return packet.to(state=first_state(packet, Host()))
+        packet = made.replace(local=local, iif=None if local else self.where)
+        return packet.replace(state=first_state(packet, Host()))
 
 
 def _checksum(data: bytes) -> int:

@@ -51,8 +51,7 @@ class Recent:
         if hits >= needed:
             return certain(not self.inverted)
         if self._of_client(packet):
-            listed = self.name in packet.recent
-            if not listed or (needed > hits + 1 and hits + listed >= needed):
+            if self.name not in packet.recent:
                 return certain(self.inverted)
             if hits + 1 >= needed:
                 return certain(not self.inverted)
@@ -77,11 +76,11 @@ class Recent:
         stamps = self._stamps(packet)
         if self.action == "remove":
             if self._of_client(packet):
-                packet = packet.to(recent=packet.recent - {self.name})
-            return packet.to(recent_now=tuple(one for one in packet.recent_now if one not in stamps))
+                packet = packet.replace(recent=packet.recent - {self.name})
+            return packet.replace(recent_now=tuple(one for one in packet.recent_now if one not in stamps))
         listed = bool(stamps) or (self.name in packet.recent and self._of_client(packet))
         if self.action == "set" or (self.action == "update" and held and (listed or not self.inverted)):
-            return packet.to(recent_now=(*packet.recent_now, self._stamp(packet)))
+            return packet.replace(recent_now=(*packet.recent_now, self._stamp(packet)))
         return packet
 
     def _stamp(self, packet: Packet) -> Stamp:

@@ -40,7 +40,7 @@ class Socket:
 
     def asked(self, packet: Packet, held: bool) -> Packet:
         """Its mark is the socket's then: not known."""
-        return packet.to(mark_unknown=0xFFFFFFFF) if held and self.restores_mark else packet
+        return packet.replace(mark_unknown=0xFFFFFFFF) if held and self.restores_mark else packet
 
 
 def read(options: Options) -> Socket:

@@ -74,7 +74,7 @@ class Nth:
 
     def asked(self, packet: Packet, held: bool) -> Packet:
         """Later counts go by what this one told apart."""
-        return packet.to(counted=(*packet.counted, (self.rule, held))) if self.every > 1 else packet
+        return packet.replace(counted=(*packet.counted, (self.rule, held))) if self.every > 1 else packet
 
 
 def read(options: Options) -> Random | Nth:

@@ -33,8 +33,8 @@ class Untrack:
         if _settled(packet):
             return Proceed(packet)
         if packet.tracked:
-            return Proceed(packet.to(untracked=True, state=CtState.UNTRACKED))
-        return Proceed(packet.to(untracked=True))
+            return Proceed(packet.replace(untracked=True, state=CtState.UNTRACKED))
+        return Proceed(packet.replace(untracked=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Template:
         if _settled(packet):
             return Proceed(packet)
         return Proceed(
-            packet.to(
+            packet.replace(
                 template=True,
                 zone=self.zone or 0,
                 zone_by_mark=self.zone is None,

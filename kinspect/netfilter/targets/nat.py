@@ -167,7 +167,7 @@ def _any_of(to: Range, act: Callable[[Range], Effect]) -> Effect:
     return OneOf(tuple(ways))
 
 
-def with_destination(packet: Packet, dst: Address, ports: Ports | None, *, anew: bool = False) -> Bind:
+def with_destination(packet: Packet, dst: Address, ports: PortRange | None, *, anew: bool = False) -> Bind:
     """A destination binding; DNAT is a state of the connection where it changed something."""
     port = packet.dport
     if ports is not None and packet.protocol in WITH_PORTS:

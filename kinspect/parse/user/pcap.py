@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 
 from kinspect.errors import PacketError
 from kinspect.model.packet import Packet
-from kinspect.parse.headers import packet_from_ip
-from kinspect.parse.layers import scapy_module, silence
+from kinspect.parse.user.ip_headers import packet_from_ip
+from kinspect.parse.user.scapy_layers import scapy_module, silence
 
 _IP: Final = frozenset({0x0800, 0x86DD})
 _VLAN: Final = frozenset({0x8100, 0x88A8, 0x9100})
