@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from kinspect.evaluate.path import evaluate
+from kinspect.model.node import NodeState
 from kinspect.model.packet import PROTOCOLS, TCP, Packet, TcpFlag
 from kinspect.model.trace import Evaluation
 from kinspect.parse.api.cluster import Cluster
-from kinspect.parse.node.state import NodeState, read_node
+from kinspect.parse.node.state import read_node
 from kinspect.snapshot.store import open_snapshot
 
 DATA = Path(__file__).parent / "data"

@@ -14,17 +14,17 @@ from kinspect.checks.audit.no_endpoints import empty
 from kinspect.checks.audit.node_drift import Ballot, Votes, ballot
 from kinspect.checks.audit.seen_healthy import Healthy, asked
 from kinspect.checks.audit.traffic import astray
-from kinspect.checks.expected import Zones
 from kinspect.errors import CallError, KinspectError, NotFound
 from kinspect.evaluate.shortcuts.chains import ChainMemo
 from kinspect.evaluate.shortcuts.outcomes_only import ends_of
+from kinspect.kubeproxy.endpoints import Zones
 from kinspect.model.audit import AuditAnswer, Observation, merged
 from kinspect.model.check import ServiceKey, ServicePattern
 from kinspect.model.cluster import Service
+from kinspect.model.node import NodeState
 from kinspect.model.packet import Address, Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
-from kinspect.parse.node.state import NodeState
 from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened, selected
 from kinspect.pipeline.processes import WORTH, spread, usable_cores
 from kinspect.pipeline.traffic.locations import Locator
@@ -132,7 +132,7 @@ class _Round:
     snapshot: Snapshot
     cluster: Cluster
     services: Sequence[Service]
-    heads: ChainMemo = field(default_factory=ChainMemo)
+    chains: ChainMemo = field(default_factory=ChainMemo)
     healthy: Healthy = field(default_factory=Healthy)
     _more: bool = False  # there is another node to come, to remember what is well for
 
@@ -185,7 +185,7 @@ class _Round:
 
     def _traffic(self, state: NodeState, services: Sequence[Service]) -> _Found:
         """All traffic to some services at a node, one after the other: none of it is kept."""
-        facts = Tracer(self.cluster, {state.name: state}, [], one_of_many=True, heads=self.heads)
+        facts = Tracer(self.cluster, {state.name: state}, [], one_of_many=True, chains=self.chains)
         found = _Found(undetermined=facts.undetermined, warnings=facts.warnings)
         for sending in sendings(facts, services, families=self.request.families):
             self._look(facts, sending, found)

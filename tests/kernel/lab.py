@@ -19,9 +19,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from kinspect.model.node import NodeState
 from kinspect.model.packet import Family
 from kinspect.parse.node.host import read_host
-from kinspect.parse.node.state import NodeState
 from kinspect.parse.rules.dump import Dump, read_dump
 from tests.needs import needs, unmet
 

@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import Final, TypeAlias
 
 from kinspect.checks.audit.traffic import way_of
-from kinspect.model.answer import OUTSIDE, Outcome
+from kinspect.kubeproxy.endpoints import policy_of
+from kinspect.model.answer import Outcome
 from kinspect.model.audit import FindingKind, Observation, Severity
 from kinspect.model.check import ServiceKey
 from kinspect.model.odds import ZERO
@@ -43,9 +44,8 @@ class Ballot:
 def ballot(traffic: Traffic) -> Ballot | None:
     """What a node does with one way in; None where nodes may do otherwise than others."""
     trace, service = traffic.trace, traffic.service
-    policy = service.external_policy if trace.via in OUTSIDE else service.internal_policy
     hinted = any(e.for_zones or e.for_nodes for e in traffic.endpoints)
-    if policy == "Local" or hinted or trace.undecided or service.other_proxy:
+    if policy_of(service, trace.via) == "Local" or hinted or trace.undecided or service.other_proxy:
         return None
     front = trace.packet.dport if trace.via == "nodeport" else trace.packet.dst
     # Source ranges tell clients apart; pods and processes differ from node to node anyway.

@@ -15,6 +15,7 @@ import msgspec
 from kinspect.errors import CallError, NotFound
 from kinspect.model.answer import Via
 from kinspect.model.cluster import Node, Pod, Service, ServicePort
+from kinspect.model.node import NodeState
 from kinspect.model.packet import (
     CLIENT_PORT,
     OUTSIDE_CLIENT,
@@ -31,7 +32,6 @@ from kinspect.model.packet import (
 from kinspect.netfilter.routing import route, usual
 from kinspect.netfilter.source_address import own_source
 from kinspect.parse.api.cluster import Cluster
-from kinspect.parse.node.state import NodeState
 from kinspect.parse.user.target import FromAddress, FromNode, FromPod, Sender
 
 AnySender = Literal["pod", "process"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 
-from kinspect.checks.expected import within
+from kinspect.kubeproxy.endpoints import within
 from kinspect.model.cluster import Service
 from kinspect.model.packet import OUTSIDE_CLIENT, Address, Family
 from kinspect.model.traffic import Traffic

@@ -15,11 +15,12 @@ from kinspect.evaluate.shortcuts.outcomes_only import PacketEnds, ends
 from kinspect.evaluate.summary import outcomes
 from kinspect.model.answer import NodeTrace
 from kinspect.model.cluster import Endpoint, EndpointOwner
+from kinspect.model.node import NodeState
 from kinspect.model.packet import Address, CtState, Family
 from kinspect.model.rules import ChainName, Ruleset, TableName
 from kinspect.model.trace import Evaluation
 from kinspect.parse.api.cluster import Cluster
-from kinspect.parse.node.state import NodeState, read_node
+from kinspect.parse.node.state import read_node
 from kinspect.pipeline.gather.sources import selected
 from kinspect.pipeline.traffic.probes import Probe
 from kinspect.snapshot.types import NodeName, Snapshot
@@ -44,8 +45,8 @@ class Tracer:
     undetermined: list[str]
     warnings: list[str] = field(default_factory=list)
     one_of_many: bool = False  # there are other nodes, or other things to tell, when a packet is lost
-    heads: ChainMemo = field(default_factory=ChainMemo)  # may be shared with facts of other nodes
-    _tails: dict[tuple[str, Family], AfterNatMemo] = field(default_factory=dict)
+    chains: ChainMemo = field(default_factory=ChainMemo)  # may be shared with facts of other nodes
+    _after_nat: dict[tuple[str, Family], AfterNatMemo] = field(default_factory=dict)
 
     def follow(
         self,
@@ -81,9 +82,11 @@ class Tracer:
             )
         try:
             if start is None:
-                tails = self._shared(state, packet.family) if among_many else None
-                heads = self.heads if learn else None
-                evaluation = evaluate(packet, state.host, rulesets, explain=explain, tails=tails, heads=heads)
+                enter = self.chains.learn if learn else None
+                beyond = self._after(state, packet.family).beyond if among_many else None
+                evaluation = evaluate(
+                    packet, state.host, rulesets, explain=explain, enter=enter, beyond=beyond
+                )
             else:
                 evaluation = _from_chain(probe, state, rulesets, start, explain)
         except KinspectError as error:
@@ -119,17 +122,17 @@ class Tracer:
         if len(rulesets) != 1 or _untraceable(state, probe) is not None:
             return None
         try:
-            tails = self._shared(state, packet.family)
-            found = ends(packet, state.host, rulesets, tails=tails, heads=self.heads)
+            after_nat = self._after(state, packet.family)
+            found = ends(packet, state.host, rulesets, after_nat=after_nat, chains=self.chains)
         except KinspectError:
             return None
         return None if rulesets[0].damaged else found
 
-    def _shared(self, state: NodeState, family: Family) -> AfterNatMemo:
+    def _after(self, state: NodeState, family: Family) -> AfterNatMemo:
         key = (state.name, family)
-        if key not in self._tails:
-            self._tails[key] = AfterNatMemo(state.host, state.rulesets[family])
-        return self._tails[key]
+        if key not in self._after_nat:
+            self._after_nat[key] = AfterNatMemo(state.host, state.rulesets[family])
+        return self._after_nat[key]
 
 
 def read_facts(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kinspect.evaluate.path import evaluate
-from kinspect.evaluate.shortcuts import after_nat as tails
+from kinspect.evaluate.shortcuts import after_nat
 from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo
 from kinspect.parse.rules.dump import read_dump
 from kinspect.pipeline.traffic.survey import survey
@@ -46,10 +46,10 @@ def walks(monkeypatch: pytest.MonkeyPatch, rules: str, *destinations: str) -> in
         counted["alone"] += ways is None
         return ways
 
-    monkeypatch.setattr(tails.AfterNatMemo, "follow", counting)
+    monkeypatch.setattr(after_nat.AfterNatMemo, "follow", counting)
     for dst in destinations:
         probe = packet("198.51.100.7", dst, 80, iif="eth0")
-        assert same_ways(evaluate(probe, HOST, [dump], tails=shared), evaluate(probe, HOST, [dump]))
+        assert same_ways(evaluate(probe, HOST, [dump], beyond=shared.beyond), evaluate(probe, HOST, [dump]))
     return counted["walks"] + counted["alone"]
 
 
@@ -89,4 +89,4 @@ def test_a_host_of_unknown_addresses_shares_nothing_that_hangs_on_them(
     shared = AfterNatMemo(bare, [dump])
     for dst in ("10.1.0.9", "10.1.0.8"):
         probe = packet("198.51.100.7", dst, 80, iif="eth0")
-        assert same_ways(evaluate(probe, bare, [dump], tails=shared), evaluate(probe, bare, [dump]))
+        assert same_ways(evaluate(probe, bare, [dump], beyond=shared.beyond), evaluate(probe, bare, [dump]))
