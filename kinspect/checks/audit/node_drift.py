@@ -20,9 +20,9 @@ DISAGREE: Final = FindingKind(
     title="nodes disagree",
     severity=Severity.WARNING,
     means="Under policy Cluster every node sends a service's traffic to the same endpoints in the same shares."
-    " Some nodes do otherwise than most: where a packet enters decides where it can end.",
-    todo="Look at kube-proxy on the nodes named, the minority; the findings on stale and missing endpoints say"
-    " which of the two is what the API says.",
+    " Some nodes differ, so where a packet ends depends on the node that it enters.",
+    todo="Compare kube-proxy on the nodes listed with the others. The findings on stale and missing endpoints show"
+    " which side matches the API.",
     look=("kinspect trace svc/SERVICE -n NAMESPACE --via all",),
     settles=True,
 )
@@ -85,7 +85,8 @@ class Votes:
             most, *others = ranked
             if len(most) == len(others[0]):
                 odd = sorted(node for nodes in ranked for node in nodes)
-                text = "these nodes send it to different places, or in different shares"
+                sides = " / ".join(", ".join(sorted(nodes)) for nodes in ranked)
+                text = f"these nodes disagree, and neither side has a majority: {sides}"
             else:
                 odd = sorted(node for nodes in others for node in nodes)
                 text = f"sent elsewhere, or in other shares, than on the {len(most)} other nodes"

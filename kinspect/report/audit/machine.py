@@ -10,7 +10,7 @@ from kinspect.report.audit.words import doubts, observation_text, subject_text, 
 from kinspect.report.check.github import command
 from kinspect.report.check.junit import report, suite_of_unread
 from kinspect.report.check.words import rule_text
-from kinspect.report.safe import safe
+from kinspect.sanitise import safe, safe_name
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
@@ -55,7 +55,7 @@ def _of_subject(found: Observation) -> str:
 
 
 def _lines(found: Observation) -> str:
-    where = [f"on {safe(', '.join(found.nodes))}"] if found.service else []
+    where = [f"on {', '.join(map(safe_name, found.nodes))}"] if found.service else []
     ways = [f"by {safe(', '.join(found.ways))}"] if found.ways else []
     rules = [rule_text(rule) for rule in found.evidence]
     return "\n".join([observation_text(found), *where, *ways, *rules, *doubts(found)])
