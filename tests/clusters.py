@@ -10,8 +10,8 @@ from typing import Any
 from kinspect.evaluate.path import evaluate
 from kinspect.model.packet import PROTOCOLS, TCP, Packet, TcpFlag
 from kinspect.model.trace import Evaluation
-from kinspect.parse.cluster import Cluster
-from kinspect.parse.node import NodeState, read_node
+from kinspect.parse.api.cluster import Cluster
+from kinspect.parse.node.state import NodeState, read_node
 from kinspect.snapshot.store import open_snapshot
 
 DATA = Path(__file__).parent / "data"
@@ -42,7 +42,7 @@ def packet(src: str, dst: str, dport: int, protocol: str = "tcp", **fields: Any)
         dport=dport,
         tcp_flags=TcpFlag.SYN if number == TCP else None,
     )
-    return made.to(**fields) if fields else made
+    return made.replace(**fields) if fields else made
 
 
 def walked(cluster: str, at: str, probe: Packet) -> Evaluation:

@@ -86,7 +86,7 @@ def test_the_commands_that_the_readme_says_are_run_are_those_that_are() -> None:
 
 
 def test_the_policy_that_the_readme_shows_is_one() -> None:
-    from kinspect.parse.policy import read_policy
+    from kinspect.parse.user.policy_file import read_policy
 
     (text,) = re.findall(r"```yaml\n(apiVersion: kinspect/v1\nkind: TrafficPolicy\n.*?)```", TEXT, re.DOTALL)
     assert len(read_policy(text.encode(), "README.md")) == 5
@@ -109,6 +109,6 @@ def test_commands_on_recorded_facts_run() -> None:
 
 
 def test_the_sudoers_line_is_the_one_that_errors_name() -> None:
-    from kinspect.collect.bundle import sudoers_line
+    from kinspect.collect.node_output import sudoers_line
 
     assert f"\n{sudoers_line('kinspect')}\n" in TEXT

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
-from kinspect.checks.entries import endpoints_of
+from kinspect.checks.common import endpoints_of
 from kinspect.model.answer import OUTSIDE
 from kinspect.model.cluster import Endpoint
 from kinspect.model.packet import Address

@@ -17,7 +17,7 @@ from kinspect.cli import complete
 from kinspect.cli.output import talk
 from kinspect.collect.options import ExecOptions, NodeOptions, Progress, SshOptions
 from kinspect.errors import CallError
-from kinspect.pipeline.sources import Demo, Live, Recorded, Rules, RulesFile, Source
+from kinspect.pipeline.gather.sources import Demo, Live, Recorded, Rules, RulesFile, Source
 from kinspect.report.safe import safe
 
 if TYPE_CHECKING:

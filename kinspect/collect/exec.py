@@ -14,10 +14,10 @@ from typing import Final
 
 import msgspec
 
-from kinspect.collect.bundle import Ground, Section, node_files
-from kinspect.collect.channel import Pod, PodExec
+from kinspect.collect.node_output import Ground, Section, node_files
 from kinspect.collect.options import ExecOptions
-from kinspect.collect.ports import ClusterApi, Host
+from kinspect.collect.pod_exec import ExecPod, PodExec
+from kinspect.collect.ports import ClusterApi, RemoteNode
 from kinspect.collect.said import said
 from kinspect.errors import ApiError, NodeError
 from kinspect.snapshot import types as names
@@ -125,7 +125,7 @@ class ExecShell:
             api.list("pods", namespace=options.namespace, label_selector=options.selector), options
         )
 
-    def fetch(self, host: Host) -> Files:
+    def fetch(self, host: RemoteNode) -> Files:
         """The node's files. Raises NodeError with the reason."""
         pod = self._pod(host)
         runner = _Runner(self._channel, pod, time.monotonic() + self._options.timeout)
@@ -143,7 +143,7 @@ class ExecShell:
             sections[names.CONNTRACK] = replace(section, output=b"".join(lines))
         return node_files(sections, ground)
 
-    def address(self, host: Host) -> str:
+    def address(self, host: RemoteNode) -> str:
         """The pod and container. Raises NodeError."""
         return str(self._pod(host))
 
@@ -151,7 +151,7 @@ class ExecShell:
         """End what is running; nothing is started any more."""
         self._channel.close()
 
-    def _pod(self, host: Host) -> Pod:
+    def _pod(self, host: RemoteNode) -> ExecPod:
         """The pod of a node to run commands in. Raises NodeError."""
         options = self._options
         pods = self._pods.get(host.name, [])
@@ -164,7 +164,7 @@ class ExecShell:
         pods = sorted(pods, key=lambda pod: pod.metadata.deletion_timestamp is not None)
         troubles = []
         for pod in pods:
-            found = Pod(pod.metadata.namespace, pod.metadata.name, pod.container(options.container))
+            found = ExecPod(pod.metadata.namespace, pod.metadata.name, pod.container(options.container))
             trouble = pod.trouble(found.container)
             if trouble is None and not pod.spec.host_network:
                 trouble = "it has a network of its own: its rules are not the node's"
@@ -177,7 +177,7 @@ class ExecShell:
 class _Runner:
     """Runs the commands of one node; asks for no program twice that is not there."""
 
-    def __init__(self, channel: PodExec, pod: Pod, deadline: float) -> None:
+    def __init__(self, channel: PodExec, pod: ExecPod, deadline: float) -> None:
         self._channel, self._pod, self._deadline = channel, pod, deadline
         self._missing: set[str] = set()
 

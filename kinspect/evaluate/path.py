@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from kinspect.errors import NotFound
-from kinspect.evaluate.heads import Heads
-from kinspect.evaluate.tails import Tails, as_if, behind
+from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo, as_if, behind
+from kinspect.evaluate.shortcuts.chains import ChainMemo
 from kinspect.evaluate.walk import Branch, Ended, Record, Walk, merged
 from kinspect.model.host import Host
 from kinspect.model.odds import EVERYTHING, Weight
@@ -46,8 +46,8 @@ class Journey:
     host: Host
     rulesets: Sequence[Ruleset]
     record: Record
-    tails: Tails | None = None
-    heads: Heads | None = None
+    tails: AfterNatMemo | None = None
+    heads: ChainMemo | None = None
     ways: list[Way] = field(default_factory=list)
 
     def begin(self, packet: Packet) -> None:
@@ -72,7 +72,7 @@ class Journey:
                     _Gone(branch, Verdict.DROP, "::1 belongs to no wire")
                 )  # ip6_rcv_core, before any hook
             else:
-                arrived.append(_with(branch, packet.to(oif="")))
+                arrived.append(_with(branch, packet.replace(oif="")))
         for branch in self._through(hooks.PREROUTING, arrived):
             self._shared("came in", branch)
 
@@ -141,7 +141,7 @@ class Journey:
         departing = [_departing(sent) for sent in self._through(hooks.OUTPUT_FILTER, list(branches))]
         for sent in self._through(hooks.POSTROUTING, departing):
             if sent.packet.oif == "lo":
-                again = sent.packet.to(iif="lo", local=False, looped=True)
+                again = sent.packet.replace(iif="lo", local=False, looped=True)
                 self.incoming([_step(sent, again, Routed("back to this host, by lo"))])
             else:
                 self._leave(sent)
@@ -163,14 +163,14 @@ class Journey:
         """Routed, with the route still to be taken: all of OUTPUT sees the interface of the first one."""
         for routed, hop in self._routed(branch):
             if hop.type in ("local", "broadcast", "anycast"):
-                yield _with(routed, routed.packet.to(rerouted=("lo", None)))
+                yield _with(routed, routed.packet.replace(rerouted=("lo", None)))
             elif hop.type in _GONE:
                 self._end(_Gone(routed, Verdict.REJECT, f"no way to {routed.packet.dst}: {hop.type}"))
             elif _loopback(routed.packet.src) and not self._loopback_leaves(hop.dev):
                 why = f"a packet from {routed.packet.src} does not leave: route_localnet is 0"
                 self._end(_Gone(routed, Verdict.DROP, why))
             else:
-                yield _with(routed, routed.packet.to(rerouted=(hop.dev, hop.gateway)))
+                yield _with(routed, routed.packet.replace(rerouted=(hop.dev, hop.gateway)))
 
     def _misplaced(self, packet: Packet) -> str | None:
         """Why a packet that came in is a martian: a loopback address belongs to no wire."""
@@ -300,7 +300,7 @@ class Journey:
             bound += [ended.branch for ended in accepted if ended.bound]
             live = [ended.branch for ended in accepted if not ended.bound]
         side = "src_bound" if stage.binds == "src" else "dst_bound"
-        return [*bound, *(_with(rest, rest.packet.to(**{side: True})) for rest in live)]
+        return [*bound, *(_with(rest, rest.packet.replace(**{side: True})) for rest in live)]
 
 
 def order_question(first: Ruleset, second: Ruleset) -> str:
@@ -313,7 +313,7 @@ def _departing(branch: Branch) -> Branch:
     if branch.packet.rerouted is None:
         return branch
     oif, via = branch.packet.rerouted
-    return _with(branch, branch.packet.to(oif=oif, via=via, rerouted=None))
+    return _with(branch, branch.packet.replace(oif=oif, via=via, rerouted=None))
 
 
 def _route_keys(packet: Packet) -> tuple[object, ...]:
@@ -353,11 +353,11 @@ def _leaving(branch: Branch, hop: Hop) -> Branch:
     # ip_forward lowers the time to live before the hook.
     ttl = branch.packet.ttl
     left = None if ttl is None else max(0, ttl - 1)
-    return _with(branch, branch.packet.to(oif=hop.dev, via=hop.gateway, ttl=left))
+    return _with(branch, branch.packet.replace(oif=hop.dev, via=hop.gateway, ttl=left))
 
 
 def _tracked(packet: Packet) -> Packet:
-    return packet if packet.state is CtState.UNTRACKED else packet.to(tracked=True)
+    return packet if packet.state is CtState.UNTRACKED else packet.replace(tracked=True)
 
 
 def evaluate(
@@ -366,8 +366,8 @@ def evaluate(
     rulesets: Sequence[Ruleset],
     *,
     explain: bool = False,
-    tails: Tails | None = None,
-    heads: Heads | None = None,
+    tails: AfterNatMemo | None = None,
+    heads: ChainMemo | None = None,
 ) -> Evaluation:
     """Every way that the packet can go through the host, with exact weights.
 

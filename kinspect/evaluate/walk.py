@@ -16,7 +16,7 @@ import msgspec
 from typing_extensions import assert_never
 
 from kinspect.errors import RulesError
-from kinspect.evaluate.heads import Fan, Heads, Left
+from kinspect.evaluate.shortcuts.chains import ChainExit, ChainMemo, NatAlternatives
 from kinspect.model.host import Host
 from kinspect.model.odds import (
     ALWAYS,
@@ -42,8 +42,8 @@ from kinspect.model.rules import (
     Ruleset,
     Verdict,
 )  # fmt: skip
-from kinspect.model.trace import Considered, Matched, Place, Policy, RuleKey, Step
-from kinspect.netfilter.targets.unsupported import Unsupported
+from kinspect.model.trace import ChainPolicy, Considered, Matched, Place, RuleKey, Step
+from kinspect.netfilter.targets.unsupported import UnsupportedTarget
 
 _DEEPEST: Final = 256  # chains in chains; the kernel refuses loops, a damaged dump may have one
 
@@ -55,9 +55,9 @@ class Branch(msgspec.Struct, frozen=True):
     weight: Weight
     last: Step | None = None
     snat: str | None = None
-    fan: Fan = ()  # where nat sends others that are the same otherwise (see ``evaluate.heads``)
+    fan: NatAlternatives = ()  # where nat sends others of its class (see ``shortcuts.chains``)
 
-    def after(self, event: Matched | Policy, weight: Weight | None = None) -> Branch:
+    def after(self, event: Matched | ChainPolicy, weight: Weight | None = None) -> Branch:
         """The branch with one more event on its way, and perhaps another weight."""
         return Branch(
             self.packet, self.weight if weight is None else weight, Step(event, self.last), self.snat
@@ -98,14 +98,14 @@ class Walk:
     rules: Ruleset
     host: Host
     record: Record
-    heads: Heads | None = None  # what chains do: asked where only ends are, else taught
+    heads: ChainMemo | None = None  # what chains do: asked where only ends are, else taught
 
     def hook(self, chain: Chain, branches: Sequence[Branch]) -> list[Ended]:
         """Walk a built-in chain to its verdicts; its policy decides what comes to its end."""
         ended, returned = self.chain(chain, branches, 0)
         verdict = chain.policy or Verdict.ACCEPT
         for branch in returned:
-            event = Policy(self.place, chain.name, verdict)
+            event = ChainPolicy(self.place, chain.name, verdict)
             # A policy of ACCEPT decides nothing that anyone would ask about.
             ended.append(Ended(branch if verdict is Verdict.ACCEPT else branch.after(event), verdict))
         return ended
@@ -248,12 +248,12 @@ class Walk:
             case _:
                 assert_never(effect)
 
-    def _known(self, chain: Chain, packet: Packet, depth: int) -> Sequence[Left] | None:
+    def _known(self, chain: Chain, packet: Packet, depth: int) -> Sequence[ChainExit] | None:
         """How a packet leaves a chain, where only that is asked, and known or can be from now on."""
         if self.heads is None or not self.record.ends_only:
             return None
 
-        def walk() -> Sequence[Left]:
+        def walk() -> Sequence[ChainExit]:
             return _lefts(*self._plain().chain(chain, [Branch(packet, EVERYTHING)], depth))
 
         return self.heads.follow(self.rules, self.place.table, chain.name, packet, walk)
@@ -295,14 +295,14 @@ class Walk:
                 width=len(name),
                 hint="the dump is damaged, or a part of one",
             )
-        target = Unsupported(f"-j {name}, a chain that this fragment lacks,")
+        target = UnsupportedTarget(f"-j {name}, a chain that this fragment lacks,")
         self._apply(target.act(branch.packet, self.host), rule, branch, depth, ended, returned, following)
 
 
-def _lefts(ended: Sequence[Ended], returned: Sequence[Branch]) -> list[Left]:
+def _lefts(ended: Sequence[Ended], returned: Sequence[Branch]) -> list[ChainExit]:
     return [
-        *(Left(e.branch.packet, e.branch.weight, e.verdict, e.bound) for e in ended),
-        *(Left(branch.packet, branch.weight) for branch in returned),
+        *(ChainExit(e.branch.packet, e.branch.weight, e.verdict, e.bound) for e in ended),
+        *(ChainExit(branch.packet, branch.weight) for branch in returned),
     ]
 
 

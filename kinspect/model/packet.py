@@ -140,7 +140,7 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it flows in the reply direction; None where nobody said."""
         return False if self.state is CtState.NEW else self.reply
 
-    def to(self, **changes: object) -> Packet:
+    def replace(self, **changes: object) -> Packet:
         """A copy with some fields changed."""
         return msgspec.structs.replace(self, **changes)
 

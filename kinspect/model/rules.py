@@ -18,7 +18,7 @@ from kinspect.model.packet import Family, Packet
 
 ChainName = NewType("ChainName", str)
 TableName = NewType("TableName", str)
-Backend = Literal["legacy", "nft"]
+IptablesBackend = Literal["legacy", "nft"]
 
 
 class Verdict(enum.Enum):
@@ -180,7 +180,7 @@ class Ruleset(Protocol):
         ...
 
     @property
-    def backend(self) -> Backend | None:
+    def backend(self) -> IptablesBackend | None:
         """Which iptables wrote it, where that is known."""
         ...
 

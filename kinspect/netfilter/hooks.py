@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from kinspect.model.rules import Backend, TableName
+from kinspect.model.rules import IptablesBackend, TableName
 
 Hook = Literal["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]
 Manipulation = Literal["dst", "src"]
@@ -25,10 +25,10 @@ class Stage:
     table: TableName
     hook: Hook
     binds: Manipulation | None = None
-    backend: Backend | None = None
-    not_backend: Backend | None = None
+    backend: IptablesBackend | None = None
+    not_backend: IptablesBackend | None = None
 
-    def asks(self, backend: Backend | None) -> bool:
+    def asks(self, backend: IptablesBackend | None) -> bool:
         """Whether the rules of a back end are asked here."""
         return self.backend in (None, backend) and (self.not_backend is None or backend != self.not_backend)
 

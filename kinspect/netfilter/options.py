@@ -1,6 +1,6 @@
 """The options of one extension in one rule, as its module reads them.
 
-Errors point at the option: ``parse.rule`` knows its place in the line and makes the caret.
+Errors point at the option: ``parse.rules.rule`` knows its place in the line and makes the caret.
 """
 
 from __future__ import annotations

@@ -6,31 +6,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from kinspect.checks.assertions.in_sync import in_sync
 from kinspect.checks.audit import nodes as of_nodes
 from kinspect.checks.audit import rules as of_rules
-from kinspect.checks.audit.alike import Healthy, asked
-from kinspect.checks.audit.empty import empty
-from kinspect.checks.audit.kinds import KINDS
-from kinspect.checks.audit.odd_one_out import Ballot, Votes, ballot
+from kinspect.checks.audit.catalogue import KINDS
+from kinspect.checks.audit.no_endpoints import empty
+from kinspect.checks.audit.node_drift import Ballot, Votes, ballot
+from kinspect.checks.audit.seen_healthy import Healthy, asked
 from kinspect.checks.audit.traffic import astray
 from kinspect.checks.expected import Zones
-from kinspect.checks.in_sync import in_sync
 from kinspect.errors import CallError, KinspectError, NotFound
-from kinspect.evaluate.ends import ends_of
-from kinspect.evaluate.heads import Heads
+from kinspect.evaluate.shortcuts.chains import ChainMemo
+from kinspect.evaluate.shortcuts.outcomes_only import ends_of
 from kinspect.model.audit import AuditAnswer, Observation, merged
+from kinspect.model.check import ServiceKey, ServicePattern
 from kinspect.model.cluster import Service
-from kinspect.model.gate import ServiceKey, ServicePattern
 from kinspect.model.packet import Address, Family
 from kinspect.model.traffic import Traffic
-from kinspect.parse.cluster import Cluster
-from kinspect.parse.node import NodeState
-from kinspect.pipeline.admitted import admitted_traffic
-from kinspect.pipeline.facts import Facts, api_facts, node_state, some_nodes, unread
-from kinspect.pipeline.places import Places
-from kinspect.pipeline.sources import Rules, Source, Wanted, opened, selected
-from kinspect.pipeline.spread import WORTH, spread, usable_cores
-from kinspect.pipeline.survey import Sending, followed, sendings
+from kinspect.parse.api.cluster import Cluster
+from kinspect.parse.node.state import NodeState
+from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened, selected
+from kinspect.pipeline.processes import WORTH, spread, usable_cores
+from kinspect.pipeline.traffic.locations import Locator
+from kinspect.pipeline.traffic.source_ranges import admitted_traffic
+from kinspect.pipeline.traffic.survey import PlannedProbe, followed, sendings
+from kinspect.pipeline.traffic.tracer import Tracer, api_facts, node_state, some_nodes, unread
 from kinspect.snapshot.types import NodeName, Snapshot
 
 
@@ -132,7 +132,7 @@ class _Round:
     snapshot: Snapshot
     cluster: Cluster
     services: Sequence[Service]
-    heads: Heads = field(default_factory=Heads)
+    heads: ChainMemo = field(default_factory=ChainMemo)
     healthy: Healthy = field(default_factory=Healthy)
     _more: bool = False  # there is another node to come, to remember what is well for
 
@@ -185,7 +185,7 @@ class _Round:
 
     def _traffic(self, state: NodeState, services: Sequence[Service]) -> _Found:
         """All traffic to some services at a node, one after the other: none of it is kept."""
-        facts = Facts(self.cluster, {state.name: state}, [], one_of_many=True, heads=self.heads)
+        facts = Tracer(self.cluster, {state.name: state}, [], one_of_many=True, heads=self.heads)
         found = _Found(undetermined=facts.undetermined, warnings=facts.warnings)
         for sending in sendings(facts, services, families=self.request.families):
             self._look(facts, sending, found)
@@ -194,7 +194,7 @@ class _Round:
                 self._examine(traffic, found)
         return found
 
-    def _look(self, facts: Facts, sending: Sending, found: _Found) -> None:
+    def _look(self, facts: Tracer, sending: PlannedProbe, found: _Found) -> None:
         """Follow what is sent and see what is wrong, unless it is known to be well."""
         probe = sending.probe
         service, endpoints, sources = sending.service, sending.endpoints, sending.sources
@@ -232,7 +232,7 @@ class _Round:
 
     @cached_property
     def _zones(self) -> Zones:
-        return Places(self.cluster, {}).zones
+        return Locator(self.cluster, {}).zones
 
     @cached_property
     def _changed(self) -> frozenset[str]:

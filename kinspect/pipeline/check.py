@@ -8,29 +8,28 @@ from dataclasses import dataclass, field
 
 from typing_extensions import assert_never
 
-from kinspect.checks.balanced import balanced
-from kinspect.checks.in_sync import in_sync
-from kinspect.checks.local_only import local_only
-from kinspect.checks.no_traffic import no_traffic
-from kinspect.checks.reachable import no_way, reachable
+from kinspect.checks.assertions.balanced import balanced
+from kinspect.checks.assertions.in_sync import in_sync
+from kinspect.checks.assertions.local_only import local_only
+from kinspect.checks.assertions.no_traffic import no_traffic
+from kinspect.checks.assertions.reachable import no_way, reachable
 from kinspect.errors import CallError, NotFound
-from kinspect.model.cluster import Service
-from kinspect.model.gate import (
-    Aim,
+from kinspect.model.check import (
     Assertion,
+    AssertionResult,
     Avoided,
     Balanced,
     CheckAnswer,
     Claim,
     Finding,
     InSync,
-    Judged,
     LocalOnly,
     NoneDrained,
     NoRules,
     Note,
     NothingIgnored,
     NoTraffic,
+    NoTrafficTo,
     PodsUnread,
     Reachable,
     Scope,
@@ -40,16 +39,17 @@ from kinspect.model.gate import (
     ToPod,
     Vacuous,
 )  # fmt: skip
+from kinspect.model.cluster import Service
 from kinspect.model.packet import Address, Family
 from kinspect.model.traffic import Traffic
-from kinspect.parse.cluster import Cluster
-from kinspect.pipeline.admitted import admitted_traffic
-from kinspect.pipeline.facts import Facts, read_facts, unread
-from kinspect.pipeline.places import Places
-from kinspect.pipeline.probes import ports_of
-from kinspect.pipeline.sources import Rules, Source, Wanted, opened
-from kinspect.pipeline.spread import WORTH, spread
-from kinspect.pipeline.survey import survey
+from kinspect.parse.api.cluster import Cluster
+from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
+from kinspect.pipeline.processes import WORTH, spread
+from kinspect.pipeline.traffic.locations import Locator
+from kinspect.pipeline.traffic.probes import ports_of
+from kinspect.pipeline.traffic.source_ranges import admitted_traffic
+from kinspect.pipeline.traffic.survey import survey
+from kinspect.pipeline.traffic.tracer import Tracer, read_facts, unread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ def check(request: CheckRequest, source: Source) -> CheckAnswer:
             ]
     return CheckAnswer(
         judged=tuple(
-            Judged(
+            AssertionResult(
                 assertion=a.assertion,
                 services=tuple(a.services),
                 findings=tuple(a.findings),
@@ -127,7 +127,7 @@ class _Followed:
 
 def _survey(
     request: CheckRequest,
-    facts: Facts,
+    facts: Tracer,
     services: dict[ServiceKey, Service],
     asked: Sequence[_Asked],
     namespace: str,
@@ -145,11 +145,11 @@ def _survey(
 
 
 def _followed(
-    request: CheckRequest, read: Facts, services: Sequence[Service], asked: Sequence[_Asked], namespace: str
+    request: CheckRequest, read: Tracer, services: Sequence[Service], asked: Sequence[_Asked], namespace: str
 ) -> _Followed:
-    facts = Facts(read.cluster, read.states, [])
+    facts = Tracer(read.cluster, read.states, [])
     found = _Followed([[] for _ in asked], [set() for _ in asked], facts.undetermined, facts.warnings)
-    places = Places(facts.cluster, facts.states)
+    places = Locator(facts.cluster, facts.states)
     for service in services:
         traffics = [
             *survey(facts, [service], families=request.families),
@@ -164,7 +164,7 @@ def _followed(
     return found
 
 
-def _judge(asked: _Asked, traffics: Sequence[Traffic], places: Places) -> Iterator[Finding]:
+def _judge(asked: _Asked, traffics: Sequence[Traffic], places: Locator) -> Iterator[Finding]:
     claim: Claim = asked.assertion.claim
     match claim:
         case NoTraffic():
@@ -251,7 +251,9 @@ def _without_rules(service: Service) -> bool:
     return service.headless or service.type == "ExternalName"
 
 
-def _asked(assertion: Assertion, facts: Facts, services: dict[ServiceKey, Service], namespace: str) -> _Asked:
+def _asked(
+    assertion: Assertion, facts: Tracer, services: dict[ServiceKey, Service], namespace: str
+) -> _Asked:
     scope, claim = assertion.scope, assertion.claim
     chosen = {
         key: None
@@ -270,7 +272,7 @@ def _asked(assertion: Assertion, facts: Facts, services: dict[ServiceKey, Servic
     return _Asked(assertion, chosen, Avoided(cordoned))
 
 
-def _avoided(aims: Sequence[Aim], facts: Facts, namespace: str) -> Avoided:
+def _avoided(aims: Sequence[NoTrafficTo], facts: Tracer, namespace: str) -> Avoided:
     """The nodes, pods and addresses that are meant. Raises NotFound: a slip must not pass."""
     cluster = facts.cluster
     nodes: set[str] = set()
@@ -301,7 +303,7 @@ def _avoided(aims: Sequence[Aim], facts: Facts, namespace: str) -> Avoided:
     return Avoided(frozenset(nodes), frozenset(pods), frozenset(addresses))
 
 
-def _notes(asked: Sequence[_Asked], facts: Facts) -> list[Note]:
+def _notes(asked: Sequence[_Asked], facts: Tracer) -> list[Note]:
     notes: list[Note] = []
     for one in asked:
         if one.avoided == Avoided():

@@ -14,26 +14,26 @@ from kinspect.model.answer import OUTSIDE, TraceAnswer, Via
 from kinspect.model.cluster import Service, ServicePort
 from kinspect.model.packet import Address, CtState, Family, Packet, protocol_name
 from kinspect.model.rules import ChainName, TableName
-from kinspect.parse.cluster import Cluster
-from kinspect.parse.target import (
+from kinspect.parse.api.cluster import Cluster
+from kinspect.parse.user.target import (
     AddressTarget,
     FromAddress,
     FromPod,
     NodePortTarget,
     Sender,
     ServiceTarget,
-    Target,
+    TraceTarget,
 )
-from kinspect.pipeline.facts import Facts, read_facts
-from kinspect.pipeline.probes import VIAS, Probe, Prober, came_in, default_vias, ports_of
-from kinspect.pipeline.sources import Rules, Source, Wanted, opened
+from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
+from kinspect.pipeline.traffic.probes import VIAS, Probe, Prober, came_in, default_vias, ports_of
+from kinspect.pipeline.traffic.tracer import Tracer, read_facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceRequest:
     """What to trace. Either a target or a packet is given."""
 
-    target: Target | None = None
+    target: TraceTarget | None = None
     packet: Packet | None = None
     namespace: str | None = None
     via: Via | Literal["all"] | None = None
@@ -79,7 +79,7 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
     return _of_target(request, facts, request.target, namespace)
 
 
-def _prober(request: TraceRequest, facts: Facts, namespace: str = "default") -> Prober:
+def _prober(request: TraceRequest, facts: Tracer, namespace: str = "default") -> Prober:
     return Prober(
         facts.cluster,
         facts.states,
@@ -91,18 +91,18 @@ def _prober(request: TraceRequest, facts: Facts, namespace: str = "default") -> 
     )
 
 
-def _of_packet(request: TraceRequest, facts: Facts, packet: Packet) -> TraceAnswer:
+def _of_packet(request: TraceRequest, facts: Tracer, packet: Packet) -> TraceAnswer:
     """One packet, at every node asked for."""
     probes = []
     for name, state in facts.states.items():
         local = request.iif is None and state.host.is_local(packet.src) is True
         iif = None if local else request.iif or came_in(packet.src, state)
-        entering = packet.to(iif=iif, local=local, state=request.state)
+        entering = packet.replace(iif=iif, local=local, state=request.state)
         probes.append(Probe(name, "packet", entering, "the packet's sender"))
     return _answer(request, facts, probes)
 
 
-def _of_target(request: TraceRequest, facts: Facts, target: Target, namespace: str) -> TraceAnswer:
+def _of_target(request: TraceRequest, facts: Tracer, target: TraceTarget, namespace: str) -> TraceAnswer:
     prober = _prober(request, facts, namespace)
     match target:
         case ServiceTarget(name, space, port):
@@ -187,7 +187,9 @@ def _frontend(
     return None, None
 
 
-def _address_way(facts: Facts, service: Service | None, address: Address) -> tuple[Via, Sequence[str] | None]:
+def _address_way(
+    facts: Tracer, service: Service | None, address: Address
+) -> tuple[Via, Sequence[str] | None]:
     """By which way an address is entered, and at which nodes: a node's own address at that node."""
     home = [name for name, state in facts.states.items() if state.host.is_local(address) is True]
     if service is None:
@@ -202,7 +204,7 @@ def _address_way(facts: Facts, service: Service | None, address: Address) -> tup
 
 
 def _answer(
-    request: TraceRequest, facts: Facts, probes: Sequence[Probe], service: Service | None = None
+    request: TraceRequest, facts: Tracer, probes: Sequence[Probe], service: Service | None = None
 ) -> TraceAnswer:
     endpoints = facts.cluster.endpoints(service.key) if service else ()
     start = request.start

@@ -28,7 +28,7 @@ from kinspect.model.answer import (
     Via,
     WaysOut,
 )  # fmt: skip
-from kinspect.model.cluster import Backend, Service, ServicePort
+from kinspect.model.cluster import EndpointOwner, Service, ServicePort
 from kinspect.model.packet import Packet, endpoint_text, protocol_name
 from kinspect.model.rules import Verdict
 from kinspect.report.safe import safe
@@ -174,7 +174,7 @@ def remark_text(remark: Remark) -> str:
             assert_never(remark)
 
 
-def backend_text(backend: Backend | None) -> str:
+def backend_text(backend: EndpointOwner | None) -> str:
     """``pod default/web-1 on node1``, as far as it is known."""
     if backend is None:
         return ""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kinspect.collect import kube
+from kinspect.collect import api_lists as kube
 from kinspect.collect.options import ExecOptions
-from kinspect.collect.ports import Host
+from kinspect.collect.ports import RemoteNode
 from kinspect.collect.transports import open_shell
 from kinspect.errors import ApiError, NodeError
 from kinspect.snapshot.store import open_snapshot
@@ -24,7 +24,7 @@ from tests.collect.tools import Tools
 from tests.collect.tunnel import Tunnel
 
 STORY = DATA / "story-1-both-nodes"
-HOSTS = [Host(NodeName(f"node{n}"), {}) for n in (1, 2)]
+HOSTS = [RemoteNode(NodeName(f"node{n}"), {}) for n in (1, 2)]
 
 
 @pytest.fixture
@@ -39,12 +39,12 @@ def image(api: ReplayServer, node: int = 1) -> Tools:
     return api.pods.images[f"kube-proxy-{node - 1}"]
 
 
-def fetched(api: ReplayServer, host: Host = HOSTS[0], **options: object) -> Files:
+def fetched(api: ReplayServer, host: RemoteNode = HOSTS[0], **options: object) -> Files:
     with kube.connect(str(api.kubeconfig)) as connected:
         return open_shell(ExecOptions(**options), connected).fetch(host)  # type: ignore[arg-type]
 
 
-def failure(api: ReplayServer, host: Host = HOSTS[0], **options: object) -> str:
+def failure(api: ReplayServer, host: RemoteNode = HOSTS[0], **options: object) -> str:
     with pytest.raises(NodeError) as caught:
         fetched(api, host, **options)
     assert str(caught.value).isprintable()

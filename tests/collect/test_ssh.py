@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from kinspect.collect.bundle import Section, node_files, read_bundle, sudoers_line
+from kinspect.collect.node_output import Section, node_files, read_bundle, sudoers_line
 from kinspect.collect.options import SshOptions
-from kinspect.collect.ports import Host
+from kinspect.collect.ports import RemoteNode
 from kinspect.collect.ssh import SshShell
 from kinspect.errors import CallError, NodeError
-from kinspect.parse.node import read_node
+from kinspect.parse.node.state import read_node
 from kinspect.snapshot.types import NodeName
 from tests.cli.run import kinspect
 from tests.clusters import DATA
@@ -27,7 +27,7 @@ from tests.needs import needs
 
 pytestmark = pytest.mark.ssh
 
-NODE = Host(NodeName("node1"), {"InternalIP": "127.0.0.1", "Hostname": "node1"})
+NODE = RemoteNode(NodeName("node1"), {"InternalIP": "127.0.0.1", "Hostname": "node1"})
 RECORDED = DATA / "story-1-both-nodes" / "nodes" / "node1"
 
 
@@ -331,7 +331,7 @@ def resources_script() -> bytes:
 def test_hostile_addresses_never_reach_ssh(address: str) -> None:
     shell = SshShell(SshOptions(target="{internal_ip}"))
     with pytest.raises(NodeError, match="cannot be a host for ssh") as caught:
-        shell.command(Host(NodeName("n"), {"InternalIP": address}))
+        shell.command(RemoteNode(NodeName("n"), {"InternalIP": address}))
     assert str(caught.value).isprintable()
 
 
@@ -388,19 +388,19 @@ def test_hostile_nodes_run_nothing_and_each_is_one_plain_line(
 )
 def test_the_template_of_addresses(target: str, address: str) -> None:
     addresses = {"InternalIP": "192.0.2.1", "ExternalIP": "2001:db8::1", "Hostname": "host1"}
-    assert SshShell(SshOptions(target=target)).address(Host(NodeName("n1"), addresses)) == address
+    assert SshShell(SshOptions(target=target)).address(RemoteNode(NodeName("n1"), addresses)) == address
 
 
 def test_a_template_of_what_nodes_do_not_have() -> None:
     with pytest.raises(CallError, match=r"there is no \{zone\}"):
         SshOptions(target="{zone}")
     with pytest.raises(NodeError, match="the API gives no ExternalIP for it"):
-        SshShell(SshOptions(target="{external_ip}")).address(Host(NodeName("n"), {}))
+        SshShell(SshOptions(target="{external_ip}")).address(RemoteNode(NodeName("n"), {}))
 
 
 def test_the_command_line_has_the_users_options_and_ends_options_before_the_host() -> None:
     shell = SshShell(SshOptions(user="ops", port=2222, options=("ProxyJump=gate",), target="{name}"))
-    words = shell.command(Host(NodeName("n1"), {}))
+    words = shell.command(RemoteNode(NodeName("n1"), {}))
     assert words[0] == "ssh"
     assert words[-2:] == ["--", "n1"]
     for pair in (["-p", "2222"], ["-l", "ops"], ["-o", "ProxyJump=gate"], ["-o", "BatchMode=yes"]):
@@ -421,12 +421,12 @@ def cluster_over_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         sshd(tmp_path / "s2", own) as two,
         ReplayServer(story, tmp_path) as api,
     ):
-        config = ["Host *", "  GlobalKnownHostsFile /dev/null", "  IdentitiesOnly yes"]
+        config = ["RemoteNode *", "  GlobalKnownHostsFile /dev/null", "  IdentitiesOnly yes"]
         for name, server in (("node1", one), ("node2", two)):
             server.recorded(story / "nodes" / name)
-            config += [f"Host {name}.corp.example", "  HostName 127.0.0.1", f"  Port {server.port}",
+            config += [f"RemoteNode {name}.corp.example", "  HostName 127.0.0.1", f"  Port {server.port}",
                        f"  IdentityFile {server.key}", f"  UserKnownHostsFile {server.known_hosts}"]  # fmt: skip
-        config += ["Host node2.corp.example", "  ProxyJump node1.corp.example"]
+        config += ["RemoteNode node2.corp.example", "  ProxyJump node1.corp.example"]
         (tmp_path / "config").write_text("\n".join(config) + "\n")
         wrapped = tmp_path / "bin"
         wrapped.mkdir()

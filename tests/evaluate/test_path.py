@@ -159,5 +159,5 @@ def test_two_nat_tables_are_asked_in_an_order_that_no_dump_tells() -> None:
 
 def test_a_hairpin_is_masqueraded_with_the_bridges_address() -> None:
     text = f"{PRE}\n-A PREROUTING -d 10.9.9.9/32 -j DNAT --to-destination {POD}:80\n-A POSTROUTING -s {POD}/32 -d {POD}/32 -j MASQUERADE"
-    probe = incoming("10.9.9.9", src=POD).to(iif="cni0")
+    probe = incoming("10.9.9.9", src=POD).replace(iif="cni0")
     assert ends(text, probe) == {f"{POD}:80 as 10.1.0.1": 1}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kinspect.model.packet import ICMP, ICMPV6, TCP, UDP, CtState, Family, Packet
-from kinspect.parse.headers import packet_from_ip
+from kinspect.parse.user.ip_headers import packet_from_ip
 
 HERE = "here"  # made by the node itself
 SWITCHES: Mapping[str, str] = {
@@ -76,7 +76,7 @@ class Probe:
         """The packet as kinspect sees it where it begins."""
         local = self.where == HERE
         made = packet_from_ip(self.wire(0), mac_src=None if local else "02:00:00:00:00:01")
-        return made.to(local=local, iif=None if local else self.where, state=self._state())
+        return made.replace(local=local, iif=None if local else self.where, state=self._state())
 
     def _state(self) -> CtState:
         """What conntrack makes of a packet without a connection (nf_conntrack_proto_*.c)."""

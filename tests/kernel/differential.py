@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
-from kinspect.evaluate.ends import ends, ends_of
-from kinspect.evaluate.heads import Heads
 from kinspect.evaluate.path import evaluate
-from kinspect.evaluate.tails import Tails
+from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo
+from kinspect.evaluate.shortcuts.chains import ChainMemo
+from kinspect.evaluate.shortcuts.outcomes_only import ends, ends_of
 from kinspect.model.odds import NOTHING, Weight
 from kinspect.model.packet import Family, Packet
 from kinspect.model.rules import Verdict
 from kinspect.model.trace import Evaluation, Event, Matched, Routed
-from kinspect.parse.dump import Dump, read_dump
-from kinspect.parse.headers import packet_from_ip
-from kinspect.parse.host import read_host
+from kinspect.parse.node.host import read_host
+from kinspect.parse.rules.dump import Dump, read_dump
+from kinspect.parse.user.ip_headers import packet_from_ip
 from tests.kernel.case import HERE, SWITCHES, Case
 from tests.kernel.netns import Node
 
@@ -44,7 +44,7 @@ class Bench:
     open_answers: int = 0  # packets whose answer depends on a question
     questions: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)  # by what iptables said
-    heads: Heads = field(default_factory=Heads)  # what the chains of all cases do
+    heads: ChainMemo = field(default_factory=ChainMemo)  # what the chains of all cases do
 
     @cached_property
     def files(self) -> Mapping[str, bytes]:
@@ -84,7 +84,7 @@ class Bench:
         rules = read_dump(saved.encode(), source="dump", family=case.family)
         found = [f"{text} is printed as {again}" for text, again in printed_otherwise(rules)]
         expected: dict[int, Expected] = {}
-        tails = Tails(host, [rules])
+        tails = AfterNatMemo(host, [rules])
         for number, probe in enumerate(case.probes):
             packet = probe.packet()
             evaluation = evaluate(packet, host, [rules], heads=self.heads)

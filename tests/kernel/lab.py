@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kinspect.model.packet import Family
-from kinspect.parse.dump import Dump, read_dump
-from kinspect.parse.host import read_host
-from kinspect.parse.node import NodeState
+from kinspect.parse.node.host import read_host
+from kinspect.parse.node.state import NodeState
+from kinspect.parse.rules.dump import Dump, read_dump
 from tests.needs import needs, unmet
 
 BACKENDS = ("nft", "legacy")

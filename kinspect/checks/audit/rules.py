@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from typing import Final
 
 from kinspect.checks.backends import has_services
-from kinspect.model.audit import Kind, Observation, Severity
-from kinspect.model.gate import Cited
+from kinspect.model.audit import FindingKind, Observation, Severity
+from kinspect.model.check import RuleReference
 from kinspect.model.packet import Family
 from kinspect.model.rules import ChainName, Rule, Ruleset, TableName
 from kinspect.netfilter import registry
 from kinspect.netfilter.matches.multiport import Multiport
 from kinspect.netfilter.matches.ports import Ports
 from kinspect.netfilter.targets.verdict import Jump
-from kinspect.parse.dump import Dump
-from kinspect.parse.node import NodeState
+from kinspect.parse.node.state import NodeState
+from kinspect.parse.rules.dump import Dump
 
-HALF: Final = Kind(
+HALF: Final = FindingKind(
     code="KI301",
     title="healthy, but its rules are not whole",
     severity=Severity.ERROR,
@@ -27,7 +27,7 @@ HALF: Final = Kind(
     todo="Restart kube-proxy on the node; find out what else there writes iptables rules.",
     look=("iptables-save -t nat | grep -e '-A PREROUTING' -e '-A OUTPUT' -e '-A POSTROUTING'",),
 )
-DANGLING: Final = Kind(
+DANGLING: Final = FindingKind(
     code="KI302",
     title="jump to a chain that is not there",
     severity=Severity.ERROR,
@@ -35,7 +35,7 @@ DANGLING: Final = Kind(
     " damaged, cut short, or edited.",
     todo="Take the dump again.",
 )
-PORTLESS: Final = Kind(
+PORTLESS: Final = FindingKind(
     code="KI303",
     title="a service's rule lost its port",
     severity=Severity.ERROR,
@@ -96,7 +96,7 @@ def _dangling(node: str, dump: Dump) -> Iterator[Observation]:
             if name in registry.TARGETS or dump.holds(table, ChainName(name)):
                 continue
             rules = [
-                Cited(dump.source, rule.line, table, rule.chain, rule.text)
+                RuleReference(dump.source, rule.line, table, rule.chain, rule.text)
                 for rule in _leading(dump, table, name)
             ]
             if rules:
@@ -120,7 +120,7 @@ def portless(state: NodeState) -> Iterator[Observation]:
                 chain = dump.chain(_NAT, ChainName(name))
                 for rule in chain.without(" --dport", " --destination-port") if chain else ():
                     if _to_service(rule) and not any(_asks_port(clause.match) for clause in rule.clauses):
-                        cited = Cited(dump.source, rule.line, "nat", rule.chain, rule.text)
+                        cited = RuleReference(dump.source, rule.line, "nat", rule.chain, rule.text)
                         text = f"{name} leads to a service for any port"
                         yield Observation(kind=PORTLESS, text=text, nodes=(state.name,), evidence=(cited,))
 

@@ -45,7 +45,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
+class TupleProtocol:
     """The connection is of the protocol; an ICMP error is related to one of another."""
 
     number: int
@@ -144,7 +144,7 @@ class Expiry:
         return unless(self.inverted, Undecided(f"the connection expires in {self.text} seconds"))
 
 
-Part = Protocol | Ends | Status | Flow | Expiry
+Part = TupleProtocol | Ends | Status | Flow | Expiry
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ def _seconds(text: str) -> str:
 def _part(option: Option) -> Part:
     match option.name:
         case "--ctproto":
-            return Protocol(option.read(protocol, "a protocol"), option.inverted)
+            return TupleProtocol(option.read(protocol, "a protocol"), option.inverted)
         case "--ctstatus":
             return Status(_listed(option, _STATUSES), option.inverted)
         case "--ctexpire":

@@ -54,9 +54,9 @@ class Recent:
     def after(self, packet: Packet) -> Packet:
         """The packet when the match was asked and held: what the list remembers then."""
         if self.action == "set" or (self.action == "update" and not self.inverted):
-            return packet.to(recent_now=(*packet.recent_now, self.name))
+            return packet.replace(recent_now=(*packet.recent_now, self.name))
         if self.action == "remove":
-            return packet.to(
+            return packet.replace(
                 recent=packet.recent - {self.name},
                 recent_now=tuple(name for name in packet.recent_now if name != self.name),
             )

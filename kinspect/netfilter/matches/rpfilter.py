@@ -45,7 +45,7 @@ class ReversePath:
     def _passes(self, packet: Packet, host: Host) -> bool | None:
         if packet.iif == "lo" or _unconfigured(packet):
             return True
-        back = packet.to(
+        back = packet.replace(
             src=packet.dst,
             dst=packet.src,
             mark=packet.mark if self.valid_mark else 0,

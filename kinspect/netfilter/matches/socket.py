@@ -40,7 +40,7 @@ class Socket:
 
     def after(self, packet: Packet) -> Packet:
         """Its mark is the socket's then: not known."""
-        return packet.to(mark_unknown=0xFFFFFFFF) if self.restores_mark else packet
+        return packet.replace(mark_unknown=0xFFFFFFFF) if self.restores_mark else packet
 
 
 def read(options: Options) -> Socket:

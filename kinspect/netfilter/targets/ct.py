@@ -29,7 +29,7 @@ class Untrack:
     def act(self, packet: Packet, host: Host) -> Effect:
         """Of what comes back by the loopback the connection stays, where it has one."""
         held = packet.tracked and packet.state is not CtState.INVALID
-        return Proceed(packet if held else packet.to(state=CtState.UNTRACKED))
+        return Proceed(packet if held else packet.replace(state=CtState.UNTRACKED))
 
 
 def read_NOTRACK(options: Options) -> Untrack:  # noqa: N802 - named after the target

@@ -14,7 +14,7 @@ from kinspect.model.packet import WITH_PORTS, Address, Packet, read_address
 from kinspect.model.rules import Bind, Effect
 from kinspect.netfilter.hashing import chosen_address
 from kinspect.netfilter.options import Option, Options, port
-from kinspect.netfilter.sources import source_address
+from kinspect.netfilter.source_address import source_address
 
 _RANDOM: Final = {"--random": 0, "--persistent": 0, "--random-fully": 0}
 OPTIONS_DNAT: Final = {"--to-destination": 1, **_RANDOM}
@@ -23,7 +23,7 @@ OPTIONS_MASQUERADE: Final = {"--to-ports": 1, **_RANDOM}
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
+class PortRange:
     """A range of ports; with ``base`` a port is moved by its distance from there."""
 
     low: int
@@ -62,7 +62,7 @@ class Range:
 
     low: Address | None = None
     high: Address | None = None
-    ports: Ports | None = None
+    ports: PortRange | None = None
 
     def holds(self, address: Address, port: int | None, packet: Packet) -> bool:
         """Whether address and port are in the range."""
@@ -115,7 +115,7 @@ class Snat:
 class Masquerade:
     """The address of the outgoing interface as source (the one that its kernel would choose)."""
 
-    ports: Ports | None = None
+    ports: PortRange | None = None
     random: bool = False
 
     def act(self, packet: Packet, host: Host) -> Effect:
@@ -124,38 +124,44 @@ class Masquerade:
         if chosen is not None:
             return with_source(packet, chosen, self.ports, anew=self.random)
         sport = _source_port(packet, self.ports, anew=self.random)
-        return Bind(packet.to(sport=sport, snat=True, src_bound=True, original=packet.first), "masquerade")
+        return Bind(
+            packet.replace(sport=sport, snat=True, src_bound=True, original=packet.first), "masquerade"
+        )
 
 
-def with_destination(packet: Packet, dst: Address, ports: Ports | None, *, anew: bool = False) -> Bind:
+def with_destination(packet: Packet, dst: Address, ports: PortRange | None, *, anew: bool = False) -> Bind:
     """A destination binding; DNAT is a state of the connection where it changed something."""
     port = packet.dport
     if ports is not None and packet.protocol in WITH_PORTS:
         port = ports.destination(port, anew=anew)
     changed = dst != packet.dst or port != packet.dport
     return Bind(
-        packet.to(dst=dst, dport=port, dnat=packet.dnat or changed, dst_bound=True, original=packet.first)
+        packet.replace(
+            dst=dst, dport=port, dnat=packet.dnat or changed, dst_bound=True, original=packet.first
+        )
     )
 
 
-def with_source(packet: Packet, src: Address, ports: Ports | None = None, *, anew: bool = False) -> Bind:
+def with_source(packet: Packet, src: Address, ports: PortRange | None = None, *, anew: bool = False) -> Bind:
     """A source binding to a known address; SNAT is a state where it changed something."""
     sport = _source_port(packet, ports, anew=anew)
     changed = src != packet.src or sport != packet.sport
     return Bind(
-        packet.to(src=src, sport=sport, snat=packet.snat or changed, src_bound=True, original=packet.first),
+        packet.replace(
+            src=src, sport=sport, snat=packet.snat or changed, src_bound=True, original=packet.first
+        ),
         str(src),
     )
 
 
-def _source_port(packet: Packet, ports: Ports | None, *, anew: bool) -> int | None:
+def _source_port(packet: Packet, ports: PortRange | None, *, anew: bool) -> int | None:
     """A port is kept where nothing says otherwise; the kernel draws one only if it is taken."""
     if packet.protocol not in WITH_PORTS:
         return packet.sport
-    return (ports or Ports(0, 0xFFFF)).source(packet.sport, anew=anew)
+    return (ports or PortRange(0, 0xFFFF)).source(packet.sport, anew=anew)
 
 
-def read_ports(text: str) -> Ports:
+def read_ports(text: str) -> PortRange:
     """``80``, ``1000-2000`` or ``1000-2000/5000``. Raises ValueError."""
     span, slash, base = text.partition("/")
     low_text, dash, high_text = span.partition("-")
@@ -163,7 +169,7 @@ def read_ports(text: str) -> Ports:
     high = port(high_text) if dash else low
     if not 0 < low <= high:
         raise ValueError(text)
-    return Ports(low, high, port(base) if slash else None)
+    return PortRange(low, high, port(base) if slash else None)
 
 
 def _range(option: Option) -> Range:
