@@ -6,8 +6,9 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from kinspect.errors import ExitCode
 from kinspect.model.answer import Via
-from kinspect.model.cluster import Backend, ServicePort
+from kinspect.model.cluster import EndpointOwner, ServicePort
 
 ServiceKey: TypeAlias = tuple[str, str]
 
@@ -85,9 +86,9 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """One connection, counted once: at the node that translated it.
 
     ``to`` is the address and port that its packets really go to, ``snat`` the source address that
-    they have there if it was rewritten. ``timeout`` and ``idle`` are in seconds; ``idle`` is None
-    if the node's timeouts, or how long it was idle, are not known. ``own``: it comes from the node
-    itself, or from a pod on it.
+    they have there if it was rewritten. ``placed``: it is known on which node ``to`` is, or that it is
+    on none. ``timeout`` and ``idle`` are in seconds; ``idle`` is None
+    if the node's timeouts, or how long it was idle, are not known.
     """
 
     node: str
@@ -98,6 +99,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     dport: int | None
     to: str
     to_address: str
+    to_port: int | None
     snat: str | None = None
     state: str | None = None
     assured: bool = False
@@ -110,8 +112,9 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     service: ServiceKey | None = None
     port: ServicePort | None = None
     via: Via | None = None  # None: through no way into a service that the API knows
-    endpoint: Backend | None = None
-    client: Backend | None = None
+    endpoint: EndpointOwner = EndpointOwner()
+    placed: bool = True
+    client: EndpointOwner = EndpointOwner()
     stale: Stale | None = None
     translated: bool = True  # False: it goes to an endpoint's own address, or see ``untranslated``
 
@@ -123,4 +126,53 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def own(self) -> bool:
         """Whether who opened it is on the node where it entered."""
-        return self.client is not None and self.client.node == self.node
+        return self.client.node == self.node
+
+
+class FlowsRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The connections of one service port to one endpoint, counted: by state, by entry node, by why stale.
+
+    ``idle`` is the longest, in seconds. ``closing`` ones are in no other number.
+    """
+
+    service: ServiceKey | None
+    port: ServicePort | None
+    protocol: str
+    to: str
+    to_address: str
+    endpoint: EndpointOwner
+    connections: int
+    closing: int
+    states: tuple[tuple[str, int], ...]
+    entered: tuple[tuple[str, int], ...]
+    idle: int | None
+    stale: tuple[tuple[str, int], ...]
+
+
+class FlowsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``kinspect flows`` answers.
+
+    ``nodes`` are those whose tables were read; ``undetermined`` says which connections are not known,
+    and why. ``direct`` counts connections straight to an endpoint's address that are not listed.
+    ``fail``: any connection that is listed is one too many.
+    """
+
+    flows: tuple[Flow, ...]
+    rows: tuple[FlowsRow, ...] = ()
+    fail: bool = False
+    nodes: tuple[str, ...] = ()
+    direct: int = 0
+    undetermined: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def connections(self) -> int:
+        """How many are listed that are not about to end."""
+        return sum(not flow.closing for flow in self.flows)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """A connection that should not be counts before what is not known."""
+        if self.fail and self.connections:
+            return ExitCode.VIOLATED
+        return ExitCode.UNDETERMINED if self.undetermined else ExitCode.OK

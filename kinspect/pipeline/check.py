@@ -29,20 +29,17 @@ from kinspect.model.check import (
     Note,
     NothingIgnored,
     NoTraffic,
-    NoTrafficTo,
     PodsUnread,
     Reachable,
     Scope,
     ServiceKey,
-    ToAddress,
-    ToNode,
-    ToPod,
     Vacuous,
 )  # fmt: skip
 from kinspect.model.cluster import Service
-from kinspect.model.packet import Address, Family
+from kinspect.model.packet import Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
+from kinspect.pipeline.aims import drained_nodes, meant
 from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
 from kinspect.pipeline.processes import WORTH, spread
 from kinspect.pipeline.traffic.locations import Locator
@@ -265,42 +262,10 @@ def _asked(
     if not isinstance(claim, NoTraffic):
         return _Asked(assertion, chosen)
     if claim.to is not None:
-        return _Asked(assertion, chosen, _avoided(claim.to, facts, namespace))
+        return _Asked(assertion, chosen, meant(claim.to, facts, namespace))
     if not facts.cluster.has("nodes"):
         facts.undetermined.append("there is no api/nodes.json: which nodes are cordoned is not known")
-    cordoned = frozenset(node.name for node in facts.cluster.nodes.values() if node.unschedulable)
-    return _Asked(assertion, chosen, Avoided(cordoned))
-
-
-def _avoided(aims: Sequence[NoTrafficTo], facts: Tracer, namespace: str) -> Avoided:
-    """The nodes, pods and addresses that are meant. Raises NotFound: a slip must not pass."""
-    cluster = facts.cluster
-    nodes: set[str] = set()
-    pods: set[tuple[str, str]] = set()
-    addresses: set[Address] = set()
-    for aim in aims:
-        match aim:
-            case ToNode(name):
-                known = {*cluster.nodes, *facts.states}
-                if name not in known:
-                    raise NotFound(
-                        f"there is no node {name}", hint=f"there are: {', '.join(sorted(known)[:20])}"
-                    )
-                nodes.add(name)
-            case ToPod(name, space):
-                key = (space or namespace, name)
-                pod = cluster.pods.get(key)
-                if pod is None:
-                    raise NotFound(
-                        f"there is no pod {key[0]}/{name}", hint="of a pod that is gone, give the address"
-                    )
-                pods.add(key)
-                addresses |= set() if pod.host_network else set(pod.addresses)
-            case ToAddress(address):
-                addresses.add(address)
-            case _:
-                assert_never(aim)
-    return Avoided(frozenset(nodes), frozenset(pods), frozenset(addresses))
+    return _Asked(assertion, chosen, Avoided(drained_nodes(facts.cluster)))
 
 
 def _notes(asked: Sequence[_Asked], facts: Tracer) -> list[Note]:

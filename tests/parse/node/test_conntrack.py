@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from kinspect.model.flows import Table, Tracked
-from kinspect.parse.conntrack import cut_mark, read_connections
+from kinspect.parse.node.conntrack import cut_mark, read_connections
 
 
 def read(*lines: str) -> Table:
@@ -53,7 +53,9 @@ def test_counters_of_both_directions_are_added() -> None:
 
 
 def test_what_has_no_reply_yet_is_told() -> None:
-    found = entry("udp      17 29 src=10.12.0.14 dst=10.15.240.10 sport=43145 dport=53 [UNREPLIED] src=10.15.240.10 dst=10.12.0.14 sport=53 dport=43145 mark=0 use=1")
+    found = entry(
+        "udp      17 29 src=10.12.0.14 dst=10.15.240.10 sport=43145 dport=53 [UNREPLIED] src=10.15.240.10 dst=10.12.0.14 sport=53 dport=43145 mark=0 use=1"
+    )
     assert (found.replied, found.assured, found.state, found.translated) == (False, False, None, False)
 
 
@@ -92,13 +94,23 @@ def test_addresses_of_ipv6_are_in_their_shortest_form(line: str, src: str, dst: 
 )  # fmt: skip
 def test_protocols_without_ports_have_none(line: str, protocol: str) -> None:
     found = entry(line)
-    assert (found.protocol, found.sport, found.dport, found.src, found.reply_src) == (protocol, None, None, "10.0.0.1", "10.0.0.2")
+    assert (found.protocol, found.sport, found.dport, found.src, found.reply_src) == (
+        protocol,
+        None,
+        None,
+        "10.0.0.1",
+        "10.0.0.2",
+    )
 
 
 def test_sctp_has_states_of_its_own() -> None:
-    found = entry("sctp     132 432000 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=5 dport=6 src=10.0.0.3 dst=10.0.0.1 sport=6 dport=5 [ASSURED] mark=0 use=1")
+    found = entry(
+        "sctp     132 432000 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=5 dport=6 src=10.0.0.3 dst=10.0.0.1 sport=6 dport=5 [ASSURED] mark=0 use=1"
+    )
     assert (found.state, found.closing, found.translated) == ("ESTABLISHED", False, True)
-    closing = entry("sctp     132 2 SHUTDOWN_SENT src=10.0.0.1 dst=10.0.0.2 sport=5 dport=6 src=10.0.0.3 dst=10.0.0.1 sport=6 dport=5 mark=0 use=1")
+    closing = entry(
+        "sctp     132 2 SHUTDOWN_SENT src=10.0.0.1 dst=10.0.0.2 sport=5 dport=6 src=10.0.0.3 dst=10.0.0.1 sport=6 dport=5 mark=0 use=1"
+    )
     assert closing.closing
 
 
@@ -154,7 +166,12 @@ def test_what_is_not_asked_for_is_counted_and_not_kept() -> None:
 
 def test_an_entry_takes_less_than_300_bytes_of_memory() -> None:
     """Its own and what it shares with no other: its client's address and its timeout."""
-    table = read(*(TCP.replace("10.0.0.1", f"10.0.{n >> 8}.{n & 255}").replace("431999", str(400000 + n)) for n in range(5000)))
+    table = read(
+        *(
+            TCP.replace("10.0.0.1", f"10.0.{n >> 8}.{n & 255}").replace("431999", str(400000 + n))
+            for n in range(5000)
+        )
+    )
     shared: set[int] = set()
     total = 0
     for found in table.entries:
