@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, TypeAlias
 
-from kinspect.model.answer import OUTSIDE, Bounds, Outcome
+from kinspect.kubeproxy.endpoints import EndpointSet, WayIn, Zones, expected, policy_of
+from kinspect.kubeproxy.endpoints import endpoints_of as endpoints_of_port
+from kinspect.model.answer import Bounds, Outcome
 from kinspect.model.check import Entry, Finding, Problem, Queued, RuleReference, Standing, Unmodelled
 from kinspect.model.cluster import Endpoint, EndpointOwner
 from kinspect.model.odds import NOTHING
@@ -56,7 +58,7 @@ def found(
     return Finding(
         service=service.key,
         entry=entry_of(traffic),
-        policy=service.external_policy if traffic.trace.via in OUTSIDE else service.internal_policy,
+        policy=policy_of(service, traffic.trace.via),
         problem=problem,
         standing=standing,
         rule=cited(outcome) if outcome is not None else None,
@@ -97,11 +99,25 @@ def listed(traffic: Traffic, outcome: Outcome) -> Endpoint | None:
 
 def endpoints_of(traffic: Traffic) -> list[Endpoint]:
     """The endpoints of the port and family that are asked for, ready or not."""
-    port, family = traffic.trace.port, traffic.trace.family
-    if port is None:
-        return []
-    name = (port.name, port.protocol)
-    return [e for e in traffic.endpoints if (e.port_name, e.protocol) == name and e.address.version == family]
+    return endpoints_of_port(traffic.endpoints, traffic.trace.port, traffic.trace.family)
+
+
+def way_in(traffic: Traffic, zones: Zones) -> WayIn:
+    """The same traffic as kube-proxy's rules see it."""
+    trace = traffic.trace
+    return WayIn(
+        service=traffic.service,
+        via=trace.via,
+        senders=traffic.sources,
+        client=trace.packet.src,
+        node=trace.node,
+        zone=zones.get(trace.node),
+    )
+
+
+def expected_of(traffic: Traffic, zones: Zones) -> list[EndpointSet]:
+    """The sets of endpoints that are right for this traffic, the likeliest first; never empty."""
+    return expected(way_in(traffic, zones), endpoints_of(traffic))
 
 
 def backend_of(endpoint: Endpoint) -> EndpointOwner:

@@ -100,7 +100,7 @@ def flows(
         families=families,
     )
     answer = pipeline.flows(request, source)
-    talk([*answer.undetermined, *answer.warnings])
+    talk([*map(str, answer.undetermined), *answer.warnings])
     _emit(answer, output, no_color)
     raise typer.Exit(answer.exit_code)
 

@@ -151,7 +151,7 @@ def trace(
         explain=explain,
     )
     answer = pipeline.trace(request, source)
-    talk([*answer.undetermined, *answer.warnings])
+    talk([*map(str, answer.undetermined), *answer.warnings])
     if write_pcap is not None:
         from kinspect.report.trace.pcap import write_pcap as write_capture
 

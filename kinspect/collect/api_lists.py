@@ -17,8 +17,8 @@ from typing_extensions import Self
 from kinspect.collect import kubeconfig
 from kinspect.collect.http import Answer, Wire
 from kinspect.collect.ports import ApiKind
-from kinspect.collect.said import said
 from kinspect.errors import ApiError
+from kinspect.sanitise import quoted
 
 PAGE = 500  # objects, as kubectl asks for
 MOST_PAGES = 10_000
@@ -163,7 +163,7 @@ class KubeApi:
         self._check_found(answer, path)
         found = self._decoded(answer, path, _Object)
         if f"{found.kind}List" != resource.list_kind:
-            raise self._stranger(path, f"a {said(found.kind)}")
+            raise self._stranger(path, f"a {quoted(found.kind)}")
         return _document(resource, [msgspec.Raw(answer.body)], found.metadata.resource_version)
 
     def _all(self, kind: ApiKind, path: str, query: dict[str, str], namespace: str | None) -> bytes:
@@ -186,7 +186,7 @@ class KubeApi:
             self._check_found(answer, path)
             page = self._decoded(answer, path, _List)
             if page.kind != resource.list_kind:
-                raise self._stranger(path, f"a {said(page.kind)}")
+                raise self._stranger(path, f"a {quoted(page.kind)}")
             pages.append(page)
             token = page.metadata.continue_
             if not token:
@@ -204,11 +204,11 @@ class KubeApi:
             return
         group = _RESOURCES[kind].group
         resource = f"{kind}.{group}" if group else kind
-        place, flag = f'in namespace "{said(namespace or "")}"', f"-n {said(namespace or '')}"
+        place, flag = f'in namespace "{quoted(namespace or "")}"', f"-n {quoted(namespace or '')}"
         if namespace is None:
             place, flag = "cluster-wide", "-A" if _RESOURCES[kind].namespaced else ""
         user = re.match(r'.*?User "([^"]*)"', answer.message or "", re.DOTALL)
-        who = f'user "{said(user[1])}"' if user else f"the user of {self._access.where}"
+        who = f'user "{quoted(user[1])}"' if user else f"the user of {self._access.where}"
         raise ApiError(
             f'{who} may not {verb} {kind} {place} (verb {verb}, resource {kind}, API group "{group}")',
             hint=f"a role must grant it; compare: kubectl auth can-i {verb} {resource} {flag}".rstrip(),
@@ -229,7 +229,7 @@ class KubeApi:
         try:
             return msgspec.json.decode(answer.body, type=shape)
         except msgspec.ValidationError as e:
-            raise self._stranger(path, f"something else: {said(str(e))}") from e
+            raise self._stranger(path, f"something else: {quoted(str(e))}") from e
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
             raise self._stranger(path, f"what is not JSON: {answer.excerpt}") from e
 

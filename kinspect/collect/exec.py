@@ -18,8 +18,8 @@ from kinspect.collect.node_output import Ground, Section, cut, node_files
 from kinspect.collect.options import ExecOptions
 from kinspect.collect.pod_exec import ExecPod, PodExec
 from kinspect.collect.ports import ClusterApi, RemoteNode
-from kinspect.collect.said import said
 from kinspect.errors import ApiError, NodeError
+from kinspect.sanitise import quoted
 from kinspect.snapshot import types as names
 from kinspect.snapshot.types import Files
 
@@ -115,13 +115,13 @@ class _Pod(msgspec.Struct, frozen=True):
         """Why no command can run in a container; None where one can."""
         found = [status for status in self.status.container_statuses or () if status.name == container]
         if container not in [each.name for each in self.spec.containers]:
-            return f"it has no container {said(container)}"
+            return f"it has no container {quoted(container)}"
         state = found[0].state if found else None
         if self.status.phase == "Running" and state is not None and state.running is not None:
             return None
         ended = state and (state.waiting or state.terminated)
         why = (ended and ended.reason) or self.status.phase or "it has no status"
-        return f"its container {said(container)} does not run: {said(why)}"
+        return f"its container {quoted(container)} does not run: {quoted(why)}"
 
 
 class _Pods(msgspec.Struct, frozen=True):
@@ -172,7 +172,8 @@ class ExecShell:
         pods = self._pods.get(host.name, [])
         if not pods:
             raise NodeError(
-                f"no pod labelled {said(options.selector)} in namespace {said(options.namespace)} runs there",
+                f"no pod labelled {quoted(options.selector)} in namespace"
+                f" {quoted(options.namespace)} runs there",
                 hint="--exec-namespace and --exec-selector name a pod with the host's network and iptables",
             )
         # Two while one replaces the other: the first that can be used, rather one that stays.
@@ -237,7 +238,7 @@ def _by_node(listed: bytes, options: ExecOptions) -> Mapping[str, list[_Pod]]:
         pods = msgspec.json.decode(listed, type=_Pods).items or []
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ApiError(
-            f"the pods in namespace {said(options.namespace)} cannot be read: {said(str(error))}"
+            f"the pods in namespace {quoted(options.namespace)} cannot be read: {quoted(str(error))}"
         ) from error
     found: dict[str, list[_Pod]] = {}
     for pod in pods:

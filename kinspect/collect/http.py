@@ -23,8 +23,8 @@ import msgspec
 
 from kinspect import __version__
 from kinspect.collect import kubeconfig
-from kinspect.collect.said import said
 from kinspect.errors import ApiError, CallError, KinspectError
+from kinspect.sanitise import quoted
 
 TRIES = 3  # a GET changes nothing, so it may be sent again
 LONGEST_WAIT = 10.0  # seconds that a Retry-After may ask for, each time
@@ -58,8 +58,8 @@ class Answer:
     def excerpt(self) -> str:
         """The message, or else how the body begins, fit to be shown."""
         if (message := self.message) is not None:
-            return said(message)
-        return said(self.body[:400].decode(errors="replace"), 80) or "nothing"
+            return quoted(message)
+        return quoted(self.body[:400].decode(errors="replace"), 80) or "nothing"
 
 
 class Wire:
@@ -124,7 +124,7 @@ class Wire:
     def server(self) -> str:
         """Host and port, for messages."""
         host = self._client.configuration.host if self._client else ""
-        return said(urlsplit(host).netloc.rpartition("@")[2]) or said(host)
+        return quoted(urlsplit(host).netloc.rpartition("@")[2]) or quoted(host)
 
     def close(self) -> None:
         """Closes the connections; the next get opens them again."""
@@ -184,13 +184,13 @@ class Wire:
         distrust = ssl.SSLCertVerificationError, CertificateError
         cause = next((c for c in _causes(e) if isinstance(c, distrust)), None)
         if cause is not None:
-            why = said(getattr(cause, "verify_message", None) or str(cause))
+            why = quoted(getattr(cause, "verify_message", None) or str(cause))
             return ApiError(
                 f"the certificate of the API at {server} is not trusted: {why}",
                 hint="compare the server and certificate-authority of the cluster in the kubeconfig",
             )
         if isinstance(e, exceptions.LocationValueError):
-            return CallError(f"the server of {self._access.where} is no address: {said(str(e))}")
+            return CallError(f"the server of {self._access.where} is no address: {quoted(str(e))}")
         if isinstance(e, exceptions.ReadTimeoutError):
             return ApiError(f"the API at {server} did not answer {path} in {self._read_timeout:g} s")
         if _broke_off(e):
@@ -275,10 +275,10 @@ def _strerror(e: BaseException) -> str:
             words = cause.reason or re.sub(
                 r"^\[[^]]*\] ?| ?\(_ssl\.c:\d+\)$", "", cause.strerror or str(cause)
             )
-            return said(words.replace("_", " ").lower())
+            return quoted(words.replace("_", " ").lower())
         if isinstance(cause, OSError) and cause.strerror:
-            return said(cause.strerror)
-    return said(str(e).rpartition(": ")[2])
+            return quoted(cause.strerror)
+    return quoted(str(e).rpartition(": ")[2])
 
 
 def _seconds(retry_after: str) -> float:

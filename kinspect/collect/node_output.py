@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from kinspect.collect.said import said
 from kinspect.errors import NodeError
+from kinspect.sanitise import quoted
 from kinspect.snapshot import types as names
 from kinspect.snapshot.manifest import Command
 from kinspect.snapshot.types import Fetched
@@ -53,7 +53,7 @@ def read_bundle(stream: bytes, nonce: str) -> dict[str, Section]:
     mark = f"@{nonce} ".encode()
     start = stream.find(mark)
     if start < 0:
-        heard = said(stream[:200].decode("utf-8", "replace").strip())
+        heard = quoted(stream[:200].decode("utf-8", "replace").strip())
         raise NodeError(
             "the node did not run the script" + (f"; it said: {heard}" if heard else ""),
             hint="its login shell must run `sh -s`; try: ssh NODE sh -c id",
@@ -82,8 +82,8 @@ def read_bundle(stream: bytes, nonce: str) -> dict[str, Section]:
         name: Section(
             output,
             status,
-            said(found.get(f"{name}.stderr", (b"", 0, b""))[0].decode("utf-8", "replace").strip()),
-            said(command.decode("utf-8", "replace")),
+            quoted(found.get(f"{name}.stderr", (b"", 0, b""))[0].decode("utf-8", "replace").strip()),
+            quoted(command.decode("utf-8", "replace")),
         )
         for name, (output, status, command) in found.items()
         if not name.endswith(".stderr")
@@ -111,7 +111,7 @@ def node_files(sections: dict[str, Section], ground: Ground = Ground()) -> Fetch
         sections[name].output.decode("utf-8", "replace").strip() if name in sections else ""
         for name in _ABOUT
     )
-    allowing = sudoers_line(said(user) or "USER", tools.split())
+    allowing = sudoers_line(quoted(user) or "USER", tools.split())
     dumps = {name: section for name, section in sections.items() if name in _DUMPS}
     for name, section in dumps.items():
         others = [s for n, s in dumps.items() if n != name and _same(n, name)]
@@ -200,7 +200,7 @@ def _check_whole(tool: str, output: bytes, ground: Ground) -> None:
     if first is None:
         return
     if not first[0].startswith(b"*"):
-        heard = said(first[0][:200].decode("utf-8", "replace"), 80)
+        heard = quoted(first[0][:200].decode("utf-8", "replace"), 80)
         raise NodeError(
             f"{tool} {ground.place} printed what is no dump: {heard}", hint="run it by hand and look"
         )

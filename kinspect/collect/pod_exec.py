@@ -24,8 +24,8 @@ import msgspec
 
 from kinspect.collect.http import Answer, Wire
 from kinspect.collect.node_output import Section
-from kinspect.collect.said import said
 from kinspect.errors import NodeError
+from kinspect.sanitise import quoted
 
 # Version 5 adds a way to close standard input, which is never opened here; API servers before 1.30
 # know only version 4.
@@ -46,7 +46,7 @@ class ExecPod:
     container: str
 
     def __str__(self) -> str:
-        return said(f"{self.namespace}/{self.name}")
+        return quoted(f"{self.namespace}/{self.name}")
 
 
 class _Cause(msgspec.Struct, frozen=True):
@@ -105,14 +105,14 @@ class PodExec:
             raise _refused(pod, Answer(error.status_code, error.resp_body or b"")) from error
         except (websocket.WebSocketTimeoutException, TimeoutError) as error:
             raise NodeError(
-                f"pod {pod}: {said(argv[0])} was not done within the time limit",
+                f"pod {pod}: {quoted(argv[0])} was not done within the time limit",
                 hint="--timeout SECONDS waits longer",
             ) from error
         except (websocket.WebSocketException, OSError, ValueError) as error:
             if self._closed:
                 raise NodeError("interrupted") from error
             raise NodeError(
-                f"pod {pod}: the connection was cut while {said(argv[0])} ran: {_reason(error)}",
+                f"pod {pod}: the connection was cut while {quoted(argv[0])} ran: {_reason(error)}",
                 hint="try again",
             ) from error
         return _section(pod, argv, *found)
@@ -194,13 +194,13 @@ def _section(pod: ExecPod, argv: Sequence[str], output: bytes, errors: bytes, en
     try:
         status = msgspec.json.decode(end, type=_Status)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise NodeError(f"pod {pod}: how {said(argv[0])} ended cannot be read") from error
+        raise NodeError(f"pod {pod}: how {quoted(argv[0])} ended cannot be read") from error
     code = status.exit_code
     if code in _NOT_THERE or (code is None and _NO_FILE.search(status.message)):
         return None
     if code is None:
         raise _failed(pod, status.message)
-    heard = said(errors.decode("utf-8", "replace").strip())
+    heard = quoted(errors.decode("utf-8", "replace").strip())
     return Section(output, code, heard, shlex.join(argv))
 
 
@@ -212,10 +212,10 @@ def _refused(pod: ExecPod, answer: Answer) -> NodeError:
         if who is None:  # somebody else's refusal: an admission webhook, a proxy
             return NodeError(f"commands in pod {pod} are refused: {answer.excerpt}")
         return NodeError(
-            f'user "{said(who[1])}" may not run commands in pods of namespace {said(pod.namespace)}'
+            f'user "{quoted(who[1])}" may not run commands in pods of namespace {quoted(pod.namespace)}'
             f' (verb {who[2]}, resource pods/exec, API group "")',
             hint="a role must grant the verbs get and create; compare:"
-            f" kubectl auth can-i create pods --subresource=exec -n {said(pod.namespace)}",
+            f" kubectl auth can-i create pods --subresource=exec -n {quoted(pod.namespace)}",
         )
     if answer.status == 404:
         return NodeError(f"pod {pod} is gone: {answer.excerpt}", hint="try again")
@@ -226,14 +226,14 @@ def _failed(pod: ExecPod, message: str) -> NodeError:
     """What the API or the kubelet says instead of running a command."""
     if "container not found" in message or "is not valid for pod" in message:
         return NodeError(
-            f"pod {pod} has no running container {said(pod.container)}: {said(message)}",
+            f"pod {pod} has no running container {quoted(pod.container)}: {quoted(message)}",
             hint="--exec-container NAME",
         )
     if "error dialing backend" in message:
         return NodeError(
-            f"the API does not reach the node's kubelet: {said(message)}", hint="is the node up?"
+            f"the API does not reach the node's kubelet: {quoted(message)}", hint="is the node up?"
         )
-    return NodeError(f"pod {pod}: no command can be run: {said(message)}")
+    return NodeError(f"pod {pod}: no command can be run: {quoted(message)}")
 
 
 def _tls(configuration: Any) -> ssl.SSLContext:
@@ -275,5 +275,5 @@ def _left(deadline: float) -> float:
 def _reason(error: Exception) -> str:
     """An operating system's word, or the library's, in one line."""
     if isinstance(error, OSError) and error.strerror:
-        return said(error.strerror)
-    return said(str(error) or type(error).__name__)
+        return quoted(error.strerror)
+    return quoted(str(error) or type(error).__name__)

@@ -22,8 +22,8 @@ from typing import Final
 from kinspect.collect.node_output import node_files, read_bundle
 from kinspect.collect.options import ADDRESS_FIELDS, SshOptions
 from kinspect.collect.ports import RemoteNode
-from kinspect.collect.said import said
 from kinspect.errors import NodeError
+from kinspect.sanitise import quoted
 from kinspect.snapshot.types import Files
 
 # What can be a host for ssh: names, addresses of both families with a zone. Nothing that ssh or a
@@ -60,7 +60,7 @@ class SshShell:
             # ssh's own word tells more than what is missing at the end.
             if status == 255 and "cut before" in error.message and heard:
                 raise NodeError(
-                    f"{error.message}: {said(heard.splitlines()[-1])}", hint=error.hint
+                    f"{error.message}: {quoted(heard.splitlines()[-1])}", hint=error.hint
                 ) from error
             raise
 
@@ -92,7 +92,8 @@ class SshShell:
         address = self._options.target.format_map(values)
         if not _HOST.fullmatch(address):
             raise NodeError(
-                f"'{said(address)}' cannot be a host for ssh", hint="--ssh-target gives another address"
+                f"'{quoted(address)}' cannot be a host for ssh",
+                hint="--ssh-target gives another address",
             )
         return address
 
@@ -220,7 +221,7 @@ _MEANINGS: Final[tuple[tuple[str, str, str | None], ...]] = (
 def _failure(heard: str, status: int) -> NodeError:
     """What a failure of ssh means, in one line."""
     lines = [line for line in heard.splitlines() if line.strip()]
-    last = said(lines[-1]) if lines else f"exit status {status}"
+    last = quoted(lines[-1]) if lines else f"exit status {status}"
     for pattern, meaning, hint in _MEANINGS:
         if re.search(pattern, heard):
             return NodeError(meaning.replace("{said}", last), hint=hint)

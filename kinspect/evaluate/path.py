@@ -2,18 +2,19 @@
 
 Facts: netfilter's hooks and priorities (``netfilter.hooks``), ip_rcv_finish, ip_forward and
 ip_local_out of the kernel. A nat table is asked by the first packet of a connection only.
+
+This is what a path means, and nothing else: whoever knows already where packets go from behind nat
+plugs in as ``Journey.beyond`` (see ``evaluate.shortcuts``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from kinspect.errors import NotFound
-from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo, as_if, behind
-from kinspect.evaluate.shortcuts.chains import ChainMemo
-from kinspect.evaluate.walk import Branch, Ended, Record, Walk, merged
+from kinspect.evaluate.walk import Branch, Ended, Enterer, Record, Walk, merged
 from kinspect.model.host import Host
 from kinspect.model.odds import EVERYTHING, Weight
 from kinspect.model.packet import Address, CtState, Packet
@@ -26,8 +27,11 @@ from kinspect.netfilter.routing import Fork, Hop, route
 
 _GONE = ("blackhole", "unreachable", "prohibit")
 
-Tail: TypeAlias = Literal["came in", "goes elsewhere", "goes out"]
+Point: TypeAlias = Literal["came in", "goes elsewhere", "goes out"]
 """Where the choice of a destination is over: behind PREROUTING's nat, or behind OUTPUT's."""
+
+Beyond: TypeAlias = Callable[["Journey", Point, Branch], None]
+"""Takes a branch on from behind nat, in place of ``Journey.follow``, to the same ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,8 @@ class Journey:
     host: Host
     rulesets: Sequence[Ruleset]
     record: Record
-    tails: AfterNatMemo | None = None
-    heads: ChainMemo | None = None
+    enter: Enterer | None = None  # None: every chain is walked
+    beyond: Beyond | None = None  # None: every branch is followed
     ways: list[Way] = field(default_factory=list)
 
     def begin(self, packet: Packet) -> None:
@@ -74,7 +78,7 @@ class Journey:
             else:
                 arrived.append(_with(branch, packet.replace(oif="")))
         for branch in self._through(hooks.PREROUTING, arrived):
-            self._shared("came in", branch)
+            self._on("came in", branch)
 
     def _arrived(self, branch: Branch) -> None:
         """Behind PREROUTING: to this host, or on by another interface."""
@@ -89,32 +93,16 @@ class Journey:
             else:
                 self._forward(_leaving(routed, hop))
 
-    def _shared(self, tail: Tail, branch: Branch) -> None:
-        """Follow a branch to its ends, or take the known ways of one that goes the same."""
-        ways = self._tail(tail, branch)
-        if ways is None:
-            self._follow(tail, branch)
-            return
-        for known in ways:
-            way = as_if(known, branch.packet)
-            weight = branch.weight.times(way.weight)
-            last = behind(way.last, branch.last)
-            self.ways.append(Way(way.verdict, way.packet, weight, last, way.snat, way.delivered))
+    def _on(self, point: Point, branch: Branch) -> None:
+        """From behind nat to its ends."""
+        if self.beyond is None:
+            self.follow(point, branch)
+        else:
+            self.beyond(self, point, branch)
 
-    def _tail(self, tail: Tail, branch: Branch) -> Sequence[Way] | None:
-        """The ways from here on, as if the branch were everything and came from nowhere, where known."""
-
-        def walk() -> Sequence[Way]:
-            # What is shared keeps its way, also where only ends are asked for now.
-            record = Record() if self.record.ends_only else self.record
-            journey = Journey(self.host, self.rulesets, record, self.tails)
-            journey._follow(tail, Branch(branch.packet, EVERYTHING, None, branch.snat))
-            return journey.ways
-
-        return self.tails.follow(tail, branch.packet, walk) if self.tails else None
-
-    def _follow(self, tail: Tail, branch: Branch) -> None:
-        match tail:
+    def follow(self, point: Point, branch: Branch) -> None:
+        """Follow a branch from behind nat to its ends, which are added to the ways."""
+        match point:
             case "came in":
                 self._arrived(branch)
             case "goes elsewhere":
@@ -132,9 +120,9 @@ class Journey:
         for before in branches:
             for after in self._through(hooks.OUTPUT_NAT, [before]):
                 if after.packet.dst != before.packet.dst:
-                    self._shared("goes elsewhere", after)
+                    self._on("goes elsewhere", after)
                 else:
-                    self._shared("goes out", after)
+                    self._on("goes out", after)
 
     def _departed(self, branches: Iterable[Branch]) -> None:
         """Behind OUTPUT's nat table, and routed again where that was needed."""
@@ -252,7 +240,7 @@ class Journey:
             rules,
             self.host,
             self.record,
-            self.heads,
+            self.enter,
         )
         accepted = []
         for ended in walk.hook(chain, branches):
@@ -366,20 +354,18 @@ def evaluate(
     rulesets: Sequence[Ruleset],
     *,
     explain: bool = False,
-    tails: AfterNatMemo | None = None,
-    heads: ChainMemo | None = None,
+    enter: Enterer | None = None,
+    beyond: Beyond | None = None,
 ) -> Evaluation:
     """Every way that the packet can go through the host, with exact weights.
 
-    With ``tails``, of the same host and rules, what is known of packets that go the same is taken
-    from there, and left there: for many packets. ``hits`` then lack the rules so taken, and an
-    event of a way may name another packet of its kind. ``heads`` are not asked, but learn from it.
-    ``rulesets`` are those of the packet's family, one a back end. Raises RulesError where a
-    visited rule cannot be read.
+    ``rulesets`` are those of the packet's family, one a back end. ``enter`` and ``beyond`` are
+    shortcuts, for many packets (see ``evaluate.shortcuts``). Raises RulesError where a visited rule
+    cannot be read.
     """
     record = Record(explain)
     own = [rules for rules in rulesets if rules.family == packet.family]
-    journey = Journey(host, own, record, tails, heads)
+    journey = Journey(host, own, record, enter, beyond)
     journey.begin(packet)
     return Evaluation(
         packet=packet,

@@ -9,6 +9,7 @@ import msgspec
 from kinspect.errors import ExitCode
 from kinspect.model.answer import Via
 from kinspect.model.cluster import EndpointOwner, ServicePort
+from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
 
 ServiceKey: TypeAlias = tuple[str, str]
 
@@ -152,7 +153,7 @@ class FlowsRow(msgspec.Struct, frozen=True, kw_only=True):
 class FlowsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What ``kinspect flows`` answers.
 
-    ``nodes`` are those whose tables were read; ``undetermined`` says which connections are not known,
+    ``nodes`` are those whose tables were read; ``diagnostics`` says which connections are not known,
     and why. ``direct`` counts connections straight to an endpoint's address that are not listed.
     ``fail``: any connection that is listed is one too many.
     """
@@ -162,8 +163,17 @@ class FlowsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     fail: bool = False
     nodes: tuple[str, ...] = ()
     direct: int = 0
-    undetermined: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    diagnostics: Diagnostics = NONE
+
+    @property
+    def undetermined(self) -> tuple[Undetermined, ...]:
+        """What is not known."""
+        return self.diagnostics.undetermined
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is worth a warning."""
+        return self.diagnostics.warnings
 
     @property
     def connections(self) -> int:
@@ -175,4 +185,4 @@ class FlowsAnswer(msgspec.Struct, frozen=True, kw_only=True):
         """A connection that should not be counts before what is not known."""
         if self.fail and self.connections:
             return ExitCode.VIOLATED
-        return ExitCode.UNDETERMINED if self.undetermined else ExitCode.OK
+        return ExitCode.UNDETERMINED if self.diagnostics.undetermined else ExitCode.OK

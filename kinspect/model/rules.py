@@ -7,11 +7,12 @@ one module in ``netfilter``; this module only says what they have in common.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Literal, NewType, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
+from kinspect.errors import RulesError
 from kinspect.model.host import Host
 from kinspect.model.odds import Odds
 from kinspect.model.packet import Family, Packet
@@ -166,6 +167,10 @@ class Chain(Protocol):
         """The rules in order, but for some that certainly do not match this packet's addresses."""
         ...
 
+    def without(self, *words: str) -> Iterable[Rule]:
+        """The rules whose text has none of these words; cheaper than reading all rules."""
+        ...
+
 
 Closure: TypeAlias = tuple[tuple[str, str | None, str], ...]
 """Chains with their policies (``-`` for user-defined, None for those that are not there) and rules."""
@@ -194,8 +199,25 @@ class Ruleset(Protocol):
         """False for a fragment: a jump to a chain that it lacks is then undecided, not damage."""
         ...
 
+    @property
+    def damaged(self) -> Sequence[RulesError]:
+        """What could not be read of it so far, by line."""
+        ...
+
     def tables(self) -> Sequence[TableName]:
         """The tables that the dump has, in its order."""
+        ...
+
+    def chains(self, table: TableName) -> Sequence[ChainName]:
+        """The chains of a table, in the dump's order."""
+        ...
+
+    def holds(self, table: TableName, name: ChainName) -> bool:
+        """Whether a table has a chain; cheaper than reading the chain."""
+        ...
+
+    def jumps(self, table: TableName) -> Set[str]:
+        """The names that rules of a table jump to: chains, and targets that are written the same way."""
         ...
 
     def chain(self, table: TableName, name: ChainName) -> Chain | None:

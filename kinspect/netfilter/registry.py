@@ -1,7 +1,8 @@
 """Which module reads which extension: a table, so that only those met are imported.
 
 A module of ``matches`` or ``targets`` has ``OPTIONS`` (option name to the number of its values, or
-an alias' canonical name) and ``read(options)``, which makes the frozen match or target. One module
+an alias' canonical name) and ``read(options)``, which makes the frozen match or target; ``REPEATABLE``
+are the options that a rule may give more than once, which iptables mostly refuses. One module
 may serve several names that share their options, as ``tcp`` and ``udp`` do; ``read_NAME`` then
 stands for each that differs.
 """
@@ -9,7 +10,7 @@ stands for each that differs.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -132,6 +133,7 @@ class Extension:
     options: Mapping[str, int]
     aliases: Mapping[str, str]
     read: Callable[[Options], Any]
+    repeatable: Collection[str] = ()  # options that a rule may give several times
 
     def canonical(self, option: str) -> str | None:
         """The option's own name where this extension has it (by alias or a unique beginning)."""
@@ -171,4 +173,5 @@ def _load(kind: str, module_name: str | None, name: str) -> Extension | None:
         options={option: arity for option, arity in written.items() if isinstance(arity, int)},
         aliases={option: other for option, other in written.items() if isinstance(other, str)},
         read=reader,
+        repeatable=getattr(module, "REPEATABLE", ()),
     )

@@ -11,7 +11,7 @@ from kinspect.errors import NotFound
 from kinspect.model.check import Avoided, NoTrafficTo, ToAddress, ToNode, ToPod
 from kinspect.model.packet import Address
 from kinspect.parse.api.cluster import Cluster
-from kinspect.pipeline.traffic.tracer import Tracer
+from kinspect.pipeline.gather.read import Facts
 
 DRAINED_TAINTS: Final = (
     "node.kubernetes.io/unschedulable",
@@ -22,7 +22,7 @@ DRAINED_TAINTS: Final = (
 """Taints of nodes that are to go, or are gone: Kubernetes' own, Cluster Autoscaler's, Karpenter's."""
 
 
-def meant(aims: Sequence[NoTrafficTo], facts: Tracer, namespace: str) -> Avoided:
+def meant(aims: Sequence[NoTrafficTo], facts: Facts, namespace: str) -> Avoided:
     """The nodes, pods and addresses that are meant. Raises NotFound: a slip must not pass."""
     cluster = facts.cluster
     nodes: set[str] = set()

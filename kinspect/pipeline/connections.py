@@ -7,7 +7,7 @@ cannot be read. Whoever asserts something decides what that means.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,11 +16,13 @@ import msgspec
 from kinspect.flows.frontends import Frontends, Place
 from kinspect.flows.match import Interest, Owned, flows
 from kinspect.model.cluster import EndpointOwner, Service
+from kinspect.model.diagnostics import Diagnostics, Undetermined, together
 from kinspect.model.flows import Flow, ServiceKey, Table, Tracked
 from kinspect.model.host import Host
 from kinspect.model.packet import PROTOCOLS, Address, Family, Packet, read_address
 from kinspect.model.rules import Verdict
 from kinspect.parse.node.conntrack import Keep, read_connections
+from kinspect.pipeline.gather.read import Facts
 from kinspect.pipeline.gather.sources import selected
 from kinspect.pipeline.traffic.locations import Locator
 from kinspect.pipeline.traffic.probes import Probe, came_in
@@ -47,9 +49,17 @@ class Connections:
     unknown: dict[str, str] = field(default_factory=dict)
     damage: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def undetermined(self) -> tuple[Undetermined, ...]:
+        """The nodes whose connections are not known."""
+        return tuple(
+            Undetermined(text=f"{node}: {why}", code="connections-unknown", node=node)
+            for node, why in self.unknown.items()
+        )
+
 
 def read_tables(
-    facts: Tracer,
+    facts: Facts,
     snapshot: Snapshot,
     nodes: Sequence[str] = (),
     *,
@@ -88,14 +98,16 @@ def read_tables(
     return found
 
 
-def judged(found: Iterable[Flow], facts: Tracer, unsure: list[str]) -> Iterator[Flow]:
-    """The same with ``not-by-rules`` where it holds; what cannot be told goes to ``unsure``."""
+def judged(found: Iterable[Flow], facts: Facts) -> tuple[list[Flow], Diagnostics]:
+    """The same with ``not-by-rules`` where it holds, and for which that cannot be told."""
     rules = _Rules(facts)
-    for flow in found:
-        if flow.stale is None and flow.translated and rules.allow(flow) is False:
-            flow = msgspec.structs.replace(flow, stale="not-by-rules")
-        yield flow
-    unsure += dict.fromkeys(rules.tracer.undetermined)
+    flows = [
+        msgspec.structs.replace(flow, stale="not-by-rules")
+        if flow.stale is None and flow.translated and rules.allow(flow) is False
+        else flow
+        for flow in found
+    ]
+    return flows, together(rules.diagnostics)
 
 
 def _family(address: str) -> Family:
@@ -122,7 +134,7 @@ def _table(name: str, files: Files, keep: Keep) -> Table | None:
 
 
 def _unknown(
-    snapshot: Snapshot, facts: Tracer, name: NodeName, files: Files, table: Table | None
+    snapshot: Snapshot, facts: Facts, name: NodeName, files: Files, table: Table | None
 ) -> str | None:
     """Why a node's connections are not known, or not all of them."""
     commands = [c for c in _commands(snapshot, name, files) if c.file.startswith("conntrack")]
@@ -166,7 +178,7 @@ def _commands(snapshot: Snapshot, name: NodeName, files: Files) -> Sequence[Comm
     return record.commands if record else ()
 
 
-def _count(facts: Tracer, name: str) -> int | None:
+def _count(facts: Facts, name: str) -> int | None:
     state = facts.states.get(name)
     text = state.host.sysctl("net.netfilter.nf_conntrack_count") if state else None
     return int(text) if text is not None and text.isdigit() else None
@@ -180,7 +192,7 @@ def _only_ipv4(text: bytes) -> bool:
 class _Seen:
     """The cluster, as the matching asks about it: each address is looked up once."""
 
-    def __init__(self, facts: Tracer) -> None:
+    def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._cluster = facts.cluster
         self._locator = Locator(facts.cluster, facts.states)
@@ -248,9 +260,10 @@ class _Seen:
 class _Rules:
     """Whether a node's rules of today send a connection where it goes. Each kind is followed once."""
 
-    def __init__(self, facts: Tracer) -> None:
+    def __init__(self, facts: Facts) -> None:
         self._facts = facts
-        self.tracer = Tracer(facts.cluster, facts.states, [], one_of_many=True)
+        self._tracer = Tracer(facts.cluster, facts.states, one_of_many=True)
+        self.diagnostics: list[Diagnostics] = []
         self._followed: dict[object, tuple[frozenset[str], bool] | None] = {}
         self._services = {service.key: service for service in facts.cluster.services()}
         self._interfaces: dict[tuple[str, str], str | None] = {}
@@ -295,8 +308,9 @@ class _Rules:
         """Where the rules may send it, and whether that is all that may become of it."""
         endpoints = self._facts.cluster.endpoints(flow.service) if flow.service is not None else ()
         probe = Probe(flow.node, flow.via or "packet", packet, flow.src, flow.port)
-        trace = self.tracer.follow(probe, endpoints, among_many=True)
+        trace, diagnostics = self._tracer.follow(probe, endpoints, among_many=True)
         if trace is None:
+            self.diagnostics.append(diagnostics)
             return None
         possible = [outcome for outcome in trace.outcomes if outcome.bounds[1] > 0]
         ends = frozenset(outcome.to for outcome in possible if outcome.to is not None)

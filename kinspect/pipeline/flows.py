@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from kinspect.errors import CallError, NotFound
 from kinspect.flows.summary import summary
 from kinspect.model.check import Avoided, NoTrafficTo, ServicePattern, ToNode
+from kinspect.model.diagnostics import Diagnostics, Undetermined, together, warned
 from kinspect.model.flows import Flow, FlowsAnswer, ServiceKey
 from kinspect.model.packet import Address, Family
 from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.aims import drained_nodes, meant
 from kinspect.pipeline.connections import judged, read_tables
+from kinspect.pipeline.gather.read import Facts, not_read, read_facts
 from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
 from kinspect.pipeline.traffic.locations import Locator
 from kinspect.pipeline.traffic.probes import ports_of
-from kinspect.pipeline.traffic.tracer import Tracer, read_facts, unread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,6 @@ def flows(request: FlowsRequest, source: Source) -> FlowsAnswer:
     wanted = Wanted(namespace=request.namespace, pods=True, connections=True, nodes=tuple(request.nodes))
     snapshot, namespace = opened(source, wanted)
     facts = read_facts(snapshot, request.nodes)
-    undetermined = [*facts.undetermined, *unread(facts, snapshot, request.nodes)]
     _named(request, facts.cluster, namespace)
     through = meant([ToNode(name) for name in request.through], facts, namespace).nodes
     ends = _ends(request, facts, namespace)
@@ -58,31 +58,39 @@ def flows(request: FlowsRequest, source: Source) -> FlowsAnswer:
         services=[s for s in facts.cluster.services() if _of_service(request, s.key, namespace)],
         also=_straight(ends, facts),
     )
-    undetermined += [f"{node}: {why}" for node, why in found.unknown.items()]
-    unsure: list[str] = []
+    every, untold = judged(found.flows, facts)
     listed = [
         flow
-        for flow in judged(found.flows, facts, unsure)
+        for flow in every
         if _of_services(request, flow, namespace)
         and (ends is None or _ends_there(ends, flow))
         and (not request.through or (flow.node in through and flow.endpoint.node != flow.node))
         and (not request.stale or flow.stale is not None)
     ]
+    unplaced: list[Undetermined] = []
     if ends is not None and ends.nodes:
-        undetermined += _unplaced(flow for flow in found.flows if _of_services(request, flow, namespace))
+        unplaced += _unplaced(flow for flow in found.flows if _of_services(request, flow, namespace))
     straight = [flow for flow in listed if flow.service is None and not flow.translated and not flow.closing]
     if ends is None:
         listed = [flow for flow in listed if flow.service is not None or flow.translated]
-    warnings = [*facts.warnings, *(f"a line cannot be read: {text}" for text in found.damage.values())]
-    (undetermined if request.stale else warnings).extend(unsure)
+    if not request.stale:  # then it is but a remark
+        untold = warned([*untold.warnings, *map(str, untold.undetermined)])
+    diagnostics = together(
+        [
+            facts.diagnostics,
+            not_read(facts.cluster, snapshot, request.nodes),
+            Diagnostics((*found.undetermined, *unplaced)),
+            warned(f"a line cannot be read: {text}" for text in found.damage.values()),
+            untold,
+        ]
+    )
     return FlowsAnswer(
         flows=tuple(listed),
         rows=summary(listed),
         fail=request.fail,
         nodes=tuple(found.nodes),
         direct=0 if ends is not None else len(straight),
-        undetermined=tuple(dict.fromkeys(undetermined)),
-        warnings=tuple(dict.fromkeys(warnings)),
+        diagnostics=diagnostics,
     )
 
 
@@ -95,7 +103,7 @@ def _named(request: FlowsRequest, cluster: Cluster, namespace: str) -> None:
                 ports_of(service, pattern.port)
 
 
-def _ends(request: FlowsRequest, facts: Tracer, namespace: str) -> Avoided | None:
+def _ends(request: FlowsRequest, facts: Facts, namespace: str) -> Avoided | None:
     if request.drained:
         if not facts.cluster.has("nodes"):
             raise NotFound("there is no api/nodes.json: which nodes are drained is not known")
@@ -103,7 +111,7 @@ def _ends(request: FlowsRequest, facts: Tracer, namespace: str) -> Avoided | Non
     return meant(request.to, facts, namespace) if request.to else None
 
 
-def _straight(ends: Avoided | None, facts: Tracer) -> Callable[[Address], bool] | None:
+def _straight(ends: Avoided | None, facts: Facts) -> Callable[[Address], bool] | None:
     """Whether connections to an address are wanted even if they go through no service."""
     if ends is None:
         return None
@@ -142,7 +150,8 @@ def _ends_there(ends: Avoided, flow: Flow) -> bool:
     )
 
 
-def _unplaced(flows: Iterable[Flow]) -> Iterator[str]:
+def _unplaced(flows: Iterable[Flow]) -> Iterator[Undetermined]:
     """Which connections may end on a node that is asked about: nothing says on which they do."""
     for address in dict.fromkeys(flow.to_address for flow in flows if not flow.placed and not flow.closing):
-        yield f"connections go to {address}, and nothing that was read says on which node that is"
+        text = f"connections go to {address}, and nothing that was read says on which node that is"
+        yield Undetermined(text=text, code="unplaced")

@@ -9,13 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from kinspect.checks.expected import Expected, expected
-from kinspect.model.answer import NodeTrace, Via
+from kinspect.kubeproxy.endpoints import EndpointSet, WayIn, endpoints_of, expected
+from kinspect.model.answer import Via
 from kinspect.model.check import ServicePattern
 from kinspect.model.cluster import Endpoint, Service, ServicePort
-from kinspect.model.trace import Evaluation
-from kinspect.model.traffic import SenderClass, Traffic
-from tests.clusters import packet
+from kinspect.model.traffic import SenderClass
 
 WEB = Service(namespace="shop", name="web", type="NodePort", ports=(ServicePort("http", "TCP", 80, 30000),))
 ZONES = {"node1": "a", "node2": "b"}
@@ -46,16 +44,10 @@ def answers(
     node: str = "node1",
 ) -> list[tuple[set[int], bool]]:
     """The last numbers of the addresses of each right answer, and whether it is the terminating ones."""
-    probe = packet(src, "192.168.0.11", 30000)
-    trace = NodeTrace(
-        node=node,
-        via=via,
-        packet=probe,
-        evaluation=Evaluation(packet=probe, ways=()),
-        outcomes=(),
-        port=service.ports[0],
+    way = WayIn(
+        service=service, via=via, senders=sources, client=ip_address(src), node=node, zone=ZONES.get(node)
     )
-    found = expected(Traffic(service, endpoints, sources, trace), ZONES)
+    found = expected(way, endpoints_of(endpoints, service.ports[0], 4))
     assert found
     return [({int(address) & 0xFF for address, _ in e.addresses}, e.terminating) for e in found]
 
@@ -99,7 +91,7 @@ def test_right_answers(
 
 
 def test_an_answer_has_each_address_once() -> None:
-    assert len(Expected((endpoint(1), endpoint(1))).addresses) == 1
+    assert len(EndpointSet((endpoint(1), endpoint(1))).addresses) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,18 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TypeAlias
 
-from kinspect.checks.common import STEP, backend_of, elsewhere, found, may_be, sent, share_of, standing_of
-from kinspect.checks.expected import Expected, Zones, expected
+from kinspect.checks.common import (
+    STEP,
+    backend_of,
+    elsewhere,
+    expected_of,
+    found,
+    may_be,
+    sent,
+    share_of,
+    standing_of,
+)
+from kinspect.kubeproxy.endpoints import EndpointSet, Zones
 from kinspect.model.answer import Bounds, Outcome
 from kinspect.model.check import (
     Finding,
@@ -36,14 +46,14 @@ def in_sync(traffics: Iterable[Traffic], zones: Zones) -> Iterator[Finding]:
     for traffic in traffics:
         if traffic.service.other_proxy:
             continue  # kube-proxy leaves it alone
-        answers = [_compared(traffic, answer) for answer in expected(traffic, zones)]
+        answers = [_compared(traffic, answer) for answer in expected_of(traffic, zones)]
         # One right answer that fits is enough; where none does, the likeliest is what was meant.
         if all(answers):
             undecided = [a for a in answers if all(f.standing == "undetermined" for f in a)]
             yield from undecided[0] if undecided else answers[0]
 
 
-def _compared(traffic: Traffic, answer: Expected) -> list[Finding]:
+def _compared(traffic: Traffic, answer: EndpointSet) -> list[Finding]:
     """What is otherwise than one right answer; shares only where the endpoints are the right ones."""
     ends: dict[End, list[Outcome]] = {}
     findings = []

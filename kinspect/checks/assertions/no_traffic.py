@@ -10,8 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
-from kinspect.checks.common import Locate, elsewhere, found, listed, may_be, sent, standing_of
-from kinspect.checks.expected import Zones, on_purpose
+from kinspect.checks.common import (
+    Locate,
+    elsewhere,
+    endpoints_of,
+    found,
+    listed,
+    may_be,
+    sent,
+    standing_of,
+    way_in,
+)
+from kinspect.kubeproxy.endpoints import Zones, used_although_terminating
 from kinspect.model.answer import Outcome
 from kinspect.model.check import Avoided, Finding, NoTraffic, Reaches, Unplaced
 from kinspect.model.traffic import Traffic
@@ -69,7 +79,9 @@ def _reached(claim: NoTraffic, traffic: Traffic, outcome: Outcome, daemon_set: b
         standing = standing if claim.include_daemonsets else "excused"
     elif endpoint is None:
         what = "unlisted"
-    elif endpoint.terminating and on_purpose(traffic, zones, endpoint):
+    elif endpoint.terminating and used_although_terminating(
+        way_in(traffic, zones), endpoints_of(traffic), endpoint
+    ):
         what = "terminating"
         standing = "excused" if claim.allow_terminating else standing
     return found(traffic, Reaches(outcome.to or "", outcome.backend, outcome.bounds, what), outcome, standing)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from kinspect.checks.audit.traffic import way_of
-from kinspect.checks.common import cited, endpoints_of
-from kinspect.checks.expected import Zones, expected
+from kinspect.checks.common import cited, endpoints_of, expected_of
+from kinspect.kubeproxy.endpoints import Zones, policy_of
 from kinspect.model.answer import OUTSIDE
 from kinspect.model.audit import FindingKind, Observation, Severity
 from kinspect.model.check import RuleReference
@@ -51,7 +51,7 @@ KINDS: Final = (NONE, NO_LOCAL, TERMINATING)
 
 def empty(traffic: Traffic, zones: Zones) -> Iterator[Observation]:
     """What is said of one class of traffic that has nowhere to go, or only there."""
-    answer = expected(traffic, zones)[0]
+    answer = expected_of(traffic, zones)[0]
     if traffic.service.other_proxy:
         return
     if answer.terminating:
@@ -67,8 +67,7 @@ def empty(traffic: Traffic, zones: Zones) -> Iterator[Observation]:
     elif not any(endpoint.node == traffic.trace.node for endpoint in ready):
         outside = traffic.trace.via in OUTSIDE
         policy = "externalTrafficPolicy" if outside else "internalTrafficPolicy"
-        local = traffic.service.external_policy if outside else traffic.service.internal_policy
-        if local == "Local":
+        if policy_of(traffic.service, traffic.trace.via) == "Local":
             yield _seen(
                 NO_LOCAL, traffic, f"{policy} is Local, and no endpoint is on the node: dropped", rule
             )

@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import Final, TypeAlias
 
 from kinspect.checks.audit.traffic import way_of
-from kinspect.model.answer import OUTSIDE, Outcome
+from kinspect.kubeproxy.endpoints import policy_of
+from kinspect.model.answer import Outcome
 from kinspect.model.audit import FindingKind, Observation, Severity
 from kinspect.model.check import ServiceKey
 from kinspect.model.odds import ZERO
@@ -19,9 +20,9 @@ DISAGREE: Final = FindingKind(
     title="nodes disagree",
     severity=Severity.WARNING,
     means="Under policy Cluster every node sends a service's traffic to the same endpoints in the same shares."
-    " Some nodes do otherwise than most: where a packet enters decides where it can end.",
-    todo="Look at kube-proxy on the nodes named, the minority; the findings on stale and missing endpoints say"
-    " which of the two is what the API says.",
+    " Some nodes differ, so where a packet ends depends on the node that it enters.",
+    todo="Compare kube-proxy on the nodes listed with the others. The findings on stale and missing endpoints show"
+    " which side matches the API.",
     look=("kinspect trace svc/SERVICE -n NAMESPACE --via all",),
     settles=True,
 )
@@ -43,9 +44,8 @@ class Ballot:
 def ballot(traffic: Traffic) -> Ballot | None:
     """What a node does with one way in; None where nodes may do otherwise than others."""
     trace, service = traffic.trace, traffic.service
-    policy = service.external_policy if trace.via in OUTSIDE else service.internal_policy
     hinted = any(e.for_zones or e.for_nodes for e in traffic.endpoints)
-    if policy == "Local" or hinted or trace.undecided or service.other_proxy:
+    if policy_of(service, trace.via) == "Local" or hinted or trace.undecided or service.other_proxy:
         return None
     front = trace.packet.dport if trace.via == "nodeport" else trace.packet.dst
     # Source ranges tell clients apart; pods and processes differ from node to node anyway.
@@ -85,7 +85,8 @@ class Votes:
             most, *others = ranked
             if len(most) == len(others[0]):
                 odd = sorted(node for nodes in ranked for node in nodes)
-                text = "these nodes send it to different places, or in different shares"
+                sides = " / ".join(", ".join(sorted(nodes)) for nodes in ranked)
+                text = f"these nodes disagree, and neither side has a majority: {sides}"
             else:
                 odd = sorted(node for nodes in others for node in nodes)
                 text = f"sent elsewhere, or in other shares, than on the {len(most)} other nodes"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from kinspect.checks.backends import has_services
+from kinspect.kubeproxy.names import NAT, has_services
 from kinspect.model.audit import FindingKind, Observation, Severity
 from kinspect.model.check import RuleReference
-from kinspect.model.rules import ChainName, Ruleset, TableName
-from kinspect.parse.node.state import NodeState
+from kinspect.model.node import NodeState
+from kinspect.model.rules import ChainName, Ruleset
 
 UNREAD: Final = FindingKind(
     code="KI201",
@@ -39,8 +39,6 @@ BOTH: Final = FindingKind(
     look=("iptables-legacy-save | grep -c KUBE", "iptables-nft-save | grep -c KUBE"),
 )
 KINDS: Final = (UNREAD, DATA_PATH, BOTH)
-
-_NAT: Final = TableName("nat")
 
 
 def unread(names: Iterable[str]) -> Iterator[Observation]:
@@ -73,7 +71,7 @@ def both(state: NodeState) -> Iterator[Observation]:
 
 def cite(rules: Ruleset, name: str) -> RuleReference:
     """The first rule of a chain of nat, as evidence."""
-    chain = rules.chain(_NAT, ChainName(name))
+    chain = rules.chain(NAT, ChainName(name))
     assert chain is not None
     rule = chain.rules()[0]
     return RuleReference(rules.source, rule.line, "nat", name, rule.text)

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from kinspect.checks.backends import has_services
+from kinspect.kubeproxy.names import JUMPS, LEADING_TO_ENDPOINTS, NAT, NODEPORTS, SERVICES, has_services
 from kinspect.model.audit import FindingKind, Observation, Severity
 from kinspect.model.check import RuleReference
+from kinspect.model.node import NodeState
 from kinspect.model.packet import Family
 from kinspect.model.rules import ChainName, Rule, Ruleset, TableName
 from kinspect.netfilter import registry
 from kinspect.netfilter.matches.multiport import Multiport
 from kinspect.netfilter.matches.ports import Ports
 from kinspect.netfilter.targets.verdict import Jump
-from kinspect.parse.node.state import NodeState
-from kinspect.parse.rules.dump import Dump
 
 HALF: Final = FindingKind(
     code="KI301",
@@ -51,14 +50,6 @@ PORTLESS: Final = FindingKind(
 )
 KINDS: Final = (HALF, DANGLING, PORTLESS)
 
-_NAT: Final = TableName("nat")
-_JUMPS: Final = (
-    ("PREROUTING", "KUBE-SERVICES"),
-    ("OUTPUT", "KUBE-SERVICES"),
-    ("POSTROUTING", "KUBE-POSTROUTING"),
-)
-_SERVICES: Final = ("KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-XLB-", "KUBE-FW-")
-
 
 def half_written(state: NodeState, wanted: frozenset[Family]) -> Iterator[Observation]:
     """``wanted``: the families that have services with ready endpoints."""
@@ -74,8 +65,8 @@ def half_written(state: NodeState, wanted: frozenset[Family]) -> Iterator[Observ
 
 
 def _jumps(node: str, rules: Ruleset) -> Iterator[Observation]:
-    for hook, name in _JUMPS:
-        chain = rules.chain(_NAT, ChainName(hook))
+    for hook, name in JUMPS:
+        chain = rules.chain(NAT, ChainName(hook))
         found = [] if chain is None else [r.target for r in chain.rules() if isinstance(r.target, Jump)]
         if not any(jump.chain == name for jump in found):
             text = f"{rules.source}: nothing leads from {hook} of nat to {name}"
@@ -90,7 +81,7 @@ def dangling(state: NodeState) -> Iterator[Observation]:
                 yield from _dangling(state.name, dump)
 
 
-def _dangling(node: str, dump: Dump) -> Iterator[Observation]:
+def _dangling(node: str, dump: Ruleset) -> Iterator[Observation]:
     for table in dump.tables():
         for name in sorted(dump.jumps(table)):
             if name in registry.TARGETS or dump.holds(table, ChainName(name)):
@@ -104,7 +95,7 @@ def _dangling(node: str, dump: Dump) -> Iterator[Observation]:
                 yield Observation(kind=DANGLING, text=text, nodes=(node,), evidence=tuple(rules))
 
 
-def _leading(dump: Dump, table: TableName, name: str) -> Iterator[Rule]:
+def _leading(dump: Ruleset, table: TableName, name: str) -> Iterator[Rule]:
     for chain_name in dump.chains(table):
         chain = dump.chain(table, chain_name)
         for rule in chain.rules() if chain else ():
@@ -116,8 +107,8 @@ def portless(state: NodeState) -> Iterator[Observation]:
     """Rules that lead to a service and ask for no port."""
     for rulesets in state.rulesets.values():
         for dump in rulesets:
-            for name in ("KUBE-SERVICES", "KUBE-NODEPORTS"):
-                chain = dump.chain(_NAT, ChainName(name))
+            for name in (SERVICES, NODEPORTS):
+                chain = dump.chain(NAT, name)
                 for rule in chain.without(" --dport", " --destination-port") if chain else ():
                     if _to_service(rule) and not any(_asks_port(clause.match) for clause in rule.clauses):
                         cited = RuleReference(dump.source, rule.line, "nat", rule.chain, rule.text)
@@ -126,7 +117,7 @@ def portless(state: NodeState) -> Iterator[Observation]:
 
 
 def _to_service(rule: Rule) -> bool:
-    return isinstance(rule.target, Jump) and rule.target.chain.startswith(_SERVICES)
+    return isinstance(rule.target, Jump) and rule.target.chain.startswith(LEADING_TO_ENDPOINTS)
 
 
 def _asks_port(match: object) -> bool:

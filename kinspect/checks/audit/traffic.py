@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from typing import Final, TypeAlias
 
 from kinspect.checks.common import cited
+from kinspect.kubeproxy.names import is_kube
 from kinspect.model.audit import FindingKind, Observation, Severity
 from kinspect.model.check import (
     Finding,
@@ -187,7 +188,7 @@ def way_of(traffic: Traffic) -> str:
 
 
 def _kind(finding: Finding, owners: Owners) -> FindingKind | None:
-    foreign = finding.rule is not None and not finding.rule.chain.startswith("KUBE-")
+    foreign = finding.rule is not None and not is_kube(finding.rule.chain)
     match finding.problem:
         case Unexpected(to, backend):
             if foreign:
@@ -213,4 +214,4 @@ def _kind(finding: Finding, owners: Owners) -> FindingKind | None:
 def _taken(traffic: Traffic) -> bool:
     """Whether all of it that is sent anywhere is sent by rules that are not kube-proxy's."""
     rules = [cited(outcome) for outcome in traffic.trace.outcomes if outcome.dnat]
-    return bool(rules) and all(rule is not None and not rule.chain.startswith("KUBE-") for rule in rules)
+    return bool(rules) and all(rule is not None and not is_kube(rule.chain) for rule in rules)

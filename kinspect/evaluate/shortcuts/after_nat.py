@@ -6,6 +6,8 @@ are in the same of all networks that these rules, the routes and the choice of a
 the same way, which is then walked once.
 
 Where a rule asks more than that (a set, a range, a list of recent clients) nothing is shared.
+A memo plugs into a journey as its ``beyond``. Of what it gives, ``hits`` lack the rules so taken, and
+an event of a way may name another packet of its kind.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from kinspect.evaluate.path import Journey, Point
+from kinspect.evaluate.walk import Branch, Record
 from kinspect.model.host import Host
+from kinspect.model.odds import EVERYTHING
 from kinspect.model.packet import Packet
 from kinspect.model.rules import ChainName, Rule, Ruleset
 from kinspect.model.trace import Step, Way
@@ -45,6 +50,30 @@ class AfterNatMemo:
     _known: dict[object, Sequence[Way] | None] = field(default_factory=dict)
     _rests: dict[object, int] = field(default_factory=dict)
     _kinds: dict[int, tuple[Partition, Partition] | None] = field(default_factory=dict)
+
+    def beyond(self, journey: Journey, point: Point, branch: Branch) -> None:
+        """Take the ways of a branch that goes the same, or follow this one. A ``Beyond``."""
+        ways = self.ways(journey, point, branch)
+        if ways is None:
+            journey.follow(point, branch)
+            return
+        for known in ways:
+            way = as_if(known, branch.packet)
+            weight = branch.weight.times(way.weight)
+            last = behind(way.last, branch.last)
+            journey.ways.append(Way(way.verdict, way.packet, weight, last, way.snat, way.delivered))
+
+    def ways(self, journey: Journey, point: Point, branch: Branch) -> Sequence[Way] | None:
+        """The ways from here on, as if the branch were everything and came from nowhere, where known."""
+
+        def walk() -> Sequence[Way]:
+            # What is shared keeps its way, also where only ends are asked for now.
+            record = Record() if journey.record.silent else journey.record
+            inner = Journey(journey.host, journey.rulesets, record, beyond=self.beyond)
+            inner.follow(point, Branch(branch.packet, EVERYTHING, None, branch.snat))
+            return inner.ways
+
+        return self.follow(point, branch.packet, walk)
 
     def follow(self, where: str, packet: Packet, walk: Callable[[], Sequence[Way]]) -> Sequence[Way] | None:
         """The ways of a packet from a point of its journey on; None: they cannot be shared.

@@ -3,23 +3,27 @@
 kube-proxy writes a service's chains alike on every node. What such a chain, and all that it leads
 to, does to a packet is a matter of its text, of the packet, and of nothing else, as long as no rule
 in it asks about the host; packets that its rules do not tell apart are treated alike. So it is
-walked once, for one of them, and not again on the next node.
+walked once, for one of them, and not again on the next node. What no rule may look at (a rule that
+counts, asks the host or has an unknown extension) is not shared: ``equivalence`` tells which.
 
-Which rules were met on the way is not kept: for a packet's ends only, not for its explanation.
+A memo plugs into a walk as its ``enter``: ``learn`` walks each chain and remembers what it did,
+``recall`` gives what is remembered. Which rules were met on the way is not kept, so ``recall`` is
+for a packet's ends only, not for its explanation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 import msgspec
 
-from kinspect.model.odds import Weight
+from kinspect.evaluate.walk import Branch, Ended, Left, Walk
+from kinspect.model.odds import EVERYTHING, Weight
 from kinspect.model.packet import Address, Packet
-from kinspect.model.rules import ChainName, Closure, Ruleset, TableName, Verdict
+from kinspect.model.rules import Chain, ChainName, Closure, Ruleset, TableName, Verdict
 
 if TYPE_CHECKING:
     from kinspect.evaluate.shortcuts.equivalence import Partition, Span
@@ -32,14 +36,15 @@ NatAlternatives: TypeAlias = tuple[tuple[Address, int | None, Weight], ...]
 """Destinations with their ports, and the weights that go there."""
 
 
-class ChainExit(msgspec.Struct, frozen=True):
-    """How a part of the packets leaves a chain: to the caller (no verdict), or for good."""
+class Bundle(Branch, frozen=True):
+    """A branch that a nat rule bound, and others that go from here as it does, to other destinations.
 
-    packet: Packet
-    weight: Weight
-    verdict: Verdict | None = None
-    bound: bool = False  # by a nat binding
-    fan: NatAlternatives = ()  # where nat sends others that leave just like it, with their weights
+    The kernel knows nothing of the others: a step that makes another branch of it loses them.
+    Between the binding and ``Journey.beyond`` there is no such step, but who opens a bundle has to
+    check that the shares of all packets are still there (``outcomes_only`` does).
+    """
+
+    others: NatAlternatives = ()
 
 
 class _Result(msgspec.Struct, frozen=True):
@@ -50,7 +55,7 @@ class _Result(msgspec.Struct, frozen=True):
     weight: Weight
     verdict: Verdict | None
     bound: bool
-    fan: NatAlternatives = ()
+    others: NatAlternatives = ()  # where nat sends others that leave just like these
 
 
 @dataclass(slots=True)
@@ -74,19 +79,29 @@ class PacketClass:
         """Whether one of them was walked."""
         return self._key in self._results
 
-    def learn(self, packet: Packet, lefts: Sequence[ChainExit]) -> None:
+    def learn(self, packet: Packet, left: Left) -> None:
         """What became of one of them, its weight everything."""
-        self._results[self._key] = _learned(packet, lefts)
+        self._results[self._key] = _learned(packet, left)
 
-    def of(self, packet: Packet) -> Sequence[ChainExit] | None:
-        """What becomes of another one; None: it must be walked."""
+    def apply(self, branch: Branch) -> Left | None:
+        """What becomes of a branch of another one, but for its way; None: it must be walked."""
         results = self._results[self._key]
-        return None if results is None else [_as_if(result, packet) for result in results]
+        if results is None:
+            return None
+        ended: list[Ended] = []
+        returned: list[Branch] = []
+        for result in results:
+            part = _as_if(result, branch)
+            if result.verdict is None:
+                returned.append(part)
+            else:
+                ended.append(Ended(part, result.verdict, result.bound))
+        return ended, returned
 
 
 @dataclass
 class ChainMemo:
-    """What chains do, of all hosts that share it. One walk of a packet may ask it at several chains."""
+    """What chains do, on all hosts that share it."""
 
     _by_name: dict[object, list[tuple[Closure, _Known | None]]] = field(default_factory=dict)
     _large: set[object] = field(default_factory=set)
@@ -94,21 +109,27 @@ class ChainMemo:
         default_factory=WeakKeyDictionary
     )
 
-    def follow(
-        self,
-        rules: Ruleset,
-        table: TableName,
-        name: ChainName,
-        packet: Packet,
-        walk: Callable[[], Sequence[ChainExit]],
-    ) -> Sequence[ChainExit] | None:
-        """How a packet leaves a chain; None: it must be walked. ``walk`` walks it, its weight everything."""
-        kind = self.kind(rules, table, name, packet)
+    def recall(self, walk: Walk, chain: Chain, branch: Branch, depth: int) -> Left:
+        """How a branch leaves a chain, walked only if that is not known. An ``Enterer`` of silent walks."""
+        packet = branch.packet
+        kind = self.kind(walk.rules, walk.place.table, chain.name, packet)
         if kind is None:
-            return None
+            return walk.chain(chain, [branch], depth)
         if not kind.known:
-            kind.learn(packet, walk())
-        return kind.of(packet)
+            kind.learn(packet, _inner(walk).chain(chain, [Branch(packet, EVERYTHING)], depth))
+        left = kind.apply(branch)
+        return walk.chain(chain, [branch], depth) if left is None else left
+
+    def learn(self, walk: Walk, chain: Chain, branch: Branch, depth: int) -> Left:
+        """Walk a chain, and remember what it does to such packets. An ``Enterer``."""
+        if branch.weight.sole != 1:
+            return walk.chain(chain, [branch], depth)
+        kind = self.kind(walk.rules, walk.place.table, chain.name, branch.packet)
+        if kind is None or kind.known:
+            return walk.chain(chain, [branch], depth)
+        left = _inner(walk).chain(chain, [branch], depth)
+        kind.learn(branch.packet, left)
+        return left
 
     def kind(self, rules: Ruleset, table: TableName, name: ChainName, packet: Packet) -> PacketClass | None:
         """The kind of packet that it is to a chain; None: none that another could be of."""
@@ -145,6 +166,11 @@ class ChainMemo:
         return known
 
 
+def _inner(walk: Walk) -> Walk:
+    """The walk of what a chain leads to: that is a part of it, and not worth remembering for itself."""
+    return Walk(walk.place, walk.rules, walk.host, walk.record)
+
+
 def _cut(rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
     """What the rules of a chain, and of those that it leads to, tell apart; None: they ask for more."""
     from kinspect.evaluate.shortcuts.equivalence import (  # it knows many matches: one packet does without
@@ -164,22 +190,25 @@ def _cut(rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
     return _Known(Partition(sources), Partition(destinations))
 
 
-def _learned(packet: Packet, lefts: Sequence[ChainExit]) -> Sequence[_Result] | None:
+def _learned(packet: Packet, left: Left) -> Sequence[_Result] | None:
     """What becomes of the packet's fields; None where a part of it hangs on what is not known."""
+    ended, returned = left
+    exits: list[tuple[Branch, Verdict | None, bool]] = [(e.branch, e.verdict, e.bound) for e in ended]
+    exits += [(branch, None, False) for branch in returned]
     found = []
-    for left in lefts:
-        if not left.weight.plain or left.packet.src != packet.src:
+    for branch, verdict, bound in exits:
+        if not branch.weight.plain or branch.packet.src != packet.src:
             return None
-        fields = _changes(packet, left.packet)
-        original = left.packet.original
+        fields = _changes(packet, branch.packet)
+        original = branch.packet.original
         if original is not None:  # nat changed it here, for the first time; perhaps to what it was
-            fields.update(dst=left.packet.dst, dport=left.packet.dport)
+            fields.update(dst=branch.packet.dst, dport=branch.packet.dport)
         before = None if original is None else _changes(packet, original)
-        found.append(_Result(fields, before, left.weight, left.verdict, left.bound))
-    return _fanned(found)
+        found.append(_Result(fields, before, branch.weight, verdict, bound))
+    return _bundled(found)
 
 
-def _fanned(results: Sequence[_Result]) -> Sequence[_Result]:
+def _bundled(results: Sequence[_Result]) -> Sequence[_Result]:
     """Those that nat sends to different places, and that are the same otherwise, as one."""
     found: list[_Result] = []
     for result in results:
@@ -189,7 +218,7 @@ def _fanned(results: Sequence[_Result]) -> Sequence[_Result]:
             continue
         other, to = found[same], result.changes
         place = (cast("Address", to["dst"]), cast("int | None", to["dport"]), result.weight)
-        found[same] = msgspec.structs.replace(other, fan=(*other.fan, place))
+        found[same] = msgspec.structs.replace(other, others=(*other.others, place))
     return found
 
 
@@ -213,9 +242,16 @@ def _changes(before: Packet, after: Packet) -> dict[str, object]:
     }
 
 
-def _as_if(result: _Result, packet: Packet) -> ChainExit:
-    changes = result.changes
+def _as_if(result: _Result, branch: Branch) -> Branch:
+    """The branch of a packet of the same class, as the result says, but for its way."""
+    packet, changes = branch.packet, result.changes
     if result.original is not None:
         changes = {**changes, "original": packet.replace(**result.original) if result.original else packet}
     changed = packet.replace(**changes) if changes else packet
-    return ChainExit(changed, result.weight, result.verdict, result.bound, result.fan)
+    weight = branch.weight.times(result.weight)
+    if not result.others:
+        return Branch(changed, weight, None, branch.snat)
+    others = result.others
+    if branch.weight is not EVERYTHING:
+        others = tuple([(dst, port, branch.weight.times(share)) for dst, port, share in others])
+    return Bundle(changed, weight, None, branch.snat, others)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from math import lcm
 from typing import TypeAlias
 
-from kinspect.evaluate.path import Journey, Tail
+from kinspect.evaluate.path import Journey, Point
 from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo
-from kinspect.evaluate.shortcuts.chains import ChainMemo
+from kinspect.evaluate.shortcuts.chains import Bundle, ChainMemo
 from kinspect.evaluate.walk import Branch, Record
 from kinspect.model.host import Host
 from kinspect.model.odds import NOTHING, Weight
@@ -58,48 +58,53 @@ class _Sum:
 
 
 @dataclass(slots=True)
-class _Sketch(Journey):
-    tails: AfterNatMemo
-    sum: _Sum = field(default_factory=_Sum)
+class _Beyond:
+    """Adds up where branches go from behind nat, in place of walking there."""
 
-    def _shared(self, tail: Tail, branch: Branch) -> None:
-        packet, tails, parts = branch.packet, self.tails, self.sum.parts
-        dnat, rest = packet.dnat, tails.rest(packet)
-        for dst, dport, weight in ((packet.dst, packet.dport, branch.weight), *branch.fan):
+    after_nat: AfterNatMemo
+    sum: _Sum
+
+    def __call__(self, journey: Journey, point: Point, branch: Branch) -> None:
+        packet, memo, parts = branch.packet, self.after_nat, self.sum.parts
+        dnat, rest = packet.dnat, memo.rest(packet)
+        others = branch.others if isinstance(branch, Bundle) else ()
+        for dst, dport, weight in ((packet.dst, packet.dport, branch.weight), *others):
             number = int(dst)
-            key = tails.key(tail, rest, dst.version, number, dport)
-            ways = None if key is None else tails.known(key)
+            key = memo.key(point, rest, dst.version, number, dport)
+            ways = None if key is None else memo.known(key)
             if ways is None:
-                self._unknown(tail, Branch(packet.replace(dst=dst, dport=dport), weight, None, branch.snat))
+                alone = Branch(packet.replace(dst=dst, dport=dport), weight, None, branch.snat)
+                self._unknown(journey, point, alone)
                 continue
             for way in ways:
                 end = (way.verdict.value, way.delivered, number, dport, dnat)
                 parts.append((end, weight.times(way.weight)))
 
-    def _unknown(self, tail: Tail, branch: Branch) -> None:
+    def _unknown(self, journey: Journey, point: Point, branch: Branch) -> None:
         """One that is followed for the first time, or that cannot be shared."""
         packet = branch.packet
-        ways = self._tail(tail, branch)
+        ways = self.after_nat.ways(journey, point, branch)
         if ways is None:
-            self._follow(tail, branch)
+            journey.follow(point, branch)
             return
         for way in ways:
             self.sum.add(way, packet.dst, packet.dport, packet.dnat, branch.weight.times(way.weight))
 
 
 def ends(
-    packet: Packet, host: Host, rulesets: Sequence[Ruleset], *, tails: AfterNatMemo, heads: ChainMemo
+    packet: Packet, host: Host, rulesets: Sequence[Ruleset], *, after_nat: AfterNatMemo, chains: ChainMemo
 ) -> PacketEnds | None:
     """All ends of a packet; None where they hang on a question that no dump answers.
 
     Raises RulesError where a visited rule cannot be read.
     """
     own = [rules for rules in rulesets if rules.family == packet.family]
-    sketch = _Sketch(host=host, rulesets=own, record=Record(ends_only=True), tails=tails, heads=heads)
-    sketch.begin(packet)
-    for way in sketch.ways:
-        sketch.sum.add(way, way.packet.dst, way.packet.dport, way.packet.dnat, way.weight)
-    return sketch.sum.ends()
+    found = _Sum()
+    journey = Journey(host, own, Record(silent=True), chains.recall, _Beyond(after_nat, found))
+    journey.begin(packet)
+    for way in journey.ways:
+        found.add(way, way.packet.dst, way.packet.dport, way.packet.dnat, way.weight)
+    return found.ends()
 
 
 def ends_of(evaluation: Evaluation) -> PacketEnds | None:

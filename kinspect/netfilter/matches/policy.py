@@ -18,6 +18,7 @@ OPTIONS: Final = {
     "--dir": 1, "--pol": 1, "--strict": 0, "--reqid": 1, "--spi": 1, "--proto": 1, "--mode": 1,
     "--tunnel-src": 1, "--tunnel-dst": 1, "--next": 0,
 }  # fmt: skip
+REPEATABLE: Final = frozenset(OPTIONS) - {"--dir", "--pol", "--strict"}  # once for each element of --strict
 
 
 @dataclass(frozen=True, slots=True)

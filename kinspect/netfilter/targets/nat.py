@@ -196,27 +196,19 @@ def _range(option: Option) -> Range:
     return option.read(read, "an address, as ADDR[-ADDR][:PORT[-PORT]],")
 
 
-def _single(options: Options, name: str) -> Option:
-    """The option, which old kernels could hold twice: what was meant then is lost."""
-    option = options.need(name)
-    if sum(other.name == name for other in options) > 1:
-        raise option.error("one address only: this rule, with several, is damaged: what was meant")
-    return option
-
-
 def _random(options: Options) -> bool:
     return options.has("--random") or options.has("--random-fully")
 
 
 def read_DNAT(options: Options) -> Dnat:  # noqa: N802 - named after the target
     """``--to-destination [ADDR[-ADDR]][:PORT[-PORT[/BASE]]]``."""
-    to = _range(_single(options, "--to-destination"))
+    to = _range(options.need("--to-destination"))
     return Dnat(to, _random(options), options.has("--persistent"))
 
 
 def read_SNAT(options: Options) -> Snat:  # noqa: N802
     """``--to-source [ADDR[-ADDR]][:PORT[-PORT]]``."""
-    to = _range(_single(options, "--to-source"))
+    to = _range(options.need("--to-source"))
     return Snat(to, _random(options), options.has("--persistent"))
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from kinspect.model.host import Host
+from kinspect.model.node import DataPath, NodeState
 from kinspect.model.packet import Family
 from kinspect.model.rules import IptablesBackend
 from kinspect.parse.node.host import read_host
@@ -15,33 +15,10 @@ from kinspect.parse.rules.dump import Dump, read_dump
 from kinspect.snapshot import types as names
 from kinspect.snapshot.types import Files
 
-DataPath = Literal["iptables", "ipvs", "nftables", "none", "unknown"]
-
 _DUMPS: Final[dict[Family, tuple[tuple[str, IptablesBackend | None], ...]]] = {
     4: ((names.IPTABLES, None), (names.IPTABLES_LEGACY, "legacy"), (names.IPTABLES_NFT, "nft")),
     6: ((names.IP6TABLES, None), (names.IP6TABLES_LEGACY, "legacy"), (names.IP6TABLES_NFT, "nft")),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class NodeState:
-    """One node as its files tell: what packets meet there.
-
-    ``data_path`` is how the node's kube-proxy works; ``proof`` is what tells. Only ``iptables``
-    can be traced.
-    """
-
-    name: str
-    host: Host
-    rulesets: dict[Family, Sequence[Dump]]
-    data_path: DataPath
-    proof: str
-    notes: tuple[str, ...] = ()
-
-    @property
-    def families(self) -> list[Family]:
-        """The families whose rules were read."""
-        return [family for family, dumps in self.rulesets.items() if dumps]
 
 
 def read_node(

@@ -48,6 +48,8 @@ _KEY: Final = re.compile(
     r'(?:-p (tcp|udp|sctp) (?:-m comment --comment (?:"(?:[^"\\\n]|\\.)*"|[^ "\\\n]+) )?'
     r"(?:-m addrtype --dst-type LOCAL )?-m \2 --dport (\d+) )?[^\n]*\n"
 )
+_DESTINATIONS: Final = (" -d ", " --dst ", " --destination ")
+_PORTS: Final = (" --dport ", " --destination-port ")
 _TARGET: Final = re.compile(r" -[jg] ([^ \n]+)")
 _COUNTED: Final = re.compile(r"^\[\d+:\d+\] ", re.M)
 _LOOKUPS: Final = 64  # chains of a table, beyond which reading all declarations is cheaper
@@ -57,6 +59,20 @@ BUILTIN: Final = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROU
 
 
 _Run: TypeAlias = tuple[int, int, int]  # offset in the text, end, number of the first line
+
+
+def _count(text: str, words: Sequence[str], start: int, end: int) -> int:
+    return sum(text.count(word, start, end) for word in words)
+
+
+def _sure(rule: str) -> bool:
+    """Whether what a rule asks of the destination is there once."""
+    length = len(rule)
+    return (
+        _count(rule, _DESTINATIONS, 0, length) < 2
+        and _count(rule, _PORTS, 0, length) < 2
+        and rule.count(" -A ", 1 if rule.startswith("[") else 0) < (2 if rule.startswith("[") else 1)
+    )
 
 
 class DumpChain:
@@ -144,10 +160,24 @@ class DumpChain:
         index: dict[tuple[str | None, int | None], list[int]] = {}
         number = 0
         for start, end, _ in self._runs:
-            for dst, _, port in _KEY.findall(self._table.text, start, end):
+            for dst, _, port in self._keys(start, end):
                 index.setdefault((dst or None, int(port) if port else None), []).append(number)
                 number += 1
         return index
+
+    def _keys(self, start: int, end: int) -> list[tuple[str, str, str]]:
+        """Address, protocol and port that each rule of a run surely asks for; empty: any.
+
+        A rule with two destinations, or two rules on one line, is damaged: it surely asks for nothing.
+        """
+        text = self._table.text
+        keys: list[tuple[str, str, str]] = _KEY.findall(text, start, end)
+        named = sum(bool(dst) for dst, _, _ in keys), sum(bool(port) for _, _, port in keys)
+        given = (_count(text, _DESTINATIONS, start, end), _count(text, _PORTS, start, end))
+        if given == named and text.count(" -A ", start, end) in (0, len(keys)):
+            return keys  # each is where the pattern looks for it
+        rules = text[start:end].splitlines()
+        return [key if _sure(rule) else ("", "", "") for key, rule in zip(keys, rules, strict=True)]
 
 
 @dataclass

@@ -28,8 +28,8 @@ _VALUE: Final = r"(?![-!#]|\[\d+:\d+\])[^ \"\\']+"
 _VALUES: Final = rf"(?: {_VALUE})*"
 _CLAUSE: Final = re.compile(
     rf" (?:(-m comment --comment (?:\"(?:[^\"\\]|\\.)*\"|{_VALUE}))"
-    rf"|(?:! )?-[sdpio] {_VALUE}"
-    rf"|-m (?:tcp|udp|mark|addrtype|statistic|conntrack|set)(?: (?:! )?--[a-z-]+{_VALUES})*)(?= |$)"
+    rf"|(?:! )?-([sdpio]) {_VALUE}"
+    rf"|-m (?:(tcp|udp)|mark|addrtype|statistic|conntrack|set)(?: (?:! )?--[a-z-]+{_VALUES})*)(?= |$)"
 )
 _TARGET: Final = re.compile(rf" -j ({_VALUE})((?: --[a-z-]+{_VALUES})*)$")
 _HEAD: Final = re.compile(r"-A ([^ \"\\']+)")
@@ -54,9 +54,20 @@ def _made(text: str, line: int, number: int, counters: Counters | None, family: 
     if head is None:
         return None
     clauses: list[Clause] = []
+    headers = ""  # the letters of -s, -d, -p, -i and -o that were met
+    protocol = ""
     at = head.end()
     while piece := _CLAUSE.match(text, at):
         words = piece[0][1:]
+        letter = piece[2]
+        if letter:
+            if letter in headers:
+                return None  # given twice: parse_rule points at it
+            headers += letter
+            if words.startswith("-p "):
+                protocol = words[3:]
+        elif piece[3] and piece[3] != protocol:
+            return None  # its protocol is not asked for, or not here
         clause = Clause(_COMMENT, words) if piece[1] else _clause(words, family)
         if clause is None:
             return None
@@ -115,6 +126,8 @@ def _options(extension: Extension | None, parts: list[str], family: Family) -> O
         arity = extension.options.get(parts[at])
         if arity is None or at + arity >= len(parts):
             return None
+        if any(option.name == parts[at] for option in written):
+            return None  # given twice
         values = tuple(parts[at + 1 : at + 1 + arity])
         if any(value.startswith("--") for value in values):
             return None

@@ -8,12 +8,12 @@ and cannot read is an error that points at the word.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Final, cast
 
 from kinspect.errors import RulesError
-from kinspect.model.packet import SCTP, TCP, UDP, Family
+from kinspect.model.packet import SCTP, TCP, UDP, UDPLITE, WITH_PORTS, Family, protocol_name
 from kinspect.model.rules import ChainName, Clause, Counters, Match, Remembers, Rule, Target
 from kinspect.netfilter import registry
 from kinspect.netfilter.matches import ip
@@ -27,6 +27,14 @@ from kinspect.parse.rules.words import LONGEST, BadQuote, Word, split
 
 _COUNTED = re.compile(r"\[\d+:\d+\]")
 _IMPLIED = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
+# Matches that iptables takes behind these protocols only (multiport's ``final_check``; the kernel's
+# xt_check_match for the others).
+_OF_PROTOCOL: Final[Mapping[str, frozenset[int]]] = {
+    "tcp": frozenset({TCP}),
+    "udp": frozenset({UDP}),
+    "sctp": frozenset({SCTP}),
+    "multiport": WITH_PORTS | {UDPLITE},
+}
 
 
 @dataclass(slots=True)
@@ -51,6 +59,7 @@ class _Reader:
     number: int = 0
     chain: str = ""
     goto: bool = False
+    given: set[str] = field(default_factory=set)  # options that iptables takes once in a rule
 
     @property
     def name(self) -> str:
@@ -77,9 +86,16 @@ class _Reader:
             raise OptionError(f"expected a value after {name}", at - 1)
         return self.words[at].text
 
+    def _once(self, name: str, at: int) -> None:
+        """Refuse an option that the rule has already: iptables does, so no dump of its has that."""
+        if name in self.given:
+            raise OptionError(f"{name} is given twice: this rule is damaged", at)
+        self.given.add(name)
+
     def _option(self, word: str, at: int, first: int, inverted: bool) -> int:
         """Take the option at ``at``; the index of the next word."""
         if word in ("-A", "-I", "--append", "--insert"):
+            self._once("-A", at)
             self.chain = self._value(at + 1, word)
             at += 2
             # ``-I CHAIN 3``: a rule number
@@ -93,16 +109,19 @@ class _Reader:
             self.parts.append(_Part(name, registry.match(name), first, at + 2))
             return at + 2
         if word in ("-j", "-g", "--jump", "--goto"):
+            self._once("-j", at)
             name = self._value(at + 1, word)
             self.goto = word in ("-g", "--goto")
             extension = None if self.goto else registry.target(name)
             self.target = _Part(name, extension, first, at + 2)
             return at + 2
         if word == "-c" and at + 2 < len(self.words):  # counters in the rule: -c packets bytes
+            self._once("-c", at)
             return at + 3
         return self._extension_option(word, at, first, inverted)
 
     def _header(self, name: str, at: int, first: int, inverted: bool) -> int:
+        self._once(name, at)
         part = _Part(name, None, first, at + 1)
         self.parts.append(part)
         if name == "-f":
@@ -120,6 +139,9 @@ class _Reader:
         owner, canonical = self._owner(word)
         if owner is None or owner.extension is None:
             return self._unknown_option(word, at, first)
+        repeated = any(option.name == canonical for option in owner.options)
+        if repeated and canonical not in owner.extension.repeatable:
+            raise OptionError(f"{word} is given twice: this rule is damaged", at)
         arity = owner.extension.options[canonical]
         values: list[str] = []
         end = at + 1
@@ -193,6 +215,7 @@ def parse_rule(
     reader = _Reader(words, family, number=number)
     try:
         reader.read()
+        _check_protocols(reader)
         clauses = tuple(_clause(part, reader, text) for part in reader.parts)
         target, target_text = _target(reader, text)
     except OptionError as error:
@@ -216,6 +239,20 @@ def parse_rule(
         counters=counters,
         remembers=tuple(_remembering(clauses)),
     )
+
+
+def _check_protocols(reader: _Reader) -> None:
+    """Refuse a match that iptables takes behind certain protocols only, where none of them is asked for."""
+    asked = {
+        part.match.number
+        for part in reader.parts
+        if isinstance(part.match, ip.Protocol) and not part.match.inverted
+    }
+    for part in reader.parts:
+        needed = _OF_PROTOCOL.get(part.name)
+        if needed is not None and not asked & needed:
+            names = " or ".join(f"-p {protocol_name(number)}" for number in sorted(needed))
+            raise OptionError(f"expected {names} with -m {part.name}", part.start)
 
 
 def _remembering(clauses: Iterable[Clause]) -> Iterator[Remembers]:

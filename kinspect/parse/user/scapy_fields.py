@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from kinspect.errors import PacketError
 from kinspect.parse.user.scapy_layers import scapy_module
+from kinspect.sanitise import safe
 
 Constant: TypeAlias = "str | bytes | int | tuple[Constant, ...] | list[Constant] | None"
 
@@ -22,8 +23,7 @@ _SHOWN: Final = 40  # characters of hostile text in an error
 
 def shown(text: str) -> str:
     """A piece of the user's text for an error: short, in one line, printable."""
-    plain = text.encode("unicode_escape", "replace").decode() if not text.isprintable() else text
-    return plain if len(plain) <= _SHOWN else plain[: _SHOWN - 1] + "…"
+    return safe(text, _SHOWN)
 
 
 def checked(layer: Any, name: str, value: Constant) -> Constant:

@@ -9,10 +9,10 @@ from typing import Final
 from kinspect.checks.common import Location, listed
 from kinspect.model.answer import Outcome
 from kinspect.model.cluster import Endpoint
+from kinspect.model.node import NodeState
 from kinspect.model.packet import Address
 from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
-from kinspect.parse.node.state import NodeState
 
 _ZONE: Final = "topology.kubernetes.io/zone"
 

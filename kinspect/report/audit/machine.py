@@ -10,7 +10,7 @@ from kinspect.report.audit.words import doubts, observation_text, subject_text, 
 from kinspect.report.check.github import command
 from kinspect.report.check.junit import report, suite_of_unread
 from kinspect.report.check.words import rule_text
-from kinspect.report.safe import safe
+from kinspect.sanitise import safe, safe_name
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
@@ -26,7 +26,7 @@ def _annotations(answer: AuditAnswer) -> Iterator[str]:
     for found in answer.observations:
         title = f"{found.kind.code} {found.kind.title}: {subject_text(found)}"
         yield command(_COMMANDS[found.severity], title, f"{_lines(found)}\n{found.kind.todo}")
-    for text in (*answer.undetermined, *answer.warnings):
+    for text in (*map(str, answer.undetermined), *answer.warnings):
         yield command("warning", "kinspect audit", safe(text))
 
 
@@ -47,7 +47,7 @@ def audit_to_junit(answer: AuditAnswer) -> str:
         rest = [each for each in found if each not in failed and each not in unsure]
         if rest:
             ET.SubElement(case, "system-out").text = "\n\n".join(map(_of_subject, rest))
-    return report("kinspect audit", [suite, *suite_of_unread(answer.undetermined)])
+    return report("kinspect audit", [suite, *suite_of_unread([str(one) for one in answer.undetermined])])
 
 
 def _of_subject(found: Observation) -> str:
@@ -55,7 +55,7 @@ def _of_subject(found: Observation) -> str:
 
 
 def _lines(found: Observation) -> str:
-    where = [f"on {safe(', '.join(found.nodes))}"] if found.service else []
+    where = [f"on {', '.join(map(safe_name, found.nodes))}"] if found.service else []
     ways = [f"by {safe(', '.join(found.ways))}"] if found.ways else []
     rules = [rule_text(rule) for rule in found.evidence]
     return "\n".join([observation_text(found), *where, *ways, *rules, *doubts(found)])

@@ -14,7 +14,7 @@ from rich.text import Text
 from kinspect.model.audit import AuditAnswer, FindingKind, Observation, Severity
 from kinspect.report.audit.words import doubts, observation_text, page, subject_text, summary_text
 from kinspect.report.check.words import names_text, place_text
-from kinspect.report.safe import safe
+from kinspect.sanitise import safe
 
 _SHOWN = 5  # findings of a kind that are shown unasked
 _NODES = 6  # names of nodes in a line

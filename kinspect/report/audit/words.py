@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kinspect.model.audit import AuditAnswer, FindingKind, Observation, Severity
 from kinspect.report.check.words import count, key_text, problem_text
-from kinspect.report.safe import safe
+from kinspect.sanitise import safe, safe_name
 
 
 def observation_text(found: Observation) -> str:
@@ -14,7 +14,7 @@ def observation_text(found: Observation) -> str:
 
 def subject_text(found: Observation) -> str:
     """The service, or the nodes where it is of no service."""
-    return key_text(found.service) if found.service else safe(", ".join(found.nodes))
+    return key_text(found.service) if found.service else ", ".join(map(safe_name, found.nodes))
 
 
 def summary_text(answer: AuditAnswer) -> str:

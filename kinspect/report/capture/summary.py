@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from kinspect.report.safe import safe
+from kinspect.sanitise import safe, safe_name
 from kinspect.snapshot.manifest import Manifest, NodeRecord
 
 
@@ -34,7 +34,7 @@ def node_lines(manifest: Manifest) -> Iterator[tuple[str, str, str, str, str]]:
     for name, record in manifest.nodes.items():
         failed = [f"{c.file}: exit status {c.status}" for c in record.commands if c.status != 0]
         came = record.error or ("read" + (f"; {', '.join(failed)}" if failed else ""))
-        yield safe(name), record.transport or "", safe(record.target or ""), _seconds(record), safe(came)
+        yield safe_name(name), record.transport or "", safe(record.target or ""), _seconds(record), safe(came)
 
 
 def notes(manifest: Manifest) -> Iterator[str]:

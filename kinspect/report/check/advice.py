@@ -24,7 +24,6 @@ from kinspect.model.check import (
     Unserved,
 )  # fmt: skip
 from kinspect.report.check.words import listed_some
-from kinspect.report.safe import safe
 
 _PRESSING: Final[tuple[Standing, ...]] = ("violated", "undetermined", "excused")
 
@@ -37,7 +36,7 @@ def advice(findings: Iterable[Finding]) -> list[str]:
             seen = nodes.setdefault(text, {})
             if finding.entry is not None:
                 seen[finding.entry.node] = None
-    return [text.replace("{nodes}", safe(listed_some(list(seen)))) for text, seen in nodes.items()]
+    return [text.replace("{nodes}", listed_some(list(seen))) for text, seen in nodes.items()]
 
 
 _BEHIND = "The rules of {nodes} are not what the API says: their kube-proxy is behind, or stopped. Wait for it, or look at it there (is it running, does it reach the API?)."

@@ -14,14 +14,15 @@ from kinspect.report.check.groups import Group, grouped
 from kinspect.report.check.words import (
     VERDICTS,
     key_text,
+    names_text,
     note_text,
     problem_text,
     rule_text,
     sources_text,
     verdict_text,
 )  # fmt: skip
-from kinspect.report.safe import safe
 from kinspect.report.words import VIA_NAMES
+from kinspect.sanitise import safe
 
 _COMMANDS = {"violated": "error", "undetermined": "warning", "excused": "notice"}
 
@@ -39,7 +40,7 @@ def _lines(answer: CheckAnswer) -> Iterator[str]:
         for group in grouped(judged.findings):
             title = f"{judged.assertion.name}: {key_text(group.service)}"
             yield command(_COMMANDS[group.standing], title, _message(group))
-    for text in (*answer.undetermined, *answer.warnings):
+    for text in (*map(str, answer.undetermined), *answer.warnings):
         yield command("warning", "kinspect check", safe(text))
     for note in answer.notes:
         yield command("notice", "kinspect check", safe(note_text(note)))
@@ -48,7 +49,7 @@ def _lines(answer: CheckAnswer) -> Iterator[str]:
 def _message(group: Group) -> str:
     lines = [problem_text(group.problem)]
     lines += [
-        f"{VIA_NAMES[via]} {front} at {safe(', '.join(nodes))}, from {sources_text(sources)}"
+        f"{VIA_NAMES[via]} {front} at {names_text(nodes, None)}, from {sources_text(sources)}"
         for via, front, sources, nodes in group.rows()
     ]
     lines += [rule_text(places[0]) for places in group.rules().values()]

@@ -11,15 +11,15 @@ from xml.etree import ElementTree as ET
 
 from kinspect.model.check import AssertionResult, CheckAnswer, Finding
 from kinspect.report.check.groups import Group, grouped
-from kinspect.report.check.words import VERDICTS, key_text, problem_text, rule_text, sources_text
-from kinspect.report.safe import safe
+from kinspect.report.check.words import VERDICTS, key_text, names_text, problem_text, rule_text, sources_text
 from kinspect.report.words import VIA_NAMES
+from kinspect.sanitise import safe
 
 
 def to_junit(answer: CheckAnswer) -> str:
     """The answer as a JUnit report."""
     suites = [_suite(judged) for judged in answer.judged]
-    return report("kinspect check", [*suites, *suite_of_unread(answer.undetermined)])
+    return report("kinspect check", [*suites, *suite_of_unread([str(one) for one in answer.undetermined])])
 
 
 def report(name: str, suites: Sequence[ET.Element]) -> str:
@@ -67,7 +67,7 @@ def _text(group: Group) -> str:
     port = f"port {group.port.port}/{group.port.protocol.lower()}: " if group.port else ""
     lines = [f"{port}{problem_text(group.problem)}"]
     lines += [
-        f"  {VIA_NAMES[via]} {front} at {safe(', '.join(nodes))}, from {sources_text(sources)}"
+        f"  {VIA_NAMES[via]} {front} at {names_text(nodes, None)}, from {sources_text(sources)}"
         for via, front, sources, nodes in group.rows()
     ]
     lines += [f"  {rule_text(place)}" for places in group.rules().values() for place in places]

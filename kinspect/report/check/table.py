@@ -24,8 +24,8 @@ from kinspect.report.check.words import (
     sources_text,
     verdict_text,
 )  # fmt: skip
-from kinspect.report.safe import safe
 from kinspect.report.words import VIA_NAMES, port_text
+from kinspect.sanitise import safe
 
 _GROUPS = 20  # problems that are shown unasked
 _NODES = 6  # names of nodes in a cell

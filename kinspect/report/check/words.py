@@ -40,8 +40,8 @@ from kinspect.model.check import (
 )  # fmt: skip
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import SenderClass
-from kinspect.report.safe import safe
 from kinspect.report.words import VIA_NAMES, backend_text, bounded, listed, port_text
+from kinspect.sanitise import safe, safe_name
 
 SOURCE_NAMES: Final[dict[SenderClass, str]] = {
     "outside": "clients outside",
@@ -65,7 +65,7 @@ def count(number: int, noun: str) -> str:
 
 def key_text(key: ServiceKey) -> str:
     """``default/web``."""
-    return safe("/".join(key))
+    return "/".join(map(safe_name, key))
 
 
 def aim_text(aim: NoTrafficTo) -> str:
@@ -88,7 +88,7 @@ def verdict_text(judged: AssertionResult, standing: Literal["holds", "violated",
     if isinstance(claim, NoTraffic) and claim.to is None:
         if not judged.nodes and standing == "holds":
             return f"{name}: no node is drained, so there is nothing to check"
-        name = f"{name} ({safe(listed_some(judged.nodes))})"
+        name = f"{name} ({listed_some(judged.nodes)})"
     if standing == "holds":
         excused = len({f.service for f in judged.findings})
         return (
@@ -161,7 +161,7 @@ def finding_text(finding: Finding) -> str:
         return problem_text(finding.problem)
     port = f" (port {port_text(entry.port)})" if entry.port else ""
     return (
-        f"{VIA_NAMES[entry.via]} {entry.frontend}{port} at {safe(entry.node)}, from {SOURCE_NAMES[entry.sources]}:"
+        f"{VIA_NAMES[entry.via]} {entry.frontend}{port} at {safe_name(entry.node)}, from {SOURCE_NAMES[entry.sources]}:"
         f" {problem_text(finding.problem)}"
     )
 
@@ -178,9 +178,10 @@ def place_text(rule: RuleReference) -> str:
 
 def names_text(names: Sequence[str], most: int | None) -> str:
     """Names of nodes; beyond ``most`` they are counted."""
+    shown = ", ".join(map(safe_name, names[:most]))
     if most is None or len(names) <= most:
-        return safe(", ".join(names))
-    return safe(f"{', '.join(names[:most])} and {len(names) - most} more")
+        return shown
+    return f"{shown} and {len(names) - most} more"
 
 
 def sources_text(sources: Sequence[SenderClass]) -> str:
@@ -210,5 +211,5 @@ def listed_some(names: Sequence[str], most: int = 5) -> str:
     return (
         listed(names)
         if len(names) <= most
-        else f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
+        else f"{', '.join(map(safe_name, names[: most - 1]))} and {len(names) - most + 1} more"
     )

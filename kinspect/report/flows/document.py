@@ -26,7 +26,8 @@ Its fields::
                   states, entered, idle (the longest), stale
     nodes         those whose tables were read
     direct        connections straight to an endpoint's address, which are not listed without --to
-    undetermined, warnings: lines of text
+    undetermined  what is not known: code, text, node, answeredBy (what would settle it)
+    warnings      lines of text
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from __future__ import annotations
 from typing import Any
 
 from kinspect.model.cluster import EndpointOwner, ServicePort
+from kinspect.model.diagnostics import Undetermined
 from kinspect.model.flows import Flow, FlowsAnswer, FlowsRow, ServiceKey
 from kinspect.report.trace.document import API_VERSION
 
@@ -48,7 +50,7 @@ def flows_document(answer: FlowsAnswer) -> dict[str, Any]:
         "summary": [_row(row) for row in answer.rows],
         "nodes": list(answer.nodes),
         "direct": answer.direct,
-        "undetermined": list(answer.undetermined),
+        "undetermined": [_unknown(one) for one in answer.undetermined],
         "warnings": list(answer.warnings),
     }
 
@@ -93,6 +95,10 @@ def _row(row: FlowsRow) -> dict[str, Any]:
         "idle": row.idle,
         "stale": dict(row.stale),
     }
+
+
+def _unknown(one: Undetermined) -> dict[str, Any]:
+    return {"code": one.code, "text": one.text, "node": one.node, "answeredBy": one.answered_by}
 
 
 def _service(key: ServiceKey | None, port: ServicePort | None) -> dict[str, Any] | None:

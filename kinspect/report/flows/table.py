@@ -23,7 +23,7 @@ from kinspect.report.flows.words import (
     stale_text,
     via_text,
 )
-from kinspect.report.safe import safe
+from kinspect.sanitise import safe
 
 
 def print_flows(console: Console, answer: FlowsAnswer, *, wide: bool = False) -> None:

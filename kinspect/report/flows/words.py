@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from kinspect.model.flows import Flow, FlowsAnswer, FlowsRow, Stale
-from kinspect.report.safe import safe
 from kinspect.report.words import VIA_NAMES, backend_text, port_text
+from kinspect.sanitise import safe
 
 STALE_NAMES: Final[dict[str, str]] = {
     "endpoint-gone": "endpoint gone",

@@ -29,7 +29,7 @@ def trace_document(answer: TraceAnswer) -> dict[str, Any]:
             for d in answer.destinations
         ],
         "remarks": [{"code": type(r).__name__, "text": remark_text(r)} for r in answer.remarks],
-        "warnings": [*answer.warnings, *answer.undetermined],
+        "warnings": [*answer.warnings, *map(str, answer.undetermined)],
     }
 
 

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from kinspect.model.answer import NodeTrace
-from kinspect.report.safe import safe
+from kinspect.sanitise import safe
 
 _MARKS = {True: ("yes", "bold green"), False: ("no ", "dim"), None: ("may", "bold yellow")}
 

@@ -12,7 +12,6 @@ from rich.text import Text
 from kinspect.model.answer import NodeTrace, Outcome, TraceAnswer
 from kinspect.model.odds import NOTHING, ZERO
 from kinspect.model.rules import Verdict
-from kinspect.report.safe import safe
 from kinspect.report.trace.explain import explained
 from kinspect.report.trace.tree import trace_tree
 from kinspect.report.words import (
@@ -28,6 +27,7 @@ from kinspect.report.words import (
     service_text,
     share_text,
 )
+from kinspect.sanitise import safe, safe_name
 
 _SIDE_BY_SIDE = 5  # entry nodes that fit beside each other in 80 columns, two lines a cell
 _ROWS = 16  # endpoints that are shown one by one unasked
@@ -128,7 +128,7 @@ def _by_endpoint(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("GOES TO")
     for trace in group:
-        table.add_column(Text(f"AT {safe(trace.node)}"))
+        table.add_column(Text(f"AT {safe_name(trace.node)}"))
     for end in ends:
         cells = []
         for trace in group:
@@ -144,7 +144,7 @@ def _by_node(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
     table.add_column("GOES TO")
     table.add_column("ENDPOINTS", justify="right")
     for trace in group:
-        table.add_column(Text(f"AT {safe(trace.node)}"))
+        table.add_column(Text(f"AT {safe_name(trace.node)}"))
     rows: dict[str, list[Outcome]] = {}
     for end in ends:
         node = end.backend.node if end.backend else None
@@ -164,7 +164,7 @@ def _by_node(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
                 text.append(" crosses", style="yellow")
             cells.append(text)
         count = str(len(row)) if row[0].address is not None else ""
-        table.add_row(Text(safe(name), style=VERDICT_STYLES[row[0].verdict]), count, *cells)
+        table.add_row(Text(safe_name(name), style=VERDICT_STYLES[row[0].verdict]), count, *cells)
     return table
 
 
@@ -173,8 +173,8 @@ def _end(end: Outcome, *, listed: bool) -> Text:
     backend = end.backend
     if backend is not None and (backend.pod or backend.node):
         name = backend.pod or "this address"
-        where = f" on {backend.node}" if backend.node else ""
-        text.append(f"\n  {safe(name)}{safe(where)}", style="dim")
+        where = f" on {safe_name(backend.node)}" if backend.node else ""
+        text.append(f"\n  {safe_name(name)}{where}", style="dim")
         if backend.terminating:
             text.append(" (terminating)", style="yellow")
     if listed and end.address is not None and end.dnat and (backend is None or not backend.listed):
@@ -220,7 +220,7 @@ def _by_entry(group: Sequence[NodeTrace]) -> Table:
                 stays += share
         endpoints = sum(outcome.verdict is Verdict.ACCEPT for outcome in trace.outcomes)
         table.add_row(
-            Text(safe(trace.node)),
+            Text(safe_name(trace.node)),
             Text(share_text(stays) if stays else "-"),
             Text(share_text(crossing) if crossing else "-", style="yellow" if crossing else ""),
             Text(share_text(died) if died else "-", style="bold red" if died else ""),
@@ -242,7 +242,7 @@ def _totals(answer: TraceAnswer) -> Text:
         share = bounded((end.share, end.most))
         precise = f" ({percent(end.share)})" if end.share == end.most and share[-1] != "%" else ""
         text.append(", " if number else "")
-        text.append(safe(end.node or "no known node"), style="bold")
+        text.append(safe_name(end.node or "no known node"), style="bold")
         text.append(f" {share}{precise}")
     return text
 
@@ -253,7 +253,9 @@ def _entry_line(trace: NodeTrace, answer: TraceAnswer) -> Text:
         "made here" if packet.local else f"in by {packet.iif}" if packet.iif else "in by an unknown interface"
     )
     via = "" if trace.via == "packet" or len(answer.traces) == 1 else f" {VIA_NAMES[trace.via]}"
-    return Text.assemble((f"{safe(trace.node)}", "bold cyan"), f"{via}  {packet_text(packet)}, {safe(way)}")
+    return Text.assemble(
+        (f"{safe_name(trace.node)}", "bold cyan"), f"{via}  {packet_text(packet)}, {safe(way)}"
+    )
 
 
 def _open_questions(trace: NodeTrace) -> list[str]:

@@ -13,8 +13,8 @@ from kinspect.model.odds import NOTHING, Weight
 from kinspect.model.rules import Verdict
 from kinspect.model.trace import ChainPolicy, Event, Matched, Routed, Way
 from kinspect.netfilter.targets.verdict import Jump
-from kinspect.report.safe import safe
 from kinspect.report.words import backend_text, bounded, outcome_text
+from kinspect.sanitise import safe
 
 _LEAVES = 12  # ways under one chain that are shown unasked
 

@@ -109,7 +109,7 @@ CASES: dict[str, tuple[str, Change, str, str]] = {
         "NFQUEUE",
     ),
     "KI120": (STORY, lambda a: a, "no endpoint is ready", "has no endpoints"),
-    "KI130": (STORY, lambda a: a.rules("node1", "--probability 0.50000000000", "--probability 0.25000000000"), "different places, or in different shares", ""),
+    "KI130": (STORY, lambda a: a.rules("node1", "--probability 0.50000000000", "--probability 0.25000000000"), "neither side has a majority: node1 / node2", ""),
     "KI201": (STORY, lambda a: a.without("nodes/node2"), "none of its rules were read", ""),
     "KI202": ("mode-nftables", lambda a: a, "nftables", ""),
     "KI301": (STORY, lambda a: a.rules("node1", f"[0:0] {JUMP}\n", ""), "nothing leads from PREROUTING of nat to KUBE-SERVICES", ""),

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from kinspect.evaluate.path import evaluate
-from kinspect.evaluate.shortcuts import after_nat as tails
+from kinspect.evaluate.shortcuts import after_nat
 from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo
 from kinspect.parse.rules.dump import read_dump
-from kinspect.pipeline.traffic.survey import survey
-from kinspect.pipeline.traffic.tracer import read_facts
+from kinspect.pipeline.gather.read import read_facts
 from kinspect.snapshot.store import open_snapshot
-from tests.clusters import DATA, packet
+from tests.clusters import DATA, all_traffic, packet
 from tests.evaluate.host import HOST
 from tests.kernel.differential import same_ways
 
@@ -25,7 +24,7 @@ CLUSTERS = sorted(path for path in DATA.iterdir() if (path / "nodes").is_dir())
 @pytest.mark.parametrize("cluster", CLUSTERS, ids=lambda path: path.name)
 def test_all_traffic_of_recorded_clusters_goes_as_it_goes_alone(cluster: Path) -> None:
     facts = read_facts(open_snapshot(cluster))
-    for traffic in survey(facts, facts.cluster.services()):
+    for traffic in all_traffic(facts):
         state = facts.states[traffic.trace.node]
         alone = evaluate(traffic.trace.packet, state.host, state.rulesets[traffic.trace.family])
         assert same_ways(traffic.trace.evaluation, alone), traffic.trace.packet
@@ -46,10 +45,10 @@ def walks(monkeypatch: pytest.MonkeyPatch, rules: str, *destinations: str) -> in
         counted["alone"] += ways is None
         return ways
 
-    monkeypatch.setattr(tails.AfterNatMemo, "follow", counting)
+    monkeypatch.setattr(after_nat.AfterNatMemo, "follow", counting)
     for dst in destinations:
         probe = packet("198.51.100.7", dst, 80, iif="eth0")
-        assert same_ways(evaluate(probe, HOST, [dump], tails=shared), evaluate(probe, HOST, [dump]))
+        assert same_ways(evaluate(probe, HOST, [dump], beyond=shared.beyond), evaluate(probe, HOST, [dump]))
     return counted["walks"] + counted["alone"]
 
 
@@ -89,4 +88,4 @@ def test_a_host_of_unknown_addresses_shares_nothing_that_hangs_on_them(
     shared = AfterNatMemo(bare, [dump])
     for dst in ("10.1.0.9", "10.1.0.8"):
         probe = packet("198.51.100.7", dst, 80, iif="eth0")
-        assert same_ways(evaluate(probe, bare, [dump], tails=shared), evaluate(probe, bare, [dump]))
+        assert same_ways(evaluate(probe, bare, [dump], beyond=shared.beyond), evaluate(probe, bare, [dump]))

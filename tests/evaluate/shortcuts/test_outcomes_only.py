@@ -13,10 +13,9 @@ from kinspect.evaluate.shortcuts.outcomes_only import ends, ends_of
 from kinspect.evaluate.walk import Walk
 from kinspect.model.rules import ChainName, TableName
 from kinspect.parse.rules.dump import Dump, read_dump
-from kinspect.pipeline.traffic.survey import survey
-from kinspect.pipeline.traffic.tracer import read_facts
+from kinspect.pipeline.gather.read import read_facts
 from kinspect.snapshot.store import open_snapshot
-from tests.clusters import DATA, packet
+from tests.clusters import DATA, all_traffic, packet
 from tests.evaluate.host import HOST
 from tests.kernel.differential import same_ways
 
@@ -24,23 +23,23 @@ CLUSTERS = sorted(path for path in DATA.iterdir() if (path / "nodes").is_dir())
 
 
 def test_all_traffic_of_recorded_clusters_ends_as_its_ways_do() -> None:
-    heads, taught = ChainMemo(), ChainMemo()  # of all clusters: some of them read alike
+    chains, taught = ChainMemo(), ChainMemo()  # of all clusters: some of them read alike
     for cluster in CLUSTERS:
         facts = read_facts(open_snapshot(cluster))
-        tails: dict[tuple[str, int], AfterNatMemo] = {}
-        for traffic in survey(facts, facts.cluster.services()):
+        memos: dict[tuple[str, int], AfterNatMemo] = {}
+        for traffic in all_traffic(facts):
             state, family = facts.states[traffic.trace.node], traffic.trace.family
             rules = state.rulesets[family]
-            shared = tails.setdefault((state.name, family), AfterNatMemo(state.host, rules))
-            sketched = ends(traffic.trace.packet, state.host, rules, tails=shared, heads=heads)
+            shared = memos.setdefault((state.name, family), AfterNatMemo(state.host, rules))
+            sketched = ends(traffic.trace.packet, state.host, rules, after_nat=shared, chains=chains)
             assert sketched == ends_of(traffic.trace.evaluation), (cluster.name, traffic.trace.packet)
             # What was learned for ends serves for ways, too.
-            again = evaluate(traffic.trace.packet, state.host, rules, tails=shared)
+            again = evaluate(traffic.trace.packet, state.host, rules, beyond=shared.beyond)
             assert same_ways(again, traffic.trace.evaluation)
             # And what was learned from ways serves for ends.
-            way = evaluate(traffic.trace.packet, state.host, rules, heads=taught)
+            way = evaluate(traffic.trace.packet, state.host, rules, enter=taught.learn)
             assert same_ways(way, traffic.trace.evaluation)
-            assert ends(traffic.trace.packet, state.host, rules, tails=shared, heads=taught) == sketched
+            assert ends(traffic.trace.packet, state.host, rules, after_nat=shared, chains=taught) == sketched
 
 
 NAT = """*nat
@@ -75,32 +74,32 @@ def walked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def followed(heads: ChainMemo, rules: Dump, sources: Sequence[str], dst: str = "10.43.0.1") -> None:
-    tails = AfterNatMemo(HOST, [rules])
+def followed(chains: ChainMemo, rules: Dump, sources: Sequence[str], dst: str = "10.43.0.1") -> None:
+    memos = AfterNatMemo(HOST, [rules])
     for src in sources:
         probe = packet(src, dst, 80, iif="eth0")
-        found = ends(probe, HOST, [rules], tails=tails, heads=heads)
+        found = ends(probe, HOST, [rules], after_nat=memos, chains=chains)
         assert found == ends_of(evaluate(probe, HOST, [rules]))
 
 
 def test_chains_that_read_the_same_are_walked_once(walked: list[str]) -> None:
-    heads = ChainMemo()
-    tails: list[AfterNatMemo] = []
+    chains = ChainMemo()
+    memos: list[AfterNatMemo] = []
     for rules in (dump(TWO), dump(TWO), dump(TWO.replace("-A A", "[5:300] -A A"))):
-        tails.append(AfterNatMemo(HOST, [rules]))
+        memos.append(AfterNatMemo(HOST, [rules]))
         for src in ("198.51.100.7", "198.51.100.8"):
-            ends(packet(src, "10.43.0.1", 80, iif="eth0"), HOST, [rules], tails=tails[-1], heads=heads)
+            ends(packet(src, "10.43.0.1", 80, iif="eth0"), HOST, [rules], after_nat=memos[-1], chains=chains)
     assert walked.count("A") == 1
     assert walked.count("B") == 1
     assert walked.count("PREROUTING") == 6
 
 
 def test_what_a_way_taught_is_not_walked_again(walked: list[str]) -> None:
-    heads, rules = ChainMemo(), dump(TWO)
+    chains, rules = ChainMemo(), dump(TWO)
     probe = packet("198.51.100.7", "10.43.0.1", 80, iif="eth0")
-    evaluate(probe, HOST, [rules], heads=heads)
+    evaluate(probe, HOST, [rules], enter=chains.learn)
     assert (walked.count("A"), walked.count("B")) == (1, 1)
-    found = ends(probe, HOST, [rules], tails=AfterNatMemo(HOST, [rules]), heads=heads)
+    found = ends(probe, HOST, [rules], after_nat=AfterNatMemo(HOST, [rules]), chains=chains)
     assert (walked.count("A"), walked.count("B")) == (1, 1)
     assert found == ends_of(evaluate(probe, HOST, [rules]))
 
@@ -115,21 +114,23 @@ def test_what_a_way_taught_is_not_walked_again(walked: list[str]) -> None:
     ],
 )
 def test_chains_that_read_otherwise_are_walked_anew(why: str, other: str, walked: list[str]) -> None:
-    heads = ChainMemo()
-    followed(heads, dump(TWO), ["198.51.100.7"])
-    followed(heads, dump(other), ["198.51.100.7"])
+    chains = ChainMemo()
+    followed(chains, dump(TWO), ["198.51.100.7"])
+    followed(chains, dump(other), ["198.51.100.7"])
     walked.clear()
-    tails = AfterNatMemo(HOST, [dump(TWO)])
-    ends(packet("198.51.100.7", "10.43.0.1", 80, iif="eth0"), HOST, [dump(TWO)], tails=tails, heads=heads)
+    memos = AfterNatMemo(HOST, [dump(TWO)])
+    ends(
+        packet("198.51.100.7", "10.43.0.1", 80, iif="eth0"), HOST, [dump(TWO)], after_nat=memos, chains=chains
+    )
     assert "A" not in walked
 
 
 def test_a_packet_that_a_rule_tells_apart_is_walked_for_itself(walked: list[str]) -> None:
-    heads = ChainMemo()
-    followed(heads, dump(TWO), ["198.51.100.7", "10.42.0.9", "10.42.0.10"])
-    followed(heads, dump(TWO), ["10.42.0.11"], "10.43.0.2")
-    followed(heads, dump(TWO), ["10.42.0.12"], "10.43.0.2")
-    followed(heads, dump(TWO), ["203.0.113.5"], "10.43.0.2")
+    chains = ChainMemo()
+    followed(chains, dump(TWO), ["198.51.100.7", "10.42.0.9", "10.42.0.10"])
+    followed(chains, dump(TWO), ["10.42.0.11"], "10.43.0.2")
+    followed(chains, dump(TWO), ["10.42.0.12"], "10.43.0.2")
+    followed(chains, dump(TWO), ["203.0.113.5"], "10.43.0.2")
 
 
 MARKED = """*filter
@@ -141,10 +142,10 @@ COMMIT
 
 def test_sources_that_a_chain_tells_apart_are_told_apart(walked: list[str]) -> None:
     rules = dump(TWO, MARKED + NAT)
-    heads, tails = ChainMemo(), AfterNatMemo(HOST, [rules])
+    chains, memos = ChainMemo(), AfterNatMemo(HOST, [rules])
     for src in ("10.42.0.9", "198.51.100.7", "10.42.0.10", "198.51.100.8"):
         probe = packet(src, "10.43.0.1", 80, iif="eth0")
-        verdicts = {end[0] for end, _, _ in ends(probe, HOST, [rules], tails=tails, heads=heads) or ()}
+        verdicts = {end[0] for end, _, _ in ends(probe, HOST, [rules], after_nat=memos, chains=chains) or ()}
         assert verdicts == ({"ACCEPT"} if src.startswith("10.42") else {"DROP"})
     assert walked.count("A") == 2
 
@@ -152,9 +153,9 @@ def test_sources_that_a_chain_tells_apart_are_told_apart(walked: list[str]) -> N
 def test_a_destination_rewritten_to_itself_is_not_taken_for_unchanged() -> None:
     """The second packet, to another address, goes where the first one stayed."""
     rules = dump("-A A -p tcp -j DNAT --to-destination 10.42.1.2:80")
-    heads = ChainMemo()
-    followed(heads, rules, ["198.51.100.7"], "10.42.1.2")
-    followed(heads, rules, ["198.51.100.7"], "10.42.1.3")
+    chains = ChainMemo()
+    followed(chains, rules, ["198.51.100.7"], "10.42.1.2")
+    followed(chains, rules, ["198.51.100.7"], "10.42.1.3")
 
 
 @pytest.mark.parametrize(
@@ -168,10 +169,10 @@ def test_a_destination_rewritten_to_itself_is_not_taken_for_unchanged() -> None:
     ],
 )
 def test_what_asks_for_more_than_the_packet_is_always_walked(rule: str, walked: list[str]) -> None:
-    heads = ChainMemo()
+    chains = ChainMemo()
     for _ in range(2):
         followed(
-            heads,
+            chains,
             dump(f"{rule}\n-A B -j RETURN", NAT.replace(":B", ":SOMETHING - [0:0]\n:B")),
             ["198.51.100.7"],
         )

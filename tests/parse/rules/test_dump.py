@@ -115,8 +115,8 @@ def test_what_is_no_dump_names_file_and_line(text: bytes, says: str) -> None:
         ("-A A -m statistic --mode random --probability 0,33 -j B", "expected a number between 0 and 1 after --probability", "0,33"),
         ("-A A -p tcp -m tcp --dport 99999", "expected a port or range after --dport", "99999"),
         ("-A A -s 10.0.0.300/8", "expected an address or network after -s", "10.0.0.300/8"),
-        ("-A A -j DNAT --to-destination 1.2.3.4 --to-destination 1.2.3.5", "this rule, with several, is damaged", "1.2.3.5"),
-        ("-A A -j DNAT --to-destination :0 --persistent --to-destination :0", "is damaged", ":0"),
+        ("-A A -j DNAT --to-destination 1.2.3.4 --to-destination 1.2.3.5", "--to-destination is given twice: this rule is damaged", "--to-destination 1.2.3.5"),
+        ("-A A -j DNAT --to-destination :0 --persistent --to-destination :0", "is damaged", "--to-destination :0"),
         ('-A A -m comment --comment "open', "a quote is not closed", '"'),
         ("-A A -m mark --mark", "expected a value after --mark", "--mark"),
         ("-A A -p tcp !", "expected an option after !", "!"),
@@ -251,7 +251,7 @@ CONDITIONS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(CONDITIONS, min_size=40, max_size=60),
     st.sampled_from(ADDRESSES),
@@ -260,13 +260,32 @@ CONDITIONS = st.lists(
 def test_the_index_leaves_out_only_rules_that_cannot_match(
     texts: list[list[str]], dst: str, dport: int | None
 ) -> None:
-    lines = "\n".join(f"-A A {' '.join(conditions)} -j DROP".replace("  ", " ") for conditions in texts)
+    once = [{words.removeprefix("! ").split()[0]: words for words in conditions} for conditions in texts]
+    lines = "\n".join(f"-A A {' '.join(of.values())} -j DROP".replace("  ", " ") for of in once)
     found = chain(read(f"*nat\n:A - [0:0]\n{lines}\nCOMMIT\n"), "nat", "A")
     probe = packet("10.0.0.9", dst, 1).replace(dport=dport)
     relevant = {rule.number for rule in found.relevant(probe)}
     for rule in found.rules():
         if rule.number not in relevant:
             assert any(clause.match.odds(probe, Host()) == NEVER for clause in rule.clauses), rule.text
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "-A A -d 10.0.0.1/32 -d 10.0.0.2/32 -j DROP",
+        "-A A -d 10.0.0.1/32 -p tcp -m tcp --dport 80 --destination 10.0.0.2 -j DROP",
+        "-A A -d 10.0.0.1/32 -j DROP -A A -d 10.0.0.2/32 -j DROP",
+        "-A A -p tcp -m tcp --dport 80 --dport 81 -j DROP",
+        "[1:2] -A A -p tcp -m tcp --dport 80 --destination-port 81 -j DROP",
+    ],
+)
+def test_the_index_does_not_lose_a_rule_that_names_two_destinations(rule: str) -> None:
+    many = "\n".join(f"-A A -d 10.1.0.{number}/32 -j ACCEPT" for number in range(40))
+    dump = read(f"*nat\n:A - [0:0]\n{many}\n{rule}\nCOMMIT\n")
+    relevant = chain(dump, "nat", "A").relevant(packet("10.0.0.9", "10.0.0.2", 1).replace(dport=81))
+    assert [found.line for found in relevant] == [43]
+    assert "f:43: " in str(dump.damaged[0])
 
 
 PIECES = st.sampled_from(
@@ -276,7 +295,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(PIECES, max_size=40).map("".join), st.sampled_from([None, "nat"]))
 def test_no_text_does_worse_than_a_rules_error(text: str, table: str | None) -> None:
     try:
