@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from kinspect.checks.common import cited, endpoints_of, expected_of, may_be, sent
 from kinspect.kubeproxy import names
-from kinspect.kubeproxy.endpoints import Zones, policy_of
+from kinspect.kubeproxy.endpoints import Zones, cluster_sets, local_set, policy_of
 from kinspect.model.answer import OUTSIDE, Outcome
 from kinspect.model.cause import (
     BehindApi,
@@ -121,7 +121,10 @@ def answered_on_the_node(why: NotServed) -> bool:
 
 
 def old_policy(traffic: Traffic) -> OldPolicy | None:
-    """The traffic policy that kube-proxy's rules follow, if it is another one than the service's."""
+    """The traffic policy that kube-proxy's rules follow, if it is another one than the service's.
+
+    Only if the chains are those of the other policy, and what they lead to is what it asks for.
+    """
     trace = traffic.trace
     if trace.via in OUTSIDE and traffic.sources != "outside":
         return None  # pods and the node itself are sent to all endpoints under either policy
@@ -129,10 +132,13 @@ def old_policy(traffic: Traffic) -> OldPolicy | None:
     chains = {chain for way in _ways(traffic) for chain in _entered_chains(way)}
     local = any(chain.startswith((names.LOCAL, names.OLD_LOCAL)) for chain in chains)
     spread = any(chain.startswith(names.SERVICE) for chain in chains)
+    reached = {(way.packet.dst, way.packet.dport) for way in _ways(traffic) if way.packet.dnat}
+    endpoints = endpoints_of(traffic)
     if policy == "Cluster" and local and not spread:
-        return OldPolicy("Local")
+        return OldPolicy("Local") if reached == local_set(endpoints, trace.node).addresses else None
     if policy == "Local" and spread and not local:
-        return OldPolicy("Cluster")
+        sets = cluster_sets(endpoints, trace.node, None)
+        return OldPolicy("Cluster") if any(reached == each.addresses for each in sets) else None
     return None
 
 

@@ -237,10 +237,11 @@ class _Round:
     def _look(self, tracer: Tracer, survey: Survey, planned: PlannedProbe, found: _Found) -> None:
         """Follow what is sent and see what is wrong, unless it is known to be well."""
         probe = planned.probe
+        judged = planned.sources == "outside"  # source addresses are judged for outside clients only
         service, endpoints, sources = planned.service, planned.endpoints, planned.sources
         about = asked(service, endpoints, sources, probe.via, probe.port, probe.packet, probe.node)
         if about is not None and self.healthy.among(about):
-            ends = tracer.ends(probe)
+            ends = tracer.ends(probe, sources=judged)
             known = self.healthy.get(about, ends) if ends is not None else None
             if known is not None:
                 (vote,) = known
@@ -253,7 +254,7 @@ class _Round:
             return
         vote, well = self._examine(traffic, tracer.rules_of, found)
         if self._more and well and about is not None:
-            ends = ends_of(traffic.trace.evaluation)
+            ends = ends_of(traffic.trace.evaluation, sources=judged)
             if ends is not None:
                 self.healthy.add(about, ends, vote)
 

@@ -158,9 +158,9 @@ def test_the_verdict_comes_first_and_what_to_do_last() -> None:
     assert "externalTrafficPolicy: Local keeps what enters from outside at other nodes away" in text
 
 
-def test_a_stale_node_is_for_its_kube_proxy_to_mend() -> None:
+def test_a_stale_node_is_a_matter_of_its_kube_proxy() -> None:
     out = " ".join(checked(STALE, "drained").out.split())
-    assert "The rules of node1 are not what the API says" in out
+    assert "The rules of node1 differ from the API" in out
     assert "Take the pods out" not in out
 
 

@@ -113,7 +113,7 @@ class Tracer:
         )
         return trace, diagnostics
 
-    def ends(self, probe: Probe) -> PacketEnds | None:
+    def ends(self, probe: Probe, *, sources: bool = True) -> PacketEnds | None:
         """Where a packet ends at one node, told without following it; None where that takes following."""
         state, packet = self.states[probe.node], probe.packet
         rulesets = state.rulesets[packet.family]
@@ -122,7 +122,14 @@ class Tracer:
             return None
         try:
             after_nat = self._after(state, packet.family)
-            found = ends(packet, state.host, rulesets, after_nat=after_nat, chains=self.chains)
+            found = ends(
+                packet,
+                state.host,
+                rulesets,
+                after_nat=after_nat,
+                chains=self.chains,
+                sources=sources,
+            )
         except KinspectError:
             return None
         return None if rulesets[0].damaged else found
