@@ -18,6 +18,7 @@ from kinspect.evaluate.walk import Branch, Ended, Enterer, Record, Walk, merged
 from kinspect.model.host import Host
 from kinspect.model.odds import EVERYTHING, Weight
 from kinspect.model.packet import Address, CtState, Packet
+from kinspect.model.questions import Question
 from kinspect.model.rules import ChainName, Ruleset, TableName, Verdict
 from kinspect.model.trace import Evaluation, Place, Routed, Step, Way
 from kinspect.netfilter import hooks
@@ -272,7 +273,7 @@ class Journey:
         if len(asked) < 2:
             return [(branch, asked)]
         first, second = asked[:2]
-        question = order_question(first, second)
+        question = _order_question(first, second)
         orders: list[tuple[Branch, Sequence[Ruleset]]] = []
         for answer, order in ((True, [first, second]), (False, [second, first])):
             weight = branch.weight.given(question, answer)
@@ -291,9 +292,10 @@ class Journey:
         return [*bound, *(_with(rest, rest.packet.replace(**{side: True})) for rest in live)]
 
 
-def order_question(first: Ruleset, second: Ruleset) -> str:
+def _order_question(first: Ruleset, second: Ruleset) -> Question:
     """What decides where two back ends' nat rules send a packet to different places."""
-    return f"the nat rules of {first.source} are asked before those of {second.source}"
+    text = f"the nat rules of {first.source} are asked before those of {second.source}"
+    return Question("back-end-order", text)
 
 
 def _departing(branch: Branch) -> Branch:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Sequence, Set
-from typing import Literal, NewType, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Literal, NewType, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -95,8 +95,19 @@ class Remembers(Protocol):
         ...
 
 
+class Described(msgspec.Struct, frozen=True):
+    """What a target does, in a few words, such as ``DNAT to 10.42.1.2:80``."""
+
+    text: str
+    role: Literal["ends", "rewrites", "other"] = "other"  # the packet's walk; its addresses
+
+
 class Target(Protocol):
     """What a rule does with a packet that all its matches hold for."""
+
+    def described(self) -> Described:
+        """What it does, for people."""
+        ...
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """The effect on the packet."""
@@ -117,6 +128,9 @@ class Counters(msgspec.Struct, frozen=True):
     bytes: int
 
 
+_COMMENT: Final = "-m comment --comment "
+
+
 class Rule(msgspec.Struct, frozen=True):
     """One rule: its place, its words, its meaning.
 
@@ -133,6 +147,14 @@ class Rule(msgspec.Struct, frozen=True):
     target_text: str
     counters: Counters | None = None
     remembers: tuple[Remembers, ...] = ()  # of its matches
+
+    @property
+    def comment(self) -> str | None:
+        """The text of its first ``-m comment``, as ``iptables-save`` prints it, without the quotes."""
+        for clause in self.clauses:
+            if clause.text.startswith(_COMMENT):
+                return clause.text.removeprefix(_COMMENT).strip('"')
+        return None
 
     def printed(self) -> str:
         """The rule as iptables-save would print it, from its parts."""

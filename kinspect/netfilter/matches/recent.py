@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from kinspect.model.host import Host
-from kinspect.model.odds import Odds, Undecided, certain, unless
+from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet, read_address
 from kinspect.netfilter.options import OptionError, Options, integer
 
@@ -40,7 +40,7 @@ class Recent:
         hits = packet.recent_now.count(self.name)
         if self.name in packet.recent and self.hitcount > hits + 1:
             question = f"the client has {self.hitcount} hits on the list {self.name}"
-            return unless(self.inverted, Undecided(question))
+            return unless(self.inverted, undecided("recent-list", question))
         return certain((self._listed(packet) and self._enough(packet)) != self.inverted)
 
     def seen(self, packet: Packet) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import CtState, Packet
-from kinspect.model.rules import Effect, Proceed
+from kinspect.model.rules import Described, Effect, Proceed
 from kinspect.netfilter.options import Options
 from kinspect.netfilter.targets.nothing import Nothing
 
@@ -26,6 +26,10 @@ OPTIONS_CT: Final = {
 class Untrack:
     """The packet is not tracked, unless it is already."""
 
+    def described(self) -> Described:
+        """Its name."""
+        return Described("NOTRACK")
+
     def act(self, packet: Packet, host: Host) -> Effect:
         """Of what comes back by the loopback the connection stays, where it has one."""
         held = packet.tracked and packet.state is not CtState.INVALID
@@ -39,4 +43,4 @@ def read_NOTRACK(options: Options) -> Untrack:  # noqa: N802 - named after the t
 
 def read_CT(options: Options) -> Untrack | Nothing:  # noqa: N802
     """``-j CT``, with ``--notrack`` or with what a trace does not see."""
-    return Untrack() if options.has("--notrack") else Nothing()
+    return Untrack() if options.has("--notrack") else Nothing(options.words())

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from kinspect.model.host import Host
 from kinspect.model.packet import WITH_PORTS, Address, Packet, read_address
-from kinspect.model.rules import Bind, Effect
+from kinspect.model.rules import Bind, Described, Effect
 from kinspect.netfilter.hashing import chosen_address
 from kinspect.netfilter.options import Option, Options, port
 from kinspect.netfilter.source_address import source_address
@@ -29,6 +29,10 @@ class PortRange:
     low: int
     high: int
     base: int | None = None
+
+    def __str__(self) -> str:
+        span = str(self.low) if self.low == self.high else f"{self.low}-{self.high}"
+        return span if self.base is None else f"{span}/{self.base}"
 
     @property
     def count(self) -> int:
@@ -64,6 +68,15 @@ class Range:
     high: Address | None = None
     ports: PortRange | None = None
 
+    def __str__(self) -> str:
+        span = "" if self.low is None else str(self.low)
+        if self.high != self.low:
+            span += f"-{self.high}"
+        if self.ports is None:
+            return span
+        version = 4 if self.low is None else self.low.version
+        return f"{span if version == 4 else f'[{span}]'}:{self.ports}"
+
     def holds(self, address: Address, port: int | None, packet: Packet) -> bool:
         """Whether address and port are in the range."""
         if self.low is not None and self.high is not None and not self.low <= address <= self.high:  # type: ignore[operator]
@@ -89,6 +102,10 @@ class Dnat:
     random: bool = False
     persistent: bool = False
 
+    def described(self) -> Described:
+        """Where to."""
+        return Described(f"DNAT to {self.to}", "rewrites")
+
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the destination."""
         chosen = self.to.address("dst", packet, persistent=self.persistent)
@@ -102,6 +119,10 @@ class Snat:
     to: Range
     random: bool = False
     persistent: bool = False
+
+    def described(self) -> Described:
+        """The new source."""
+        return Described(f"SNAT to {self.to}", "rewrites")
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the source; one that is in the range already is kept (get_unique_tuple in nf_nat_core.c)."""
@@ -117,6 +138,10 @@ class Masquerade:
 
     ports: PortRange | None = None
     random: bool = False
+
+    def described(self) -> Described:
+        """The ports, if they are given."""
+        return Described(f"MASQUERADE{f' to ports {self.ports}' if self.ports else ''}", "rewrites")
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the source; its address stays "masquerade" where the snapshot cannot tell it."""

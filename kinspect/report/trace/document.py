@@ -8,7 +8,9 @@ from typing import Any
 
 from kinspect.model.answer import NodeTrace, Outcome, TraceAnswer
 from kinspect.model.packet import protocol_name
+from kinspect.model.questions import Question
 from kinspect.model.trace import ChainPolicy, Considered, Event, Matched, Routed
+from kinspect.report.questions import question_document
 from kinspect.report.words import note_lines, remark_text
 
 API_VERSION = "kinspect/v1"
@@ -29,8 +31,19 @@ def trace_document(answer: TraceAnswer) -> dict[str, Any]:
             for d in answer.destinations
         ],
         "remarks": [{"code": type(r).__name__, "text": remark_text(r)} for r in answer.remarks],
+        "undetermined": _undetermined(answer),
         "warnings": [*answer.warnings, *answer.undetermined],
     }
+
+
+def _undetermined(answer: TraceAnswer) -> list[dict[str, Any]]:
+    """The questions that the traces' outcomes depend on, once for each node."""
+    asked: dict[tuple[str, Question], None] = {}
+    for trace in answer.traces:
+        for outcome in trace.outcomes:
+            if outcome.weight.exact is None:
+                asked.update(((trace.node, question), None) for question in outcome.weight.questions())
+    return [question_document(question, node) for node, question in asked]
 
 
 def _trace(trace: NodeTrace) -> dict[str, Any]:
@@ -74,7 +87,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         "probability": str(low),
         "share": _number(low),
         "bounds": [_number(low), _number(high)],
-        "conditions": list(outcome.weight.questions()) if low != high else [],
+        "conditions": [question.text for question in outcome.weight.questions()] if low != high else [],
         "endpoint": endpoint,
         "path": [entry for event in outcome.ways[0].events() if (entry := _event(event))],
         "ways": len(outcome.ways),
