@@ -22,6 +22,10 @@ OPTIONS_SNAT: Final = {"--to-source": 1, **_RANDOM}
 OPTIONS_MASQUERADE: Final = {"--to-ports": 1, **_RANDOM}
 
 
+RandomPort = Literal["", "--random", "--random-fully"]
+"""How a port is drawn, if it is; the two are the same for one packet."""
+
+
 @dataclass(frozen=True, slots=True)
 class PortRange:
     """A range of ports; with ``base`` a port is moved by its distance from there."""
@@ -99,17 +103,17 @@ class Dnat:
     """Another destination for the connection; ends the walk of the nat table."""
 
     to: Range
-    random: bool = False
+    random: RandomPort = ""
     persistent: bool = False
 
     def described(self) -> Described:
         """Where to."""
-        return Described(f"DNAT to {self.to}", "rewrites")
+        return Described(_words(f"DNAT to {self.to}", self.random), "rewrites")
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the destination."""
         chosen = self.to.address("dst", packet, persistent=self.persistent)
-        return with_destination(packet, chosen, self.to.ports, anew=self.random)
+        return with_destination(packet, chosen, self.to.ports, anew=bool(self.random))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +121,19 @@ class Snat:
     """Another source for the connection; ends the walk of the nat table."""
 
     to: Range
-    random: bool = False
+    random: RandomPort = ""
     persistent: bool = False
 
     def described(self) -> Described:
         """The new source."""
-        return Described(f"SNAT to {self.to}", "rewrites")
+        return Described(_words(f"SNAT to {self.to}", self.random), "rewrites")
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the source; one that is in the range already is kept (get_unique_tuple in nf_nat_core.c)."""
         if not self.random and self.to.holds(packet.src, packet.sport, packet):
             return with_source(packet, packet.src)
         chosen = self.to.address("src", packet, persistent=self.persistent)
-        return with_source(packet, chosen, self.to.ports, anew=self.random)
+        return with_source(packet, chosen, self.to.ports, anew=bool(self.random))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,21 +141,26 @@ class Masquerade:
     """The address of the outgoing interface as source (the one that its kernel would choose)."""
 
     ports: PortRange | None = None
-    random: bool = False
+    random: RandomPort = ""
 
     def described(self) -> Described:
         """The ports, if they are given."""
-        return Described(f"MASQUERADE{f' to ports {self.ports}' if self.ports else ''}", "rewrites")
+        ports = f" to ports {self.ports}" if self.ports else ""
+        return Described(_words(f"MASQUERADE{ports}", self.random), "rewrites")
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the source; its address stays "masquerade" where the snapshot cannot tell it."""
         chosen = source_address(packet, host)
         if chosen is not None:
-            return with_source(packet, chosen, self.ports, anew=self.random)
-        sport = _source_port(packet, self.ports, anew=self.random)
+            return with_source(packet, chosen, self.ports, anew=bool(self.random))
+        sport = _source_port(packet, self.ports, anew=bool(self.random))
         return Bind(
             packet.replace(sport=sport, snat=True, src_bound=True, original=packet.first), "masquerade"
         )
+
+
+def _words(what: str, random: RandomPort) -> str:
+    return f"{what} {random}".rstrip()
 
 
 def with_destination(packet: Packet, dst: Address, ports: PortRange | None, *, anew: bool = False) -> Bind:
@@ -221,8 +230,10 @@ def _range(option: Option) -> Range:
     return option.read(read, "an address, as ADDR[-ADDR][:PORT[-PORT]],")
 
 
-def _random(options: Options) -> bool:
-    return options.has("--random") or options.has("--random-fully")
+def _random(options: Options) -> RandomPort:
+    if options.has("--random-fully"):
+        return "--random-fully"
+    return "--random" if options.has("--random") else ""
 
 
 def read_DNAT(options: Options) -> Dnat:  # noqa: N802 - named after the target
