@@ -38,7 +38,8 @@ def back_ends(node: str, rulesets: Sequence[Ruleset], evaluation: Evaluation) ->
     met = _met(carrying, evaluation)
     if met:
         note += f"; packets that met their DNAT rules for this: {_counts(carrying, met)}"
-    if not any(q.kind == "back-end-order" for way in evaluation for q in way.weight.questions()):
+    questions = {question for way in evaluation for question in way.weight.questions()}
+    if not any(question.kind == "back-end-order" and question.about == NAT for question in questions):
         return BackEnds((note,))
     counted = [rules for rules in carrying if met.get(rules.source)]
     evidence = "no dump tells which of them is asked first"

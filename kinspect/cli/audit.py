@@ -62,7 +62,7 @@ def audit(
     )
     answer = pipeline.audit(request, source)
     if output is not Report.GITHUB:
-        talk([*answer.undetermined, *answer.warnings])
+        talk([*map(str, answer.undetermined), *answer.warnings])
     _emit(answer, output, no_color)
     raise typer.Exit(answer.exit_code)
 

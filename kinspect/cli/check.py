@@ -118,7 +118,7 @@ def check(
     )
     answer = pipeline.check(request, source)
     if output is not Report.GITHUB:  # there they are annotations; a runner reads commands in any stream
-        talk([*answer.undetermined, *answer.warnings, *map(note_text, answer.notes)])
+        talk([*map(str, answer.undetermined), *answer.warnings, *map(note_text, answer.notes)])
     _emit(answer, output, no_color)
     raise typer.Exit(answer.exit_code)
 

@@ -85,6 +85,7 @@ class Question(msgspec.Struct, frozen=True, cache_hash=True):
     kind: QuestionKind
     text: str
     answered_by: tuple[Input, ...] = ()  # any one of these answers it; none: nothing that can be given
+    about: str = ""  # what it is about, if its kind does not say: a table
 
     def __str__(self) -> str:
         return self.text

@@ -29,7 +29,7 @@ def audit_document(answer: AuditAnswer) -> dict[str, Any]:
         "services": answer.services,
         "nodes": list(answer.nodes),
         "findings": [_finding(found) for found in answer.observations],
-        "undetermined": list(answer.undetermined),
+        "undetermined": [str(one) for one in answer.undetermined],
         "warnings": list(answer.warnings),
     }
 

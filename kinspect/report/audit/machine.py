@@ -26,7 +26,7 @@ def _annotations(answer: AuditAnswer) -> Iterator[str]:
     for found in answer.observations:
         title = f"{found.kind.code} {found.kind.title}: {subject_text(found)}"
         yield command(_COMMANDS[found.severity], title, f"{_lines(found)}\n{found.kind.todo}")
-    for text in (*answer.undetermined, *answer.warnings):
+    for text in (*map(str, answer.undetermined), *answer.warnings):
         yield command("warning", "kinspect audit", safe(text))
 
 
@@ -47,7 +47,7 @@ def audit_to_junit(answer: AuditAnswer) -> str:
         rest = [each for each in found if each not in failed and each not in unsure]
         if rest:
             ET.SubElement(case, "system-out").text = "\n\n".join(map(_of_subject, rest))
-    return report("kinspect audit", [suite, *suite_of_unread(answer.undetermined)])
+    return report("kinspect audit", [suite, *suite_of_unread([str(one) for one in answer.undetermined])])
 
 
 def _of_subject(found: Observation) -> str:

@@ -58,7 +58,7 @@ def check_document(answer: CheckAnswer) -> dict[str, Any]:
             }
             for judged in answer.judged
         ],
-        "undetermined": list(answer.undetermined),
+        "undetermined": [str(one) for one in answer.undetermined],
         "warnings": list(answer.warnings),
         "notes": [note_text(note) for note in answer.notes],
     }

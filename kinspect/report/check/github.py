@@ -40,7 +40,7 @@ def _lines(answer: CheckAnswer) -> Iterator[str]:
         for group in grouped(judged.findings):
             title = f"{judged.assertion.name}: {key_text(group.service)}"
             yield command(_COMMANDS[group.standing], title, _message(group))
-    for text in (*answer.undetermined, *answer.warnings):
+    for text in (*map(str, answer.undetermined), *answer.warnings):
         yield command("warning", "kinspect check", safe(text))
     for note in answer.notes:
         yield command("notice", "kinspect check", safe(note_text(note)))

@@ -19,7 +19,7 @@ from kinspect.sanitise import safe
 def to_junit(answer: CheckAnswer) -> str:
     """The answer as a JUnit report."""
     suites = [_suite(judged) for judged in answer.judged]
-    return report("kinspect check", [*suites, *suite_of_unread(answer.undetermined)])
+    return report("kinspect check", [*suites, *suite_of_unread([str(one) for one in answer.undetermined])])
 
 
 def report(name: str, suites: Sequence[ET.Element]) -> str:

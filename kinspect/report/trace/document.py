@@ -32,18 +32,22 @@ def trace_document(answer: TraceAnswer) -> dict[str, Any]:
         ],
         "remarks": [{"code": type(r).__name__, "text": remark_text(r)} for r in answer.remarks],
         "undetermined": _undetermined(answer),
-        "warnings": [*answer.warnings, *answer.undetermined],
+        "warnings": [*answer.warnings, *map(str, answer.undetermined)],
     }
 
 
 def _undetermined(answer: TraceAnswer) -> list[dict[str, Any]]:
-    """The questions that the traces' outcomes depend on, once for each node."""
+    """What was not read, and the questions that outcomes depend on, once for each node."""
     asked: dict[tuple[str, Question], None] = {}
     for trace in answer.traces:
         for outcome in trace.outcomes:
             if outcome.weight.exact is None:
                 asked.update(((trace.node, question), None) for question in outcome.weight.questions())
-    return [question_document(question, node) for node, question in asked]
+    unread = [
+        {"code": each.code, "text": each.text, "node": each.node, "answeredBy": each.answered_by}
+        for each in answer.undetermined
+    ]
+    return [*unread, *(question_document(question, node) for node, question in asked)]
 
 
 def _trace(trace: NodeTrace) -> dict[str, Any]:
