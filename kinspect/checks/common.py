@@ -135,8 +135,7 @@ def elsewhere(traffic: Traffic, outcome: Outcome) -> Finding | None:
     """What becomes of it is decided where no rule tells: it may go anywhere, so nothing can be sure."""
     if outcome.verdict is Verdict.QUEUE:
         return found(traffic, Queued(outcome.bounds), outcome, "undetermined")
-    kinds = {question.kind for question in outcome.weight.questions()}
-    unmodelled = not kinds.isdisjoint({"unsupported-target", "missing-chain"})
+    unmodelled = any(question.kind == "unsupported-target" for question in outcome.weight.questions())
     if unmodelled and outcome.verdict is Verdict.DROP:
         return found(traffic, Unmodelled(outcome.bounds), outcome, "undetermined")
     return None

@@ -23,7 +23,7 @@ QuestionKind = Literal[
     "cpu",
     "interface",
     "mark",
-    "missing-chain",
+    "missing-rules",
     "own-address",
     "packet-field",
     "payload",
@@ -51,7 +51,7 @@ KINDS: Final[Mapping[QuestionKind, str]] = {
     "cpu": "Which processor, or which node of a cluster, handles the packet.",
     "interface": "By which interface the packet comes in or leaves.",
     "mark": "The mark of the packet or of its connection.",
-    "missing-chain": "What a chain does that a fragment of a dump does not have.",
+    "missing-rules": "What rules do that the text given does not hold.",
     "own-address": "Whether an address is one of the host's own.",
     "packet-field": "A field of the packet that was not stated.",
     "payload": "What the packet carries.",
@@ -69,7 +69,7 @@ KINDS: Final[Mapping[QuestionKind, str]] = {
 }
 """What each kind asks, for people. The names are public codes: they never change."""
 
-InputKind = Literal["local-address", "incoming-interface", "packet", "sets", "routes", "links"]
+InputKind = Literal["local-address", "incoming-interface", "packet", "sets", "routes", "links", "rules"]
 
 
 class Input(msgspec.Struct, frozen=True):

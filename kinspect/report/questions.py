@@ -13,6 +13,7 @@ _FILES: Final = {
     "sets": "ipset-save.txt",
     "routes": "ip-route.json",
     "links": "ip-addr.json",
+    "rules": "iptables-save.txt",
 }
 
 
@@ -29,7 +30,7 @@ def _input_text(wanted: Input) -> str:
             return f"--iif {safe_name(wanted.value)}"
         case "packet":
             return "--packet"
-        case "sets" | "routes" | "links":
+        case "sets" | "routes" | "links" | "rules":
             return f"{_FILES[wanted.kind]} of the node in a snapshot"
         case _:
             assert_never(wanted.kind)

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, undecided
 from kinspect.model.packet import Packet
-from kinspect.model.questions import QuestionKind
 from kinspect.model.rules import Described, Effect, End, OneOf, Proceed, Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class UnsupportedTarget:
-    """A target that is not known, or a chain that a fragment lacks; ``text`` as written."""
+    """A target that is not known; ``text`` as written."""
 
     text: str
-    kind: QuestionKind = "unsupported-target"  # or "missing-chain"
 
     def described(self) -> Described:
         """As written."""
@@ -24,5 +22,5 @@ class UnsupportedTarget:
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Both ways: the packet goes on as it is, or ends here."""
-        goes_on = undecided(self.kind, f"{self.text} lets the packet go on unchanged")
+        goes_on = undecided("unsupported-target", f"{self.text} lets the packet go on unchanged")
         return OneOf(((goes_on, Proceed(packet)), (ALWAYS, End(Verdict.DROP, packet))))
