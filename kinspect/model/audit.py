@@ -10,6 +10,7 @@ from kinspect.errors import ExitCode
 from kinspect.model.cause import RuleReference
 from kinspect.model.check import Problem, ServiceKey
 from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
+from kinspect.model.questions import Question
 
 
 class Severity(str, enum.Enum):
@@ -52,7 +53,7 @@ class Observation:
     service: ServiceKey | None = None
     ways: tuple[str, ...] = ()
     evidence: tuple[RuleReference, ...] = ()
-    questions: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
     moved: bool = False
 
     @property

@@ -15,6 +15,7 @@ from kinspect.checks.common import (
     STEP,
     RulesOf,
     backend_of,
+    destination,
     elsewhere,
     expected_of,
     found,
@@ -46,7 +47,7 @@ from kinspect.model.check import (
     Unserved,
 )  # fmt: skip
 from kinspect.model.cluster import Endpoint
-from kinspect.model.packet import Address, endpoint_text
+from kinspect.model.packet import Address, SocketAddress
 from kinspect.model.rules import Ruleset, Verdict
 from kinspect.model.traffic import Traffic
 
@@ -84,13 +85,13 @@ def _compared(traffic: Traffic, answer: EndpointSet, zones: Zones, rules_of: Rul
     for end, outcomes in ends.items():
         if end not in wanted:
             first, share = outcomes[0], share_of(outcomes)
-            unexpected = Unexpected(first.to or "", first.backend, share, traffic.service.in_api)
+            unexpected = Unexpected(destination(first), first.backend, share, traffic.service.in_api)
             cause = why_sent_there(traffic, first)
             findings.append(found(traffic, unexpected, first, standing_of(share), cause))
     if ends:  # else it was said above that nothing is sent at all
         for (address, port), endpoint in wanted.items():
             if (address, port) not in ends:
-                to = endpoint_text(endpoint.address, endpoint.port)
+                to = SocketAddress(endpoint.address, endpoint.port)
                 cause = why_nothing_goes_to(endpoint, traffic, zones, rulesets)
                 if isinstance(cause, EndedByRule | EndedByRouting):
                     continue  # it was chosen, and what ended the packets is a finding already
@@ -131,7 +132,7 @@ def _sources(
         if endpoint is None or endpoint.node is None:
             continue
         for outcome in outcomes:
-            to, share = outcome.to or "", outcome.bounds
+            to, share = destination(outcome), outcome.bounds
             if not local and endpoint.node != trace.node and outcome.snat is None:
                 problem: Problem = NotMasqueraded(to, outcome.backend, share)
                 yield found(traffic, problem, outcome, standing_of(share))
@@ -147,7 +148,7 @@ def _fair(traffic: Traffic, outcomes: list[Outcome], endpoints: int) -> Iterator
         return
     first = outcomes[0]
     maybe = low <= most and high >= least
-    problem = Uneven(first.to or "", first.backend, (low, high), Fraction(1, endpoints))
+    problem = Uneven(destination(first), first.backend, (low, high), Fraction(1, endpoints))
     yield found(traffic, problem, first, "undetermined" if maybe else "violated")
 
 
