@@ -491,7 +491,11 @@ def test_refusal_of_what_has_endpoints_is_found(tmp_path: Path) -> None:
 def test_a_way_in_that_a_node_does_not_know_is_found(tmp_path: Path) -> None:
     altered = Altered(BOTH, tmp_path).rules("node1", "-d 10.43.174.31/32 -p tcp", "-d 10.43.174.32/32 -p tcp")
     found = findings(altered, "in-sync")
-    assert {(f["code"], f["via"], f["node"]) for f in found} == {("Unhandled", "clusterip", "node1")}
+    # And the address that its rules have in its place is no service's.
+    assert {(f["code"], f["via"], f["node"]) for f in found} == {
+        ("Unhandled", "clusterip", "node1"),
+        ("Unexpected", "clusterip", "node1"),
+    }
 
 
 def test_topology_hints_allow_the_hinted_endpoints_and_no_others(tmp_path: Path) -> None:
