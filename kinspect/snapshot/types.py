@@ -45,6 +45,7 @@ IP_ROUTE = "ip-route.json"
 IP6_ROUTE = "ip-6-route.json"
 IP_RULE = "ip-rule.json"
 IP6_RULE = "ip-6-rule.json"
+IP_NEXTHOP = "ip-nexthop.json"
 CONNTRACK = "conntrack.txt"
 VERSION = "iptables-version.txt"
 SYSCTL = "sysctl.txt"
@@ -54,7 +55,7 @@ IPVS = "ip-vs.txt"
 
 NODE_FILES = (
     IPTABLES, IP6TABLES, IPTABLES_LEGACY, IPTABLES_NFT, IP6TABLES_LEGACY, IP6TABLES_NFT, IPSET, IP_ADDR,
-    IP_ROUTE, IP6_ROUTE, IP_RULE, IP6_RULE, CONNTRACK, VERSION, SYSCTL, PROXY_MODE, NFT_TABLES,
+    IP_ROUTE, IP6_ROUTE, IP_RULE, IP6_RULE, IP_NEXTHOP, CONNTRACK, VERSION, SYSCTL, PROXY_MODE, NFT_TABLES,
 )  # fmt: skip
 
 

@@ -11,10 +11,10 @@ from typing import Final, Literal
 
 from kinspect.model.host import Host
 from kinspect.model.packet import WITH_PORTS, Address, Packet, read_address
-from kinspect.model.rules import Bind, Effect
+from kinspect.model.rules import Bind, Effect, End, Verdict
 from kinspect.netfilter.hashing import chosen_address
 from kinspect.netfilter.options import Option, Options, port
-from kinspect.netfilter.sources import source_address
+from kinspect.netfilter.sources import Nothing, source_address
 
 _RANDOM: Final = {"--random": 0, "--persistent": 0, "--random-fully": 0}
 OPTIONS_DNAT: Final = {"--to-destination": 1, **_RANDOM}
@@ -119,8 +119,13 @@ class Masquerade:
     random: bool = False
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Bind the source; its address stays "masquerade" where the snapshot cannot tell it."""
+        """Bind the source; its address stays "masquerade" where the snapshot cannot tell it.
+
+        Where no interface has a usable address the kernel drops the packet.
+        """
         chosen = source_address(packet, host)
+        if chosen is Nothing.USABLE:
+            return End(Verdict.DROP, packet)
         if chosen is not None:
             return with_source(packet, chosen, self.ports, anew=self.random)
         sport = _source_port(packet, self.ports, anew=self.random)
