@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kinspect.evaluate.path import order_question
-from kinspect.model.rules import ChainName, Ruleset, TableName
+from kinspect.kubeproxy.names import NAT, has_services
+from kinspect.model.rules import Ruleset
 from kinspect.model.trace import Evaluation
-
-_NAT = TableName("nat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ def back_ends(node: str, rulesets: Sequence[Ruleset], evaluation: Evaluation) ->
     if met:
         note += f"; packets that met their DNAT rules for this: {_counts(carrying, met)}"
     asked = {
-        order_question(first, second) for first in carrying for second in carrying if first is not second
+        order_question(NAT, first, second) for first in carrying for second in carrying if first is not second
     }
     if not any(asked.intersection(way.weight.questions()) for way in evaluation):
         return BackEnds((note,))
@@ -55,18 +54,12 @@ def back_ends(node: str, rulesets: Sequence[Ruleset], evaluation: Evaluation) ->
     return BackEnds((note,), (warning,))
 
 
-def has_services(rules: Ruleset) -> bool:
-    """Whether kube-proxy's rules for services are there."""
-    chain = rules.chain(_NAT, ChainName("KUBE-SERVICES"))
-    return chain is not None and not chain.empty
-
-
 def _met(carrying: Sequence[Ruleset], evaluation: Evaluation) -> dict[str, int]:
     """The packets that the DNAT rules of either have counted, by dump; empty without counters."""
     met = {rules.source: 0 for rules in carrying}
     seen = False
     for (source, table, _), rule in evaluation.met.items():
-        if table == _NAT and source in met and rule.counters and rule.target_text.startswith("-j DNAT"):
+        if table == NAT and source in met and rule.counters and rule.target_text.startswith("-j DNAT"):
             met[source] += rule.counters.packets
             seen = True
     return met if seen else {}

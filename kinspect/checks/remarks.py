@@ -12,10 +12,10 @@ from kinspect.model.answer import (
     Bounds,
     Cordoned,
     Crossing,
-    Destination,
     Died,
     Missing,
     NodeLabelled,
+    NodeShare,
     NodeTrace,
     NoEndpoint,
     Outcome,
@@ -31,14 +31,14 @@ from kinspect.model.cluster import Endpoint, Node, Service
 from kinspect.model.odds import NOTHING
 from kinspect.model.packet import endpoint_text
 from kinspect.model.rules import Verdict
-from kinspect.model.trace import Matched, Policy, Routed, Way
+from kinspect.model.trace import ChainPolicy, Matched, Routed, Way
 
 
 def remarks(
     service: Service | None,
     endpoints: Sequence[Endpoint],
     traces: Sequence[NodeTrace],
-    destinations: Sequence[Destination],
+    destinations: Sequence[NodeShare],
     nodes: Mapping[str, Node],
 ) -> Iterator[Remark]:
     """What is worth saying, the most pressing first."""
@@ -161,7 +161,7 @@ def _end(way: Way) -> tuple[str, str | None]:
             comments = [c.text for c in rule.clauses if c.text.startswith("-m comment --comment ")]
             comment = comments[0].removeprefix("-m comment --comment ").strip('"') if comments else None
             return f"{place.table} {rule.chain}", comment
-        case Policy(place, chain):
+        case ChainPolicy(place, chain):
             return f"the policy of {place.table} {chain}", None
         case Routed(where):
             return f"routing: {where}", None

@@ -10,13 +10,13 @@ import typer
 from kinspect.cli import complete, params
 from kinspect.cli.output import console, talk, write
 from kinspect.cli.params import Report
-from kinspect.cli.sourced import sourced
+from kinspect.cli.shared_options import sourced
 from kinspect.errors import CallError, NotFound
 
 if TYPE_CHECKING:
     from kinspect.model.audit import AuditAnswer
     from kinspect.model.packet import Family
-    from kinspect.pipeline.sources import Source
+    from kinspect.pipeline.gather.sources import Source
 
 
 @sourced
@@ -46,7 +46,7 @@ def audit(
 
     Exit 1 where a finding is an error; kinspect explain CODE says more of each.
     """
-    from kinspect.parse.target import read_pattern
+    from kinspect.parse.user.target import read_pattern
     from kinspect.pipeline import audit as pipeline
     from kinspect.pipeline.audit import AuditRequest
 
@@ -62,7 +62,7 @@ def audit(
     )
     answer = pipeline.audit(request, source)
     if output is not Report.GITHUB:
-        talk([*answer.undetermined, *answer.warnings])
+        talk([*map(str, answer.undetermined), *answer.warnings])
     _emit(answer, output, no_color)
     raise typer.Exit(answer.exit_code)
 
@@ -76,8 +76,8 @@ def explain(
 
     kinspect explain KI101
     """
-    from kinspect.checks.audit.kinds import KINDS
-    from kinspect.report.audit_table import explained
+    from kinspect.checks.audit.catalogue import KINDS
+    from kinspect.report.audit.table import explained
 
     if code is None:
         write("\n".join(f"{kind.code}  {kind.severity.value:8} {kind.title}" for kind in KINDS.values()))
@@ -90,16 +90,16 @@ def explain(
 
 def _emit(answer: AuditAnswer, output: Report, no_color: bool) -> None:
     if output in (Report.JSON, Report.YAML):
-        from kinspect.report.audit_document import audit_document
-        from kinspect.report.document import to_json, to_yaml
+        from kinspect.report.audit.document import audit_document
+        from kinspect.report.trace.document import to_json, to_yaml
 
         write((to_json if output is Report.JSON else to_yaml)(audit_document(answer)))
     elif output in (Report.JUNIT, Report.GITHUB):
-        from kinspect.report.audit_machine import audit_to_github, audit_to_junit
+        from kinspect.report.audit.machine import audit_to_github, audit_to_junit
 
         write(audit_to_junit(answer) if output is Report.JUNIT else audit_to_github(answer))
     else:
-        from kinspect.report.audit_table import print_audit
+        from kinspect.report.audit.table import print_audit
 
         screen = console(no_color)
         with screen.capture() as captured:

@@ -13,11 +13,11 @@ import typer
 from kinspect.cli import complete, params
 from kinspect.cli.output import console, talk, write
 from kinspect.cli.params import Format
-from kinspect.cli.sourced import sourced
+from kinspect.cli.shared_options import sourced
 from kinspect.errors import CallError, ExitCode
 from kinspect.pipeline import capture as pipeline
 from kinspect.pipeline.capture import Captured, CaptureRequest
-from kinspect.pipeline.sources import Live, Source
+from kinspect.pipeline.gather.sources import Live, Source
 from kinspect.snapshot.archive import Keep, replacing, size_of, write_archive
 
 _INTERRUPTED = 130  # as a shell says for SIGINT
@@ -115,12 +115,12 @@ def _to_stdout(write: Callable[[BinaryIO], None]) -> None:
 
 
 def _say(captured: Captured, file: str, output: Format, no_color: bool) -> None:
-    from kinspect.report import capture as words
+    from kinspect.report.capture import summary as words
 
     manifest = captured.manifest
     talk([*captured.failures, *words.notes(manifest)])
     if output in (Format.JSON, Format.YAML):
-        from kinspect.report.document import to_json, to_yaml
+        from kinspect.report.trace.document import to_json, to_yaml
 
         write((to_json if output is Format.JSON else to_yaml)(words.document(manifest)))
         return

@@ -12,13 +12,13 @@ import typer
 from kinspect.cli import complete, params
 from kinspect.cli.output import console, talk, write
 from kinspect.cli.params import Report
-from kinspect.cli.sourced import sourced
+from kinspect.cli.shared_options import sourced
 from kinspect.errors import CallError
 
 if TYPE_CHECKING:
-    from kinspect.model.gate import Assertion, CheckAnswer, Claim, Scope
+    from kinspect.model.check import Assertion, CheckAnswer, Claim, Scope
     from kinspect.model.packet import Family
-    from kinspect.pipeline.sources import Source
+    from kinspect.pipeline.gather.sources import Source
 
 
 class Ask(str, Enum):
@@ -95,11 +95,11 @@ def check(
     Every way in, from outside, from a pod and from a process on each node. What cannot be known
     is never a pass: exit 3.
     """
-    from kinspect.model.gate import Scope
-    from kinspect.parse.target import read_pattern
+    from kinspect.model.check import Scope
+    from kinspect.parse.user.target import read_pattern
     from kinspect.pipeline import check as pipeline
     from kinspect.pipeline.check import CheckRequest
-    from kinspect.report.gate_words import note_text
+    from kinspect.report.check.words import note_text
 
     if namespace is not None and all_namespaces:
         raise CallError("-n and -A exclude each other", hint="-A is the default")
@@ -118,7 +118,7 @@ def check(
     )
     answer = pipeline.check(request, source)
     if output is not Report.GITHUB:  # there they are annotations; a runner reads commands in any stream
-        talk([*answer.undetermined, *answer.warnings, *map(note_text, answer.notes)])
+        talk([*map(str, answer.undetermined), *answer.warnings, *map(note_text, answer.notes)])
     _emit(answer, output, no_color)
     raise typer.Exit(answer.exit_code)
 
@@ -132,10 +132,10 @@ def _asserted(
     allow_terminating: bool,
 ) -> list[Assertion]:
     """The assertions that the arguments make, or the policy's. Raises CallError."""
-    from kinspect.model.gate import Assertion, InSync, NoTraffic
-    from kinspect.parse.policy import read_policy
-    from kinspect.parse.target import read_aim
-    from kinspect.report.gate_words import aim_text
+    from kinspect.model.check import Assertion, InSync, NoTraffic
+    from kinspect.parse.user.policy_file import read_policy
+    from kinspect.parse.user.target import read_aim
+    from kinspect.report.check.words import aim_text
 
     if policy is not None:
         if ask is not None:
@@ -177,20 +177,20 @@ def _read(file: Path) -> bytes:
 
 def _emit(answer: CheckAnswer, output: Report, no_color: bool) -> None:
     if output in (Report.JSON, Report.YAML):
-        from kinspect.report.document import to_json, to_yaml
-        from kinspect.report.gate_document import check_document
+        from kinspect.report.check.document import check_document
+        from kinspect.report.trace.document import to_json, to_yaml
 
         write((to_json if output is Report.JSON else to_yaml)(check_document(answer)))
     elif output is Report.JUNIT:
-        from kinspect.report.junit import to_junit
+        from kinspect.report.check.junit import to_junit
 
         write(to_junit(answer))
     elif output is Report.GITHUB:
-        from kinspect.report.github import to_github
+        from kinspect.report.check.github import to_github
 
         write(to_github(answer))
     else:
-        from kinspect.report.gate_table import print_check
+        from kinspect.report.check.table import print_check
 
         screen = console(no_color)
         with screen.capture() as captured:

@@ -58,8 +58,8 @@ def _offered(names: Iterable[str], incomplete: str) -> list[str]:
 
 def _cluster(ctx: Any, kind: Any) -> Any:
     """The cluster that the words so far name; None where there is none to be had."""
-    from kinspect.parse.cluster import Cluster
-    from kinspect.pipeline.sources import Demo, Recorded, open_recorded
+    from kinspect.parse.api.cluster import Cluster
+    from kinspect.pipeline.gather.sources import Demo, Recorded, open_recorded
 
     given = ctx.params
     try:
@@ -71,7 +71,7 @@ def _cluster(ctx: Any, kind: Any) -> Any:
             return Cluster(opened.api, opened.origin)
         if given.get("rules"):
             return None
-        from kinspect.pipeline.live import list_kind
+        from kinspect.pipeline.gather.live import list_kind
 
         api = list_kind(given.get("kubeconfig"), given.get("context"), kind, timeout=_PATIENCE)
         return Cluster(api, "the cluster")

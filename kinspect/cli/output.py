@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from kinspect.errors import KinspectError, RulesError
-from kinspect.report.safe import safe
+from kinspect.sanitise import safe
 
 if TYPE_CHECKING:
     from rich.console import Console

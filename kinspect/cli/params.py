@@ -17,8 +17,8 @@ from kinspect.cli import complete
 from kinspect.cli.output import talk
 from kinspect.collect.options import ExecOptions, NodeOptions, Progress, SshOptions
 from kinspect.errors import CallError
-from kinspect.pipeline.sources import Demo, Live, Recorded, Rules, RulesFile, Source
-from kinspect.report.safe import safe
+from kinspect.pipeline.gather.sources import Demo, Live, Recorded, Rules, RulesFile, Source
+from kinspect.sanitise import safe_name
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -316,6 +316,6 @@ def progress() -> Progress | None:
         return None
 
     def say(node: str, failure: str | None) -> None:
-        sys.stderr.write(f"{safe(node)}: {'read' if failure is None else 'failed'}\n")
+        sys.stderr.write(f"{safe_name(node)}: {'read' if failure is None else 'failed'}\n")
 
     return say

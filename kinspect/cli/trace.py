@@ -11,14 +11,14 @@ import typer
 from kinspect.cli import complete, params
 from kinspect.cli.output import console, talk, write
 from kinspect.cli.params import Format
-from kinspect.cli.sourced import sourced
+from kinspect.cli.shared_options import sourced
 from kinspect.errors import CallError, ExitCode
 
 if TYPE_CHECKING:
     from kinspect.model.answer import TraceAnswer
     from kinspect.model.packet import Packet
     from kinspect.model.rules import ChainName, TableName
-    from kinspect.pipeline.sources import Source
+    from kinspect.pipeline.gather.sources import Source
 
 
 class ViaOption(str, Enum):
@@ -31,7 +31,7 @@ class ViaOption(str, Enum):
     ALL = "all"
 
 
-class State(str, Enum):
+class StateOption(str, Enum):
     """States of a connection."""
 
     NEW = "new"
@@ -97,7 +97,13 @@ def trace(
             "--local", metavar="ADDR", help="An address of the host, where no snapshot tells. Repeatable."
         ),
     ] = [],  # noqa: B006
-    ctstate: Annotated[State, typer.Option("--ctstate", help="The state of the connection.")] = State.NEW,
+    ctstate: Annotated[
+        StateOption | None,
+        typer.Option(
+            "--ctstate",
+            help="The state of the connection. [default: new, or what a packet that opens none gets]",
+        ),
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option("--start", metavar="TABLE:CHAIN", help="Begin at this chain, for a fragment of a dump."),
@@ -126,7 +132,7 @@ def trace(
     kinspect trace svc/test-service
     """
     from kinspect.model.packet import CtState
-    from kinspect.parse.target import read_sender, read_target
+    from kinspect.parse.user.target import read_sender, read_target
     from kinspect.pipeline import trace as pipeline
     from kinspect.pipeline.trace import TraceRequest
 
@@ -141,7 +147,7 @@ def trace(
         sender=read_sender(sender) if sender else None,
         iif=iif,
         local=params.read_addresses(local),
-        state=CtState[ctstate.value.upper()],
+        state=CtState[ctstate.value.upper()] if ctstate else None,
         nodes=node,
         family=4 if only4 and not only6 else 6 if only6 and not only4 else None,
         start=_start(start),
@@ -149,9 +155,9 @@ def trace(
         explain=explain,
     )
     answer = pipeline.trace(request, source)
-    talk([*answer.undetermined, *answer.warnings])
+    talk([*map(str, answer.undetermined), *answer.warnings])
     if write_pcap is not None:
-        from kinspect.report.pcap import write_pcap as write_capture
+        from kinspect.report.trace.pcap import write_pcap as write_capture
 
         write_capture(write_pcap, pipeline.packets(answer))
     _emit(answer, output, no_color, explain)
@@ -160,16 +166,13 @@ def trace(
 
 def _packet(expression: str | None, pcap: Path | None, index: int | None) -> Packet | None:
     if expression is not None:
-        from kinspect.parse.packet_text import packet_from_expression
+        from kinspect.parse.user.packet_text import packet_from_expression
 
         return packet_from_expression(expression)
     if pcap is not None:
-        from kinspect.parse.capture import is_opening, packet_from_capture
+        from kinspect.parse.user.pcap import packet_from_capture
 
-        found = packet_from_capture(pcap, index)
-        if not is_opening(found):
-            talk([f"{pcap}: the packet does not open a connection; it is followed as if it did (--ctstate)"])
-        return found
+        return packet_from_capture(pcap, index)
     if index is not None:
         raise CallError("--index is the number of a packet in a capture", hint="give --pcap FILE")
     return None
@@ -190,12 +193,12 @@ def _start(text: str | None) -> tuple[TableName | None, ChainName] | None:
 
 def _emit(answer: TraceAnswer, output: Format, no_color: bool, explain: bool) -> None:
     if output in (Format.JSON, Format.YAML):
-        from kinspect.report.document import to_json, to_yaml, trace_document
+        from kinspect.report.trace.document import to_json, to_yaml, trace_document
 
         document = trace_document(answer)
         write(to_json(document) if output is Format.JSON else to_yaml(document))
         return
-    from kinspect.report.table import print_answer
+    from kinspect.report.trace.table import print_answer
 
     screen = console(no_color)
     with screen.capture() as captured:

@@ -14,12 +14,12 @@ from typing import Final
 
 import msgspec
 
-from kinspect.collect.bundle import Ground, Section, node_files
-from kinspect.collect.channel import Pod, PodExec
+from kinspect.collect.node_output import Ground, Section, node_files
 from kinspect.collect.options import ExecOptions
-from kinspect.collect.ports import ClusterApi, Host
-from kinspect.collect.said import said
+from kinspect.collect.pod_exec import ExecPod, PodExec
+from kinspect.collect.ports import ClusterApi, RemoteNode
 from kinspect.errors import ApiError, NodeError
+from kinspect.sanitise import quoted
 from kinspect.snapshot import types as names
 from kinspect.snapshot.types import Files
 
@@ -110,13 +110,13 @@ class _Pod(msgspec.Struct, frozen=True):
         """Why no command can run in a container; None where one can."""
         found = [status for status in self.status.container_statuses or () if status.name == container]
         if container not in [each.name for each in self.spec.containers]:
-            return f"it has no container {said(container)}"
+            return f"it has no container {quoted(container)}"
         state = found[0].state if found else None
         if self.status.phase == "Running" and state is not None and state.running is not None:
             return None
         ended = state and (state.waiting or state.terminated)
         why = (ended and ended.reason) or self.status.phase or "it has no status"
-        return f"its container {said(container)} does not run: {said(why)}"
+        return f"its container {quoted(container)} does not run: {quoted(why)}"
 
 
 class _Pods(msgspec.Struct, frozen=True):
@@ -136,7 +136,7 @@ class ExecShell:
             api.list("pods", namespace=options.namespace, label_selector=options.selector), options
         )
 
-    def fetch(self, host: Host) -> Files:
+    def fetch(self, host: RemoteNode) -> Files:
         """The node's files. Raises NodeError with the reason."""
         pod = self._pod(host)
         runner = _Runner(self._channel, pod, time.monotonic() + self._options.timeout)
@@ -154,7 +154,7 @@ class ExecShell:
             sections[names.CONNTRACK] = replace(section, output=b"".join(lines))
         return node_files(sections, ground)
 
-    def address(self, host: Host) -> str:
+    def address(self, host: RemoteNode) -> str:
         """The pod and container. Raises NodeError."""
         return str(self._pod(host))
 
@@ -162,20 +162,21 @@ class ExecShell:
         """End what is running; nothing is started any more."""
         self._channel.close()
 
-    def _pod(self, host: Host) -> Pod:
+    def _pod(self, host: RemoteNode) -> ExecPod:
         """The pod of a node to run commands in. Raises NodeError."""
         options = self._options
         pods = self._pods.get(host.name, [])
         if not pods:
             raise NodeError(
-                f"no pod labelled {said(options.selector)} in namespace {said(options.namespace)} runs there",
+                f"no pod labelled {quoted(options.selector)} in namespace"
+                f" {quoted(options.namespace)} runs there",
                 hint="--exec-namespace and --exec-selector name a pod with the host's network and iptables",
             )
         # Two while one replaces the other: the first that can be used, rather one that stays.
         pods = sorted(pods, key=lambda pod: pod.metadata.deletion_timestamp is not None)
         troubles = []
         for pod in pods:
-            found = Pod(pod.metadata.namespace, pod.metadata.name, pod.container(options.container))
+            found = ExecPod(pod.metadata.namespace, pod.metadata.name, pod.container(options.container))
             trouble = pod.trouble(found.container)
             if trouble is None and not pod.spec.host_network:
                 trouble = "it has a network of its own: its rules are not the node's"
@@ -188,7 +189,7 @@ class ExecShell:
 class _Runner:
     """Runs the commands of one node; asks for no program twice that is not there."""
 
-    def __init__(self, channel: PodExec, pod: Pod, deadline: float) -> None:
+    def __init__(self, channel: PodExec, pod: ExecPod, deadline: float) -> None:
         self._channel, self._pod, self._deadline = channel, pod, deadline
         self._missing: set[str] = set()
 
@@ -222,7 +223,7 @@ def _by_node(listed: bytes, options: ExecOptions) -> Mapping[str, list[_Pod]]:
         pods = msgspec.json.decode(listed, type=_Pods).items or []
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ApiError(
-            f"the pods in namespace {said(options.namespace)} cannot be read: {said(str(error))}"
+            f"the pods in namespace {quoted(options.namespace)} cannot be read: {quoted(str(error))}"
         ) from error
     found: dict[str, list[_Pod]] = {}
     for pod in pods:

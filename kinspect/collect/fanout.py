@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from kinspect.collect.options import Progress
-from kinspect.collect.ports import Host, NodeShell
+from kinspect.collect.ports import NodeShell, RemoteNode
 from kinspect.errors import KinspectError
 from kinspect.snapshot.types import Files, NodeName
 
 
 def gather(
-    shell: NodeShell, hosts: Sequence[Host], parallel: int | None = None, progress: Progress | None = None
+    shell: NodeShell,
+    hosts: Sequence[RemoteNode],
+    parallel: int | None = None,
+    progress: Progress | None = None,
 ) -> tuple[dict[NodeName, Files], dict[NodeName, str]]:
     """(files by node, reasons by node that failed), in the order of the hosts.
 

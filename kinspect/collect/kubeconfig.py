@@ -27,8 +27,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from kinspect.collect.said import said
 from kinspect.errors import ApiError, CallError
+from kinspect.sanitise import quoted
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _ELSE = "give --kubeconfig FILE, or do without a cluster: --snapshot PATH, --rules FILE or --demo"
@@ -92,7 +92,7 @@ class Access:
         """The kubeconfig and the context, for messages."""
         if self.context is None:
             return "the pod's service account"
-        return f'context "{said(self.context)}" of {_named(self.files)}'
+        return f'context "{quoted(self.context)}" of {_named(self.files)}'
 
 
 def find(kubeconfig: str | None = None, context: str | None = None) -> Access:
@@ -106,7 +106,7 @@ def find(kubeconfig: str | None = None, context: str | None = None) -> Access:
     if not contexts and not kubeconfig and not context and _in_pod():
         return Access((), None, _pod_namespace())
     if not files:
-        looked = ", ".join(said(path) for path in read)
+        looked = ", ".join(quoted(path) for path in read)
         raise CallError(
             f"no kubeconfig: {looked} is {'empty' if kubeconfig else 'not there, or empty'}", hint=_ELSE
         )
@@ -117,24 +117,24 @@ def find(kubeconfig: str | None = None, context: str | None = None) -> Access:
         raise CallError(f"{_named(paths)} sets no current context", hint=_choice(list(contexts), None))
     if wanted not in contexts:
         raise CallError(
-            f'no context "{said(wanted)}" in {_named(paths)}', hint=_choice(list(contexts), wanted)
+            f'no context "{quoted(wanted)}" in {_named(paths)}', hint=_choice(list(contexts), wanted)
         )
     chosen = contexts[wanted].context or _Context()
     access = Access(paths, wanted, chosen.namespace or "default")
     cluster = _first(files, "clusters").get(chosen.cluster or "")
     if cluster is None or cluster.cluster is None or not cluster.cluster.server:
         raise CallError(
-            f'{access.where} means the cluster "{said(chosen.cluster or "")}", which has no server there'
+            f'{access.where} means the cluster "{quoted(chosen.cluster or "")}", which has no server there'
         )
     if not _is_address(cluster.cluster.server):
         raise CallError(
-            f'{access.where}: the server "{said(cluster.cluster.server)}" is no address, https://HOST:PORT'
+            f'{access.where}: the server "{quoted(cluster.cluster.server)}" is no address, https://HOST:PORT'
         )
     if not chosen.user:
         return access
     user = _first(files, "users").get(chosen.user)
     if user is None:
-        raise CallError(f'{access.where} means the user "{said(chosen.user)}", who is not there')
+        raise CallError(f'{access.where} means the user "{quoted(chosen.user)}", who is not there')
     return Access(paths, wanted, access.namespace, user.user.exec if user.user else None)
 
 
@@ -178,9 +178,9 @@ def credentials(access: Access) -> Iterator[None]:
     # The library logs that the plugin failed, and goes on without credentials.
     plugin = access.plugin or _Plugin()
     raise ApiError(
-        f'the credential plugin "{said(plugin.command or "?")}" of {access.where} failed: '
-        + said(re.sub(r"^(exec: |\[Errno \d+\] )", "", complaints[0])),
-        hint=said(plugin.install_hint) if plugin.install_hint else "kubectl runs it too: see what it says",
+        f'the credential plugin "{quoted(plugin.command or "?")}" of {access.where} failed: '
+        + quoted(re.sub(r"^(exec: |\[Errno \d+\] )", "", complaints[0])),
+        hint=quoted(plugin.install_hint) if plugin.install_hint else "kubectl runs it too: see what it says",
     )
 
 
@@ -210,12 +210,12 @@ def _overheard() -> Iterator[list[str]]:
 def _reason(e: Exception) -> str:
     """What may be shown of an error that may quote the kubeconfig."""
     if isinstance(e, OSError) and e.strerror:
-        return said(f"{e.filename}: {e.strerror}" if e.filename else e.strerror)
+        return quoted(f"{e.filename}: {e.strerror}" if e.filename else e.strerror)
     text = str(e)
     if text.startswith(("File does not exist: ", "Service ", "Token file ", "Cert file ")):
-        return said(text)
+        return quoted(text)
     if missing := re.search(r"Expected key (\S+) in ", text):
-        return f'the key "{said(missing[1])}" is missing'
+        return f'the key "{quoted(missing[1])}" is missing'
     return f"the Kubernetes library cannot read its credentials ({type(e).__name__})"
 
 
@@ -235,16 +235,18 @@ def _read(path: str, required: bool) -> _Kubeconfig | None:
     except OSError as e:
         if isinstance(e, FileNotFoundError) and not required:  # kubectl passes over it too
             return None
-        raise CallError(f"cannot read kubeconfig {said(path)}: {e.strerror}", hint=_ELSE) from e
+        raise CallError(f"cannot read kubeconfig {quoted(path)}: {e.strerror}", hint=_ELSE) from e
     except msgspec.ValidationError as e:
-        raise CallError(f"{said(path)} is not a kubeconfig: {said(str(e))}") from e
+        raise CallError(f"{quoted(path)} is not a kubeconfig: {quoted(str(e))}") from e
     except yaml.MarkedYAMLError as e:
         # Not YAML's own message, and not the words in it: they quote the file, where tokens are.
         line = f":{e.problem_mark.line + 1}" if e.problem_mark else ""
         problem = re.sub(r"['\"].*['\"]", "…", e.problem or "it cannot be parsed")
-        raise CallError(f"kubeconfig {said(path)}{line} is not valid YAML: {said(problem)}") from None
+        raise CallError(f"kubeconfig {quoted(path)}{line} is not valid YAML: {quoted(problem)}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise CallError(f"kubeconfig {said(path)} is not valid YAML: it is no text, or no settings") from None
+        raise CallError(
+            f"kubeconfig {quoted(path)} is not valid YAML: it is no text, or no settings"
+        ) from None
 
 
 def _first(files: dict[str, _Kubeconfig], kind: str) -> dict[str, Any]:
@@ -265,7 +267,7 @@ def _is_address(server: str) -> bool:
 
 
 def _named(files: tuple[str, ...]) -> str:
-    return ", ".join(said(file) for file in files)
+    return ", ".join(quoted(file) for file in files)
 
 
 def _choice(contexts: list[str], wanted: str | None) -> str:
@@ -273,9 +275,9 @@ def _choice(contexts: list[str], wanted: str | None) -> str:
     if not contexts:
         return "it has no contexts at all"
     near = difflib.get_close_matches(wanted or "", contexts)
-    listed = ", ".join(said(name) for name in [*near, *(c for c in contexts if c not in near)][:10])
+    listed = ", ".join(quoted(name) for name in [*near, *(c for c in contexts if c not in near)][:10])
     more = f" and {len(contexts) - 10} more" if len(contexts) > 10 else ""
-    meant = f"did you mean {said(near[0])}? " if near else "choose one with --context; "
+    meant = f"did you mean {quoted(near[0])}? " if near else "choose one with --context; "
     return f"{meant}there are: {listed}{more}"
 
 

@@ -8,11 +8,11 @@ from typing import Literal, Protocol
 
 from kinspect.snapshot.types import Files, NodeName
 
-Kind = Literal["services", "endpointslices", "endpoints", "nodes", "pods", "namespaces"]
+ApiKind = Literal["services", "endpointslices", "endpoints", "nodes", "pods", "namespaces"]
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class RemoteNode:
     """A node as it can be reached: its name and the addresses that the API gives for it.
 
     ``addresses`` maps the type (InternalIP, ExternalIP, Hostname) to the first of that type.
@@ -27,7 +27,7 @@ class ClusterApi(Protocol):
 
     def list(
         self,
-        kind: Kind,
+        kind: ApiKind,
         *,
         namespace: str | None = None,
         name: str | None = None,
@@ -53,7 +53,7 @@ class NodeShell(Protocol):
         """Its name, as ``--transport`` has it."""
         ...
 
-    def address(self, host: Host) -> str:
+    def address(self, host: RemoteNode) -> str:
         """Where it looks for a node. Raises NodeError where it has nowhere to look."""
         ...
 
@@ -61,7 +61,7 @@ class NodeShell(Protocol):
         """End what is running, from another thread; nothing is started any more."""
         ...
 
-    def fetch(self, host: Host) -> Files:
+    def fetch(self, host: RemoteNode) -> Files:
         """The node's files (see ``snapshot.types``) as its tools printed them.
 
         Raises NodeError with the reason: not reachable, host key changed, not permitted, …

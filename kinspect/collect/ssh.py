@@ -2,7 +2,7 @@
 
 The client is a subprocess with an argument list, never a shell here; on the node the script of
 ``remote.sh`` comes by standard input, so that its text needs no quoting and stands in no process
-list. Host keys are checked as the user has it; no option here turns that off.
+list. RemoteNode keys are checked as the user has it; no option here turns that off.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from contextlib import suppress
 from importlib import resources
 from typing import Final
 
-from kinspect.collect.bundle import node_files, read_bundle
+from kinspect.collect.node_output import node_files, read_bundle
 from kinspect.collect.options import ADDRESS_FIELDS, SshOptions
-from kinspect.collect.ports import Host
-from kinspect.collect.said import said
+from kinspect.collect.ports import RemoteNode
 from kinspect.errors import NodeError
+from kinspect.sanitise import quoted
 from kinspect.snapshot.types import Files
 
 # What can be a host for ssh: names, addresses of both families with a zone. Nothing that ssh or a
@@ -43,7 +43,7 @@ class SshShell:
         self._lock = threading.Lock()
         self._closed = False
 
-    def fetch(self, host: Host) -> Files:
+    def fetch(self, host: RemoteNode) -> Files:
         """The node's files. Raises NodeError with the reason."""
         nonce = secrets.token_hex(16)
         sudo = {True: "yes", False: "no", None: "auto"}[self._options.sudo]
@@ -60,11 +60,11 @@ class SshShell:
             # ssh's own word tells more than what is missing at the end.
             if status == 255 and "cut before" in error.message and heard:
                 raise NodeError(
-                    f"{error.message}: {said(heard.splitlines()[-1])}", hint=error.hint
+                    f"{error.message}: {quoted(heard.splitlines()[-1])}", hint=error.hint
                 ) from error
             raise
 
-    def command(self, host: Host) -> list[str]:
+    def command(self, host: RemoteNode) -> list[str]:
         """The client's words for a node, up to the host. Raises NodeError: no address for it."""
         options = self._options
         words = [options.program, "-T", "-o", f"ConnectTimeout={max(1, round(options.timeout / 2))}"]
@@ -79,7 +79,7 @@ class SshShell:
             words += ["-l", options.user]
         return [*words, "--", self.address(host)]
 
-    def address(self, host: Host) -> str:
+    def address(self, host: RemoteNode) -> str:
         """The address of a node by the template. Raises NodeError."""
         values = {"name": str(host.name)}
         for name, kind in ADDRESS_FIELDS.items():
@@ -92,7 +92,8 @@ class SshShell:
         address = self._options.target.format_map(values)
         if not _HOST.fullmatch(address):
             raise NodeError(
-                f"'{said(address)}' cannot be a host for ssh", hint="--ssh-target gives another address"
+                f"'{quoted(address)}' cannot be a host for ssh",
+                hint="--ssh-target gives another address",
             )
         return address
 
@@ -177,12 +178,12 @@ def _signal(process: subprocess.Popen[bytes], sign: signal.Signals) -> None:
 _FAR: Final = "is it reachable from here? ProxyJump in ~/.ssh/config, or --ssh-target"
 _MEANINGS: Final[tuple[tuple[str, str, str | None], ...]] = (
     (
-        r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key for .* has changed",
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED|RemoteNode key for .* has changed",
         "its host key is not the one known: somebody else may answer there",
         "find out why; if the node was made anew: ssh-keygen -R ADDRESS",
     ),
     (
-        r"Host key verification failed",
+        r"RemoteNode key verification failed",
         "its host key is not known",
         "connect once by hand, ssh ADDRESS, and check the key",
     ),
@@ -220,7 +221,7 @@ _MEANINGS: Final[tuple[tuple[str, str, str | None], ...]] = (
 def _failure(heard: str, status: int) -> NodeError:
     """What a failure of ssh means, in one line."""
     lines = [line for line in heard.splitlines() if line.strip()]
-    last = said(lines[-1]) if lines else f"exit status {status}"
+    last = quoted(lines[-1]) if lines else f"exit status {status}"
     for pattern, meaning, hint in _MEANINGS:
         if re.search(pattern, heard):
             return NodeError(meaning.replace("{said}", last), hint=hint)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing_extensions import assert_never
 
-from kinspect.collect.channel import PodExec
+from kinspect.collect.api_lists import KubeApi
 from kinspect.collect.exec import ExecShell
-from kinspect.collect.kube import KubeApi
 from kinspect.collect.options import ExecOptions, NodeOptions, SshOptions
+from kinspect.collect.pod_exec import PodExec
 from kinspect.collect.ports import NodeShell
 from kinspect.collect.ssh import SshShell
 

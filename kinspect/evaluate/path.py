@@ -2,37 +2,44 @@
 
 Facts: netfilter's hooks and priorities (``netfilter.hooks``), ip_rcv_finish, ip_forward and
 ip_local_out of the kernel. A nat table is asked by the first packet of a connection only.
+
+This is what a path means, and nothing else: whoever knows already where packets go from behind nat
+plugs in as ``Journey.beyond`` (see ``evaluate.shortcuts``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from kinspect.errors import NotFound
-from kinspect.evaluate.heads import Heads
-from kinspect.evaluate.tails import Tails, as_if, behind
-from kinspect.evaluate.walk import Branch, Ended, Record, Walk, merged
+from kinspect.evaluate.walk import Branch, Ended, Enterer, Record, Walk, merged
 from kinspect.model.host import Host
-from kinspect.model.odds import EVERYTHING, NEVER, NOTHING, Weight
-from kinspect.model.packet import Address, CtState, Packet
+from kinspect.model.odds import ALWAYS, EVERYTHING, NEVER, NOTHING, Odds, Undecided, Weight
+from kinspect.model.packet import CtState, Packet
 from kinspect.model.rules import ChainName, Ruleset, TableName, Verdict
 from kinspect.model.trace import Evaluation, Place, Routed, Step, Way
 from kinspect.netfilter import hooks
 from kinspect.netfilter.arrival import Refused, admitted, arrival, delivered, unfit
 from kinspect.netfilter.bridging import called, stays
 from kinspect.netfilter.departure import copied, departure
-from kinspect.netfilter.hooks import Stage, Track
+from kinspect.netfilter.hooks import Defragment, Stage, Track
 from kinspect.netfilter.routing import Hop
+from kinspect.netfilter.tracking import tracks
 from kinspect.netfilter.unknowns import Fork
 
 T = TypeVar("T", Hop, Refused, "Hop | Refused", "str | None")
 
 _COPIED: Final = "what goes to {} from here comes to this host, too, as a copy that is not followed"
+_NAT = TableName("nat")
+_NAT_HOOKS = ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")
 
-Tail: TypeAlias = Literal["came in", "goes elsewhere", "goes out"]
+Point: TypeAlias = Literal["came in", "goes elsewhere", "goes out"]
 """Where the choice of a destination is over: behind PREROUTING's nat, or behind OUTPUT's."""
+
+Beyond: TypeAlias = Callable[["Journey", Point, Branch], None]
+"""Takes a branch on from behind nat, in place of ``Journey.follow``, to the same ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +58,8 @@ class Journey:
     host: Host
     rulesets: Sequence[Ruleset]
     record: Record
-    tails: Tails | None = None
-    heads: Heads | None = None
+    enter: Enterer | None = None  # None: every chain is walked
+    beyond: Beyond | None = None  # None: every branch is followed
     ways: list[Way] = field(default_factory=list)
 
     def begin(self, packet: Packet) -> None:
@@ -71,11 +78,11 @@ class Journey:
             if why is not None:
                 self._end(_Gone(branch, Verdict.DROP, why))
                 continue
-            seen = self._past_iptables(_with(branch, branch.packet.to(oif="")))
+            seen = self._past_iptables(_with(branch, branch.packet.replace(oif="")))
             if seen is not None:
                 arrived.append(seen)
         for branch in self._through(hooks.PREROUTING, arrived):
-            self._shared("came in", branch)
+            self._on("came in", branch)
 
     def _past_iptables(self, branch: Branch) -> Branch | None:
         """The part of a branch that meets rules, where the rest stays on a bridge that calls none."""
@@ -88,7 +95,7 @@ class Journey:
         if passes:
             unseen = _weighing(branch, passes)
             event = Routed("stays on its bridge, where no rules are asked")
-            self._leave(_step(unseen, branch.packet.to(oif=branch.packet.iif), event))
+            self._leave(_step(unseen, branch.packet.replace(oif=branch.packet.iif), event))
         rest = meets + routed
         return _weighing(branch, rest) if rest else None
 
@@ -115,7 +122,7 @@ class Journey:
     def _bridged(self, branch: Branch) -> None:
         """On from one port to another, seen by iptables: nat may have led it back to its bridge."""
         packet = branch.packet
-        onward = packet.to(oif=packet.iif)
+        onward = packet.replace(oif=packet.iif)
         if not packet.dnat:
             self._forward(_with(branch, onward))
             return
@@ -130,32 +137,16 @@ class Journey:
         verdict = Verdict.REJECT if refused.answered else Verdict.DROP
         self._end(_Gone(branch, verdict, refused.why))
 
-    def _shared(self, tail: Tail, branch: Branch) -> None:
-        """Follow a branch to its ends, or take the known ways of one that goes the same."""
-        ways = self._tail(tail, branch)
-        if ways is None:
-            self._follow(tail, branch)
-            return
-        for known in ways:
-            way = as_if(known, branch.packet)
-            weight = branch.weight.times(way.weight)
-            last = behind(way.last, branch.last)
-            self.ways.append(Way(way.verdict, way.packet, weight, last, way.snat, way.delivered))
+    def _on(self, point: Point, branch: Branch) -> None:
+        """From behind nat to its ends."""
+        if self.beyond is None:
+            self.follow(point, branch)
+        else:
+            self.beyond(self, point, branch)
 
-    def _tail(self, tail: Tail, branch: Branch) -> Sequence[Way] | None:
-        """The ways from here on, as if the branch were everything and came from nowhere, where known."""
-
-        def walk() -> Sequence[Way]:
-            # What is shared keeps its way, also where only ends are asked for now.
-            record = Record() if self.record.ends_only else self.record
-            journey = Journey(self.host, self.rulesets, record, self.tails)
-            journey._follow(tail, Branch(branch.packet, EVERYTHING, None, branch.snat))
-            return journey.ways
-
-        return self.tails.follow(tail, branch.packet, walk) if self.tails else None
-
-    def _follow(self, tail: Tail, branch: Branch) -> None:
-        match tail:
+    def follow(self, point: Point, branch: Branch) -> None:
+        """Follow a branch from behind nat to its ends, which are added to the ways."""
+        match point:
             case "came in":
                 self._arrived(branch)
             case "goes elsewhere":
@@ -172,18 +163,17 @@ class Journey:
         branches = self._rerouted(hooks.OUTPUT_MANGLE, branches)
         for before in branches:
             for after in self._through(hooks.OUTPUT_NAT, [before]):
-                for part in _apart(after, before.packet.dst):
-                    if part.packet.dst != before.packet.dst:
-                        self._shared("goes elsewhere", part)
-                    else:
-                        self._shared("goes out", part)
+                if after.packet.dst != before.packet.dst:
+                    self._on("goes elsewhere", after)
+                else:
+                    self._on("goes out", after)
 
     def _departed(self, branches: Iterable[Branch]) -> None:
         """Behind OUTPUT's nat table, and routed again where that was needed."""
         departing = [_departing(sent) for sent in self._through(hooks.OUTPUT_FILTER, list(branches))]
         for sent in self._through(hooks.POSTROUTING, departing):
             if sent.packet.oif == "lo":
-                again = sent.packet.to(iif="lo", local=False, looped=True)
+                again = sent.packet.replace(iif="lo", local=False, looped=True)
                 self.incoming([_step(sent, again, Routed("back to this host, by lo"))])
             else:
                 self._leave(sent)
@@ -207,11 +197,11 @@ class Journey:
             if isinstance(hop, Refused):
                 self._refuse(routed, hop)
             elif hop.type in ("local", "anycast"):
-                yield _with(routed, routed.packet.to(rerouted=("lo", None)))
+                yield _with(routed, routed.packet.replace(rerouted=("lo", None)))
             else:
                 if copied(routed.packet, hop):
                     self.record.notes[_COPIED.format(routed.packet.dst)] = None
-                yield _with(routed, routed.packet.to(rerouted=(hop.dev, hop.gateway)))
+                yield _with(routed, routed.packet.replace(rerouted=(hop.dev, hop.gateway)))
 
     def _deliver(self, branches: Sequence[Branch]) -> None:
         for branch in self._through(hooks.INPUT, branches):
@@ -235,21 +225,81 @@ class Journey:
         last = Step(Routed(gone.why, dropped=True), gone.branch.last)
         self.ways.append(Way(gone.verdict, gone.branch.packet, gone.branch.weight, last, gone.branch.snat))
 
-    def _through(self, stages: Sequence[Stage | Track], branches: Sequence[Branch]) -> list[Branch]:
+    def _through(
+        self, stages: Sequence[Stage | Track | Defragment], branches: Sequence[Branch]
+    ) -> list[Branch]:
         """Through the tables of one hook; who dies there is added to the ways."""
         live = list(branches)
         for stage in stages:
             if not live:
                 return []
-            if isinstance(stage, Track):
-                live = [_with(branch, _tracked(branch.packet)) for branch in live]
-                continue
-            rulesets = [rules for rules in self.rulesets if stage.asks(rules.backend)]
-            live = self._nat(stage, live) if stage.binds else self._table(stage, live, rulesets)
+            match stage:
+                case Defragment():
+                    live = self._whole(live)
+                case Track():
+                    live = self._tracked(live)
+                case _:
+                    live = self._nat(stage, live) if stage.binds else self._table(stage, live)
         return live
 
-    def _table(self, stage: Stage, branches: Sequence[Branch], rulesets: Sequence[Ruleset]) -> list[Branch]:
+    def _whole(self, branches: Sequence[Branch]) -> list[Branch]:
+        """Without the fragments that connection tracking holds back."""
+        live = []
+        for branch in branches:
+            held, passing = NOTHING, branch.weight
+            if branch.packet.fragment or branch.packet.more_fragments:
+                held, passing = branch.weight.split([self._tracking()])
+            if held:
+                why = "connection tracking holds a fragment back until all have come: trace the whole packet"
+                self._end(_Gone(_weighing(branch, held), Verdict.DROP, why))
+            if passing:
+                live.append(_weighing(branch, passing))
+        return live
+
+    def _tracked(self, branches: Sequence[Branch]) -> list[Branch]:
+        """Seen by connection tracking; where that may be off, perhaps not, so that no nat rule is asked."""
+        if not any(self._holds_rules(rules, _NAT, hook) for rules in self.rulesets for hook in _NAT_HOOKS):
+            return [_with(branch, _seen(branch.packet)) for branch in branches]
+        live = []
+        for branch in branches:
+            on, off = branch.weight.split([self._tracking()])
+            if on:
+                live.append(_with(_weighing(branch, on), _seen(branch.packet)))
+            if off:
+                packet = _seen(branch.packet.replace(untracked=True, template=False))
+                live.append(_with(_weighing(branch, off), packet))
+        return live
+
+    def _tracking(self) -> Odds:
+        """Whether connection tracking is on: a rule that needs it turns it on, wherever it stands."""
+        if any(not rules.complete or tracks(rules) for rules in self.rulesets):
+            return ALWAYS
+        return Undecided("connection tracking is on: something besides these rules needs it")
+
+    @staticmethod
+    def _holds_rules(rules: Ruleset, table: TableName, hook: str) -> bool:
+        chain = rules.chain(table, ChainName(hook))
+        return chain is not None and not chain.empty
+
+    def _table(self, stage: Stage, branches: Sequence[Branch]) -> list[Branch]:
         """All back ends' rules of a table, one after the other: each must accept."""
+        rulesets = [rules for rules in self.rulesets if stage.asks(rules.backend)]
+        if stage.table == hooks.SECURITY or any(self._idle(stage, rules) for rules in rulesets):
+            return self._in_order(stage, branches, rulesets)  # whose order is known, or makes no difference
+        live = []
+        for branch in branches:
+            for part, order in _orders(stage, branch, rulesets):
+                live += self._in_order(stage, [part], order)
+        return merged(live)
+
+    def _idle(self, stage: Stage, rules: Ruleset) -> bool:
+        """Whether a back end's rules do nothing at a stage."""
+        chain = rules.chain(stage.table, ChainName(stage.hook))
+        return chain is None or (chain.empty and chain.policy in (None, Verdict.ACCEPT))
+
+    def _in_order(
+        self, stage: Stage, branches: Sequence[Branch], rulesets: Sequence[Ruleset]
+    ) -> list[Branch]:
         live = list(branches)
         for rules in rulesets:
             live = merged([ended.branch for ended in self._accepted(stage, live, rules)])
@@ -264,7 +314,7 @@ class Journey:
             rules,
             self.host,
             self.record,
-            self.heads,
+            self.enter,
         )
         accepted = []
         for ended in walk.hook(chain, branches):
@@ -284,25 +334,10 @@ class Journey:
             if packet.state is not CtState.NEW or settled:
                 live.append(branch)
                 continue
-            for part, order in self._orders(stage, branch):
+            asked = [rules for rules in self.rulesets if not self._idle(stage, rules)]
+            for part, order in _orders(stage, branch, asked):
                 live.extend(self._first_binding(stage, part, order))
         return merged(live)
-
-    def _orders(self, stage: Stage, branch: Branch) -> list[tuple[Branch, Sequence[Ruleset]]]:
-        """In which order two back ends' nat tables are asked: no dump tells, so both ways."""
-        asked = [
-            rules for rules in self.rulesets if rules.chain(stage.table, ChainName(stage.hook)) is not None
-        ]
-        if len(asked) < 2:
-            return [(branch, asked)]
-        first, second = asked[:2]
-        question = order_question(first, second)
-        orders: list[tuple[Branch, Sequence[Ruleset]]] = []
-        for answer, order in ((True, [first, second]), (False, [second, first])):
-            weight = branch.weight.given(question, answer)
-            if weight:
-                orders.append((_weighing(branch, weight), order))
-        return orders
 
     def _first_binding(self, stage: Stage, branch: Branch, order: Sequence[Ruleset]) -> list[Branch]:
         """The first rules that set a binding end the asking; without one the address stays."""
@@ -312,26 +347,32 @@ class Journey:
             bound += [ended.branch for ended in accepted if ended.bound]
             live = [ended.branch for ended in accepted if not ended.bound]
         side = "src_bound" if stage.binds == "src" else "dst_bound"
-        return [*bound, *(_with(rest, rest.packet.to(**{side: True})) for rest in live)]
+        return [*bound, *(_with(rest, rest.packet.replace(**{side: True})) for rest in live)]
 
 
-def order_question(first: Ruleset, second: Ruleset) -> str:
-    """What decides where two back ends' nat rules send a packet to different places."""
-    return f"the nat rules of {first.source} are asked before those of {second.source}"
+def _orders(
+    stage: Stage, branch: Branch, rulesets: Sequence[Ruleset]
+) -> list[tuple[Branch, Sequence[Ruleset]]]:
+    """In which order two back ends' tables are asked: no dump tells, so both ways."""
+    if len(rulesets) < 2:
+        return [(branch, rulesets)]
+    first, second = rulesets[:2]
+    question = order_question(stage.table, first, second)
+    orders: list[tuple[Branch, Sequence[Ruleset]]] = []
+    for answer, order in ((True, [first, second]), (False, [second, first])):
+        weight = branch.weight.given(question, answer)
+        if weight:
+            orders.append((_weighing(branch, weight), order))
+    return orders
 
 
-def _apart(branch: Branch, dst: Address) -> Iterable[Branch]:
-    """A branch of which nat sends some to this address and some elsewhere, as two."""
-    if not branch.fan:
-        return [branch]
-    every = [(branch.packet.dst, branch.packet.dport, branch.weight), *branch.fan]
-    parts = []
-    for group in ([to for to in every if to[0] == dst], [to for to in every if to[0] != dst]):
-        if group:
-            (first, port, weight), *rest = group
-            packet = branch.packet.to(dst=first, dport=port)
-            parts.append(Branch(packet, weight, branch.last, branch.snat, tuple(rest)))
-    return parts
+def order_question(table: TableName, first: Ruleset, second: Ruleset) -> str:
+    """What decides where the rules of two back ends make a packet go different ways.
+
+    A table's hooks are registered together, and of those with one priority the last registered is
+    asked first (nf_hook_entries_grow in the kernel's net/netfilter/core.c).
+    """
+    return f"the {table} rules of {first.source} are asked before those of {second.source}"
 
 
 def _departing(branch: Branch) -> Branch:
@@ -339,7 +380,7 @@ def _departing(branch: Branch) -> Branch:
     if branch.packet.rerouted is None:
         return branch
     oif, via = branch.packet.rerouted
-    return _with(branch, branch.packet.to(oif=oif, via=via, rerouted=None))
+    return _with(branch, branch.packet.replace(oif=oif, via=via, rerouted=None))
 
 
 def _route_keys(packet: Packet) -> tuple[object, ...]:
@@ -380,11 +421,22 @@ def _leaving(branch: Branch, hop: Hop) -> Branch:
     # ip_forward lowers the time to live before the hook.
     ttl = branch.packet.ttl
     left = None if ttl is None else ttl - 1
-    return _with(branch, branch.packet.to(oif=hop.dev, via=hop.gateway, ttl=left))
+    return _with(branch, branch.packet.replace(oif=hop.dev, via=hop.gateway, ttl=left))
 
 
-def _tracked(packet: Packet) -> Packet:
-    return packet if packet.state is CtState.UNTRACKED else packet.to(tracked=True)
+def _seen(packet: Packet) -> Packet:
+    """The packet behind connection tracking."""
+    if packet.tracked and not packet.template:
+        return packet
+    packet = packet.replace(tracked=True)
+    if packet.untracked:
+        return packet.replace(state=CtState.UNTRACKED)
+    if not packet.template:
+        return packet
+    zone = packet.zone
+    if packet.zone_by_mark:
+        zone = None if packet.mark_unknown & 0xFFFF else packet.mark & 0xFFFF
+    return packet.replace(template=False, zone=zone, zone_by_mark=False, ct_mark=0, ct_mark_unknown=None)
 
 
 def evaluate(
@@ -393,20 +445,18 @@ def evaluate(
     rulesets: Sequence[Ruleset],
     *,
     explain: bool = False,
-    tails: Tails | None = None,
-    heads: Heads | None = None,
+    enter: Enterer | None = None,
+    beyond: Beyond | None = None,
 ) -> Evaluation:
     """Every way that the packet can go through the host, with exact weights.
 
-    With ``tails``, of the same host and rules, what is known of packets that go the same is taken
-    from there, and left there: for many packets. ``hits`` then lack the rules so taken, and an
-    event of a way may name another packet of its kind. ``heads`` are not asked, but learn from it.
-    ``rulesets`` are those of the packet's family, one a back end. Raises RulesError where a
-    visited rule cannot be read.
+    ``rulesets`` are those of the packet's family, one a back end. ``enter`` and ``beyond`` are
+    shortcuts, for many packets (see ``evaluate.shortcuts``). Raises RulesError where a visited rule
+    cannot be read.
     """
     record = Record(explain)
     own = [rules for rules in rulesets if rules.family == packet.family]
-    journey = Journey(host, own, record, tails, heads)
+    journey = Journey(host, own, record, enter, beyond)
     journey.begin(packet)
     return Evaluation(
         packet=packet,
@@ -430,7 +480,7 @@ def evaluate_chain(
         raise NotFound(f"{rules.source}: there is no chain {name} in table {table}")
     record = Record(explain)
     walk = Walk(Place("", table, rules.source, rules.backend), rules, host, record)
-    tracked = Branch(_tracked(packet), EVERYTHING)
+    tracked = Branch(_seen(packet), EVERYTHING)
     ended, returned = walk.chain(chain, [tracked], 0)
     ways = [
         Way(end.verdict, end.branch.packet, end.branch.weight, end.branch.last, end.branch.snat)

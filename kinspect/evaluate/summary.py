@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 
-from kinspect.model.answer import Destination, NodeTrace, Outcome
-from kinspect.model.cluster import Backend
+from kinspect.model.answer import NodeShare, NodeTrace, Outcome
+from kinspect.model.cluster import EndpointOwner
 from kinspect.model.odds import NOTHING, ONE, ZERO
 from kinspect.model.packet import Address
 from kinspect.model.rules import Verdict
 from kinspect.model.trace import Evaluation, Way
 
-Lookup = Callable[[Address, int | None], Backend | None]
+Lookup = Callable[[Address, int | None], EndpointOwner | None]
 
 
 def outcomes(evaluation: Evaluation, lookup: Lookup) -> tuple[Outcome, ...]:
@@ -45,7 +45,7 @@ def outcomes(evaluation: Evaluation, lookup: Lookup) -> tuple[Outcome, ...]:
     return tuple(results)
 
 
-def destinations(traces: Iterable[NodeTrace], entry: Mapping[str, Fraction]) -> tuple[Destination, ...]:
+def destinations(traces: Iterable[NodeTrace], entry: Mapping[str, Fraction]) -> tuple[NodeShare, ...]:
     """The share of each node in all traffic: ways in alike, entry nodes by their weights.
 
     Without weights all nodes are entered alike. Nodes are sorted; what ends on no known node
@@ -70,4 +70,4 @@ def destinations(traces: Iterable[NodeTrace], entry: Mapping[str, Fraction]) -> 
                 least[node] = least.get(node, ZERO) + weight * low
                 most[node] = most.get(node, ZERO) + weight * high
     ordered = sorted(least, key=lambda node: (node is None, node or ""))
-    return tuple(Destination(node, least[node], min(ONE, most[node])) for node in ordered)
+    return tuple(NodeShare(node, least[node], min(ONE, most[node])) for node in ordered)

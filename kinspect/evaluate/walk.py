@@ -3,24 +3,25 @@
 Packets that can differ (by a random draw, or by a question that no dump answers) go on side by
 side as branches with weights. Branches that have become the same packet again are one again, so a
 question that made no difference leaves no trace in the answer.
+
+This is what a walk means, and nothing else: whoever knows already what a chain does to a packet
+plugs in as ``Walk.enter`` (see ``evaluate.shortcuts``).
 Order of rules, jump, goto and RETURN: iptables(8); ipt_do_table in the kernel's ip_tables.c.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 from typing_extensions import assert_never
 
 from kinspect.errors import RulesError
-from kinspect.evaluate.heads import Fan, Heads, Left
 from kinspect.model.host import Host
 from kinspect.model.odds import (
     ALWAYS,
-    EVERYTHING,
     NEVER,
     NOTHING,
     Chance,
@@ -38,12 +39,14 @@ from kinspect.model.rules import (
     Enter,
     OneOf,
     Proceed,
+    Remembers,
     Rule,
     Ruleset,
     Verdict,
 )  # fmt: skip
-from kinspect.model.trace import Considered, Matched, Place, Policy, RuleKey, Step
-from kinspect.netfilter.targets.unsupported import Unsupported
+from kinspect.model.trace import ChainPolicy, Considered, Matched, Place, RuleKey, Step
+from kinspect.netfilter.matches.statistic import Nth
+from kinspect.netfilter.targets.unsupported import UnsupportedTarget
 
 _DEEPEST: Final = 256  # chains in chains; the kernel refuses loops, a damaged dump may have one
 
@@ -55,9 +58,8 @@ class Branch(msgspec.Struct, frozen=True):
     weight: Weight
     last: Step | None = None
     snat: str | None = None
-    fan: Fan = ()  # where nat sends others that are the same otherwise (see ``evaluate.heads``)
 
-    def after(self, event: Matched | Policy, weight: Weight | None = None) -> Branch:
+    def after(self, event: Matched | ChainPolicy, weight: Weight | None = None) -> Branch:
         """The branch with one more event on its way, and perhaps another weight."""
         return Branch(
             self.packet, self.weight if weight is None else weight, Step(event, self.last), self.snat
@@ -77,7 +79,7 @@ class Record:
     """What a walk leaves besides its branches: how often rules were met, and why."""
 
     explain: bool = False
-    ends_only: bool = False  # nothing is left, not even the way of a branch
+    silent: bool = False  # nothing is left, not even the way of a branch
     hits: dict[RuleKey, Weight] = field(default_factory=dict)
     met: dict[RuleKey, Rule] = field(default_factory=dict)
     considered: list[Considered] = field(default_factory=list)
@@ -90,6 +92,16 @@ class Record:
         self.hits[key] = self.hits.get(key, NOTHING) + weight
 
 
+Left: TypeAlias = tuple[list[Ended], list[Branch]]
+"""How a branch leaves a chain: the parts that ended there, and those that go back to the caller."""
+
+Enterer: TypeAlias = Callable[["Walk", Chain, Branch, int], Left]
+"""Takes a branch through a chain that a rule leads to, at a depth, in place of ``Walk.chain``.
+
+It must come to the same result; only if the record is silent it may leave out the ways.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Walk:
     """The walk of one hook: its place, its rules, and the host that they ask about."""
@@ -98,19 +110,21 @@ class Walk:
     rules: Ruleset
     host: Host
     record: Record
-    heads: Heads | None = None  # what chains do: asked where only ends are, else taught
+    enter: Enterer | None = None  # None: every chain is walked
+    settled: set[str] = field(default_factory=set)  # nth rules whose packets have all left this hook
+    lingering: set[str] = field(default_factory=set)  # and those whose have not
 
     def hook(self, chain: Chain, branches: Sequence[Branch]) -> list[Ended]:
         """Walk a built-in chain to its verdicts; its policy decides what comes to its end."""
         ended, returned = self.chain(chain, branches, 0)
         verdict = chain.policy or Verdict.ACCEPT
         for branch in returned:
-            event = Policy(self.place, chain.name, verdict)
+            event = ChainPolicy(self.place, chain.name, verdict)
             # A policy of ACCEPT decides nothing that anyone would ask about.
             ended.append(Ended(branch if verdict is Verdict.ACCEPT else branch.after(event), verdict))
         return ended
 
-    def chain(self, chain: Chain, branches: Sequence[Branch], depth: int) -> tuple[list[Ended], list[Branch]]:
+    def chain(self, chain: Chain, branches: Sequence[Branch], depth: int) -> Left:
         """Walk one chain: (branches that ended, branches that go back to the caller)."""
         if depth > _DEEPEST:
             raise RulesError(
@@ -122,10 +136,17 @@ class Walk:
         for rule in self._rules(chain, live):
             if not live:
                 break
+            following: list[Branch] = []
+            if rule.remembers:
+                for branch in live:
+                    if self.record.explain:
+                        self._odds(rule, branch.packet, depth)
+                    self._in_turn(rule, branch, depth, ended, returned, following)
+                live = merged(following)
+                continue
             asked = [self._odds(rule, branch.packet, depth) for branch in live]
             if asked.count(None) == len(asked):
                 continue
-            following: list[Branch] = []
             for branch, odds in zip(live, asked, strict=True):
                 if odds is None:
                     following.append(branch)
@@ -135,20 +156,67 @@ class Walk:
                     following.append(Branch(branch.packet, missed, branch.last, branch.snat))
                 if held:
                     taken = self._taken(branch, rule, held, depth)
-                    packet = branch.packet
-                    for match in rule.remembers:
-                        packet = match.after(packet)
-                    taken = _with(taken, packet)
-                    target = rule.target
-                    if target is not None:
-                        effect = target.act(packet, self.host)
+                    if rule.target is not None:
+                        effect = rule.target.act(branch.packet, self.host)
                         self._apply(effect, rule, taken, depth, ended, returned, following)
             live = merged(following)
         return ended, merged([*returned, *live])
 
+    def _in_turn(
+        self,
+        rule: Rule,
+        branch: Branch,
+        depth: int,
+        ended: list[Ended],
+        returned: list[Branch],
+        following: list[Branch],
+    ) -> None:
+        """A rule some of whose matches remember that they were asked: they are asked one by one."""
+        live = [branch]
+        counts: str | None = None
+        for clause in rule.clauses:
+            holding: list[Branch] = []
+            remembering = clause.match if isinstance(clause.match, Remembers) else None
+            if isinstance(clause.match, Nth):
+                counts = clause.match.rule
+            for part in live:
+                odds = clause.match.odds(self._as_counted(part.packet, counts), self.host)
+                held, missed = part.weight.split([odds])
+                for weight, holds, into in ((held, True, holding), (missed, False, following)):
+                    if weight:
+                        packet = remembering.asked(part.packet, holds) if remembering else part.packet
+                        into.append(Branch(packet, weight, part.last, part.snat))
+            live = holding
+        before = len(following), len(returned), len(ended)
+        for part in live:
+            taken = self._taken(part, rule, part.weight, depth)
+            if rule.target is not None:
+                effect = rule.target.act(part.packet, self.host)
+                self._apply(effect, rule, taken, depth, ended, returned, following)
+        if counts is None:
+            return
+        gone = all(end.bound or end.verdict is not Verdict.ACCEPT for end in ended[before[2] :])
+        if gone and before[:2] == (len(following), len(returned)) and counts not in self.lingering:
+            self.settled.add(counts)
+        else:
+            self.lingering.add(counts)
+            self.settled.discard(counts)
+
+    def _as_counted(self, packet: Packet, counting: str | None) -> Packet:
+        """The packet without the counts that tell it from none that is still in this hook."""
+        if not packet.counted:
+            return packet
+        return packet.replace(
+            counted=tuple(
+                (rule, took)
+                for rule, took in packet.counted
+                if took or rule not in self.settled or rule == counting
+            )
+        )
+
     def _taken(self, branch: Branch, rule: Rule, held: Weight, depth: int) -> Branch:
         """The part of a branch that a rule took, which is written down."""
-        if self.record.ends_only:
+        if self.record.silent:
             return Branch(branch.packet, held, None, branch.snat)
         self.record.hit(self.place, rule, held)
         return branch.after(Matched(self.place, rule, depth, branch.packet), weight=held)
@@ -222,20 +290,10 @@ class Walk:
                 if chain is None:
                     self._lost(rule, name, branch, depth, ended, returned, following)
                     return
-                known = self._known(chain, branch.packet, depth + 1)
-                if known is not None:
-                    for left in known:
-                        fan = left.fan
-                        if branch.weight is not EVERYTHING:
-                            fan = tuple([(dst, port, branch.weight.times(w)) for dst, port, w in fan])
-                        weight = branch.weight.times(left.weight)
-                        part = Branch(left.packet, weight, None, branch.snat, fan)
-                        if left.verdict is not None:
-                            ended.append(Ended(part, left.verdict, left.bound))
-                        else:
-                            (returned if goto else following).append(part)
-                    return
-                inner_ended, inner_returned = self._learning(chain, branch, depth + 1)
+                if self.enter is None:
+                    inner_ended, inner_returned = self.chain(chain, [branch], depth + 1)
+                else:
+                    inner_ended, inner_returned = self.enter(self, chain, branch, depth + 1)
                 ended.extend(inner_ended)
                 (returned if goto else following).extend(inner_returned)
             case OneOf(effects):
@@ -247,31 +305,6 @@ class Walk:
                         self._apply(alternative, rule, part, depth, ended, returned, following)
             case _:
                 assert_never(effect)
-
-    def _known(self, chain: Chain, packet: Packet, depth: int) -> Sequence[Left] | None:
-        """How a packet leaves a chain, where only that is asked, and known or can be from now on."""
-        if self.heads is None or not self.record.ends_only:
-            return None
-
-        def walk() -> Sequence[Left]:
-            return _lefts(*self._plain().chain(chain, [Branch(packet, EVERYTHING)], depth))
-
-        return self.heads.follow(self.rules, self.place.table, chain.name, packet, walk)
-
-    def _learning(self, chain: Chain, branch: Branch, depth: int) -> tuple[list[Ended], list[Branch]]:
-        """Walk a chain; what it does to the packet is kept for those that will only ask for that."""
-        if self.heads is None or self.record.ends_only or branch.weight.sole != 1:
-            return self.chain(chain, [branch], depth)
-        kind = self.heads.kind(self.rules, self.place.table, chain.name, branch.packet)
-        if kind is None or kind.known:
-            return self.chain(chain, [branch], depth)
-        ended, returned = self._plain().chain(chain, [branch], depth)
-        kind.learn(branch.packet, _lefts(ended, returned))
-        return ended, returned
-
-    def _plain(self) -> Walk:
-        """The walk of what a chain leads to: that is a part of it, and not worth learning for itself."""
-        return Walk(self.place, self.rules, self.host, self.record)
 
     def _lost(
         self,
@@ -295,15 +328,8 @@ class Walk:
                 width=len(name),
                 hint="the dump is damaged, or a part of one",
             )
-        target = Unsupported(f"-j {name}, a chain that this fragment lacks,")
+        target = UnsupportedTarget(f"-j {name}, a chain that this fragment lacks,")
         self._apply(target.act(branch.packet, self.host), rule, branch, depth, ended, returned, following)
-
-
-def _lefts(ended: Sequence[Ended], returned: Sequence[Branch]) -> list[Left]:
-    return [
-        *(Left(e.branch.packet, e.branch.weight, e.verdict, e.bound) for e in ended),
-        *(Left(branch.packet, branch.weight) for branch in returned),
-    ]
 
 
 def _with(branch: Branch, packet: Packet) -> Branch:

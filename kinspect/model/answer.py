@@ -7,7 +7,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from kinspect.model.cluster import Backend, Endpoint, Service, ServicePort
+from kinspect.model.cluster import Endpoint, EndpointOwner, Service, ServicePort
+from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
 from kinspect.model.odds import Weight
 from kinspect.model.packet import Address, Family, Packet, endpoint_text
 from kinspect.model.rules import Verdict
@@ -28,7 +29,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     snat: str | None = None  # the source it leaves with; "masquerade" where that is not known
     weight: Weight
     ways: tuple[Way, ...]
-    backend: Backend | None = None
+    backend: EndpointOwner | None = None
 
     @property
     def to(self) -> str | None:
@@ -64,7 +65,7 @@ class NodeTrace(msgspec.Struct, frozen=True, kw_only=True):
         return any(outcome.weight.exact is None for outcome in self.outcomes)
 
 
-class Destination(msgspec.Struct, frozen=True):
+class NodeShare(msgspec.Struct, frozen=True):
     """The share of all traffic that ends on a node; None: on no node that is known."""
 
     node: str | None
@@ -104,7 +105,7 @@ class Stale(msgspec.Struct, frozen=True):
     via: Via
     to: str
     share: Bounds
-    backend: Backend | None
+    backend: EndpointOwner | None
 
 
 class Died(msgspec.Struct, frozen=True):
@@ -182,11 +183,20 @@ class TraceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     traces: tuple[NodeTrace, ...]
     service: Service | None = None
     endpoints: tuple[Endpoint, ...] = ()
-    destinations: tuple[Destination, ...] = ()
+    destinations: tuple[NodeShare, ...] = ()
     entry: tuple[tuple[str, Fraction], ...] = ()  # weights that were given; none: all nodes alike
     remarks: tuple[Remark, ...] = ()
-    warnings: tuple[str, ...] = ()
-    undetermined: tuple[str, ...] = msgspec.field(default=())  # what could not be had: nodes and why
+    diagnostics: Diagnostics = NONE
+
+    @property
+    def undetermined(self) -> tuple[Undetermined, ...]:
+        """What is not known and the answer depends on."""
+        return self.diagnostics.undetermined
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is known but worth a warning."""
+        return self.diagnostics.warnings
 
     @property
     def complete(self) -> bool:

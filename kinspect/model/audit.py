@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kinspect.errors import ExitCode
-from kinspect.model.gate import Cited, Problem, ServiceKey
+from kinspect.model.check import Problem, RuleReference, ServiceKey
+from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
 
 
 class Severity(str, enum.Enum):
@@ -19,7 +20,7 @@ class Severity(str, enum.Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class FindingKind:
     """A kind of finding. ``means`` and ``todo`` are whole sentences; ``look`` are commands to see it by hand.
 
     ``settles``: a change under way looks the same, and is gone a moment later.
@@ -42,13 +43,13 @@ class Observation:
     ``questions`` it is only possible; ``moved``: what it is about changed while it was read.
     """
 
-    kind: Kind
+    kind: FindingKind
     nodes: tuple[str, ...]
     text: str = ""
     problem: Problem | None = None
     service: ServiceKey | None = None
     ways: tuple[str, ...] = ()
-    evidence: tuple[Cited, ...] = ()
+    evidence: tuple[RuleReference, ...] = ()
     questions: tuple[str, ...] = ()
     moved: bool = False
 
@@ -64,11 +65,20 @@ class AuditAnswer:
     """What ``kinspect audit`` answers, the worst first."""
 
     observations: tuple[Observation, ...]
-    kinds: tuple[Kind, ...]  # all that were looked for
+    kinds: tuple[FindingKind, ...]  # all that were looked for
     services: int
     nodes: tuple[str, ...]
-    undetermined: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    diagnostics: Diagnostics = NONE
+
+    @property
+    def undetermined(self) -> tuple[Undetermined, ...]:
+        """What is not known and the answer depends on."""
+        return self.diagnostics.undetermined
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is known but worth a warning."""
+        return self.diagnostics.warnings
 
     def count(self, severity: Severity) -> int:
         """How many there are."""

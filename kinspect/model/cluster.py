@@ -14,7 +14,7 @@ import msgspec
 
 from kinspect.model.packet import Address
 
-Policy = Literal["Cluster", "Local"]
+TrafficPolicy = Literal["Cluster", "Local"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Service:
     load_balancer_ips: tuple[Address, ...] = ()
     source_ranges: tuple[str, ...] = ()
     ports: tuple[ServicePort, ...] = ()
-    external_policy: Policy = "Cluster"
-    internal_policy: Policy = "Cluster"
+    external_policy: TrafficPolicy = "Cluster"
+    internal_policy: TrafficPolicy = "Cluster"
     affinity_seconds: int | None = None  # ClientIP affinity; None: none
     external_name: str | None = None
     selector: Mapping[str, str] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class Node:
         return [a for a in self.addresses.get("InternalIP", ()) if (":" in a) == (version == 6)]
 
 
-class Backend(msgspec.Struct, frozen=True):
+class EndpointOwner(msgspec.Struct, frozen=True):
     """What stands at an address a packet ended at.
 
     ``listed``: the API lists it as an endpoint of the service asked for, and not as one that

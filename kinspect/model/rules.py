@@ -7,18 +7,20 @@ one module in ``netfilter``; this module only says what they have in common.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence, Set
 from typing import Literal, NewType, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
+from kinspect.errors import RulesError
 from kinspect.model.host import Host
 from kinspect.model.odds import Odds
 from kinspect.model.packet import Family, Packet
 
 ChainName = NewType("ChainName", str)
 TableName = NewType("TableName", str)
-Backend = Literal["legacy", "nft"]
+IptablesBackend = Literal["legacy", "nft"]
 
 
 class Verdict(enum.Enum):
@@ -87,10 +89,13 @@ class Match(Protocol):
 
 @runtime_checkable
 class Remembers(Protocol):
-    """A match that leaves something behind for later rules: an entry of -m recent, a mark."""
+    """A match that leaves something behind once it was asked: an entry of -m recent, a mark, a count.
 
-    def after(self, packet: Packet) -> Packet:
-        """The packet behind a rule all of whose matches held."""
+    It does so also where a later match of its rule does not hold.
+    """
+
+    def asked(self, packet: Packet, held: bool) -> Packet:
+        """The packet behind the match, which held or did not."""
         ...
 
 
@@ -131,7 +136,7 @@ class Rule(msgspec.Struct, frozen=True):
     target: Target | None
     target_text: str
     counters: Counters | None = None
-    remembers: tuple[Remembers, ...] = ()  # of its matches
+    remembers: bool = False  # one of its matches does (see ``Remembers``): they are asked in turn
 
     def printed(self) -> str:
         """The rule as iptables-save would print it, from its parts."""
@@ -166,6 +171,10 @@ class Chain(Protocol):
         """The rules in order, but for some that certainly do not match this packet's addresses."""
         ...
 
+    def without(self, *words: str) -> Iterable[Rule]:
+        """The rules whose text has none of these words; cheaper than reading all rules."""
+        ...
+
 
 Closure: TypeAlias = tuple[tuple[str, str | None, str], ...]
 """Chains with their policies (``-`` for user-defined, None for those that are not there) and rules."""
@@ -180,7 +189,7 @@ class Ruleset(Protocol):
         ...
 
     @property
-    def backend(self) -> Backend | None:
+    def backend(self) -> IptablesBackend | None:
         """Which iptables wrote it, where that is known."""
         ...
 
@@ -194,12 +203,33 @@ class Ruleset(Protocol):
         """False for a fragment: a jump to a chain that it lacks is then undecided, not damage."""
         ...
 
+    @property
+    def damaged(self) -> Sequence[RulesError]:
+        """What could not be read of it so far, by line."""
+        ...
+
     def tables(self) -> Sequence[TableName]:
         """The tables that the dump has, in its order."""
         ...
 
+    def chains(self, table: TableName) -> Sequence[ChainName]:
+        """The chains of a table, in the dump's order."""
+        ...
+
+    def holds(self, table: TableName, name: ChainName) -> bool:
+        """Whether a table has a chain; cheaper than reading the chain."""
+        ...
+
+    def jumps(self, table: TableName) -> Set[str]:
+        """The names that rules of a table jump to: chains, and targets that are written the same way."""
+        ...
+
     def chain(self, table: TableName, name: ChainName) -> Chain | None:
         """A chain, or None where the dump has no such chain."""
+        ...
+
+    def asks(self, pattern: re.Pattern[str]) -> bool:
+        """Whether the pattern is found in a rule, outside of quoted words, wherever the rule stands."""
         ...
 
     def closure(self, table: TableName, name: ChainName, most: int) -> Closure | None:

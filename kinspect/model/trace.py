@@ -9,7 +9,7 @@ import msgspec
 
 from kinspect.model.odds import Weight
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Backend, ChainName, Rule, TableName, Verdict
+from kinspect.model.rules import ChainName, IptablesBackend, Rule, TableName, Verdict
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -18,7 +18,7 @@ class Place(msgspec.Struct, frozen=True):
     hook: str
     table: TableName
     source: str  # the dump's file, for messages
-    backend: Backend | None = None
+    backend: IptablesBackend | None = None
 
 
 class Matched(msgspec.Struct, frozen=True):
@@ -30,7 +30,7 @@ class Matched(msgspec.Struct, frozen=True):
     packet: Packet  # as it came to the rule
 
 
-class Policy(msgspec.Struct, frozen=True):
+class ChainPolicy(msgspec.Struct, frozen=True):
     """The end of a built-in chain, where its policy decided."""
 
     place: Place
@@ -45,7 +45,7 @@ class Routed(msgspec.Struct, frozen=True):
     dropped: bool = False
 
 
-Event = Matched | Policy | Routed
+Event = Matched | ChainPolicy | Routed
 
 
 class Step(msgspec.Struct, frozen=True):

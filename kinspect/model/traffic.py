@@ -9,7 +9,7 @@ import msgspec
 from kinspect.model.answer import NodeTrace
 from kinspect.model.cluster import Endpoint, Service
 
-Sources = Literal["outside", "pod", "process"]
+SenderClass = Literal["outside", "pod", "process"]
 
 
 class Traffic(msgspec.Struct, frozen=True):
@@ -17,5 +17,5 @@ class Traffic(msgspec.Struct, frozen=True):
 
     service: Service
     endpoints: tuple[Endpoint, ...]  # all that the API lists for the service, ready or not
-    sources: Sources
+    sources: SenderClass
     trace: NodeTrace

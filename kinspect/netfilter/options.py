@@ -1,6 +1,6 @@
 """The options of one extension in one rule, as its module reads them.
 
-Errors point at the option: ``parse.rule`` knows its place in the line and makes the caret.
+Errors point at the option: ``parse.rules.rule`` knows its place in the line and makes the caret.
 """
 
 from __future__ import annotations
@@ -78,10 +78,14 @@ class Options:
 
     def need(self, *names: str) -> Option:
         """The option, or an error that says that it is missing."""
-        option = self.get(*names)
-        if option is None:
+        found = [option for option in self.written if option.name in names]
+        if not found:
             raise OptionError(f"expected {' or '.join(names)}", self.word)
-        return option
+        if len(found) > 1:  # iptables refuses both of these
+            if found[0].name == found[1].name:
+                raise OptionError(f"{found[1].name} is given twice", found[1].word)
+            raise OptionError(f"{found[1].name} excludes {found[0].name}", found[1].word)
+        return found[0]
 
 
 def integer(text: str, low: int = 0, high: int = 0xFFFFFFFF) -> int:
@@ -131,7 +135,10 @@ def port_range(text: str, separator: str = ":") -> tuple[int, int]:
     low, given, high = text.partition(separator)
     if not given:
         return port(low), port(low)
-    return (port(low) if low else 0), (port(high) if high else 0xFFFF)
+    first, last = (port(low) if low else 0), (port(high) if high else 0xFFFF)
+    if first > last:
+        raise ValueError(text)
+    return first, last
 
 
 def protocol(text: str) -> int:

@@ -1,7 +1,8 @@
 """Which module reads which extension: a table, so that only those met are imported.
 
 A module of ``matches`` or ``targets`` has ``OPTIONS`` (option name to the number of its values, or
-an alias' canonical name) and ``read(options)``, which makes the frozen match or target. One module
+an alias' canonical name) and ``read(options)``, which makes the frozen match or target; ``REPEATABLE``
+are the options that a rule may give more than once, which iptables mostly refuses. One module
 may serve several names that share their options, as ``tcp`` and ``udp`` do; ``read_NAME`` then
 stands for each that differs.
 """
@@ -9,7 +10,7 @@ stands for each that differs.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -20,23 +21,23 @@ from kinspect.netfilter.options import Options
 MATCHES: Final[Mapping[str, str]] = {
     "addrtype": "addrtype",
     "ah": "headers",
-    "bpf": "unread",
-    "cgroup": "unread",
-    "cluster": "unread",
-    "comment": "inert",
+    "bpf": "always_open",
+    "cgroup": "always_open",
+    "cluster": "always_open",
+    "comment": "always_true",
     "connbytes": "limits",
-    "connlabel": "unread",
+    "connlabel": "always_open",
     "connlimit": "limits",
     "connmark": "connmark",
     "conntrack": "conntrack",
-    "cpu": "unread",
+    "cpu": "always_open",
     "dccp": "ports",
-    "devgroup": "unread",
+    "devgroup": "always_open",
     "dscp": "dscp",
     "dst": "headers",
     "ecn": "ecn",
     "esp": "headers",
-    "eui64": "unread",
+    "eui64": "always_open",
     "frag": "headers",
     "hashlimit": "limits",
     "hbh": "headers",
@@ -44,18 +45,18 @@ MATCHES: Final[Mapping[str, str]] = {
     "hl": "ttl",
     "icmp": "icmp",
     "icmp6": "icmp",
-    "ipcomp": "unread",
+    "ipcomp": "always_open",
     "iprange": "iprange",
     "ipv6header": "ipv6header",
-    "ipvs": "unread",
+    "ipvs": "always_open",
     "length": "length",
     "limit": "limits",
     "mac": "mac",
     "mark": "mark",
     "mh": "headers",
     "multiport": "multiport",
-    "nfacct": "inert",
-    "osf": "unread",
+    "nfacct": "always_true",
+    "osf": "always_open",
     "owner": "owner",
     "physdev": "physdev",
     "pkttype": "pkttype",
@@ -70,57 +71,57 @@ MATCHES: Final[Mapping[str, str]] = {
     "socket": "socket",
     "state": "conntrack",
     "statistic": "statistic",
-    "string": "unread",
+    "string": "always_open",
     "tcp": "ports",
     "tcpmss": "tcpmss",
-    "time": "unread",
+    "time": "always_open",
     "tos": "tos",
     "ttl": "ttl",
-    "u32": "unread",
+    "u32": "always_open",
     "udp": "ports",
 }
 
 TARGETS: Final[Mapping[str, str]] = {
     "ACCEPT": "verdict",
-    "AUDIT": "aside",
-    "CHECKSUM": "aside",
-    "CLASSIFY": "aside",
+    "AUDIT": "no_effect",
+    "CHECKSUM": "no_effect",
+    "CLASSIFY": "no_effect",
     "CONNMARK": "connmark",
-    "CONNSECMARK": "aside",
+    "CONNSECMARK": "no_effect",
     "CT": "ct",
     "DNAT": "nat",
     "DROP": "verdict",
     "DSCP": "tos",
-    "ECN": "aside",
+    "ECN": "no_effect",
     "HL": "ttl",
     "HMARK": "hmark",
-    "IDLETIMER": "aside",
-    "LED": "aside",
-    "LOG": "aside",
+    "IDLETIMER": "no_effect",
+    "LED": "no_effect",
+    "LOG": "no_effect",
     "MARK": "mark",
     "MASQUERADE": "nat",
     "NETMAP": "netmap",
-    "NFACCT": "aside",
-    "NFLOG": "aside",
+    "NFACCT": "no_effect",
+    "NFLOG": "no_effect",
     "NFQUEUE": "queue",
     "NOTRACK": "ct",
     "QUEUE": "queue",
-    "RATEEST": "aside",
+    "RATEEST": "no_effect",
     "REDIRECT": "redirect",
     "REJECT": "reject",
     "RETURN": "verdict",
-    "SECMARK": "aside",
+    "SECMARK": "no_effect",
     "SET": "ipset",
     "SNAT": "nat",
     "SYNPROXY": "synproxy",
-    "TCPMSS": "aside",
-    "TCPOPTSTRIP": "aside",
-    "TEE": "aside",
+    "TCPMSS": "no_effect",
+    "TCPOPTSTRIP": "no_effect",
+    "TEE": "no_effect",
     "TOS": "tos",
     "TPROXY": "tproxy",
-    "TRACE": "aside",
+    "TRACE": "no_effect",
     "TTL": "ttl",
-    "ULOG": "aside",
+    "ULOG": "no_effect",
 }
 
 
@@ -132,6 +133,7 @@ class Extension:
     options: Mapping[str, int]
     aliases: Mapping[str, str]
     read: Callable[[Options], Any]
+    repeatable: Collection[str] = ()  # options that a rule may give several times
 
     def canonical(self, option: str) -> str | None:
         """The option's own name where this extension has it (by alias or a unique beginning)."""
@@ -171,4 +173,5 @@ def _load(kind: str, module_name: str | None, name: str) -> Extension | None:
         options={option: arity for option, arity in written.items() if isinstance(arity, int)},
         aliases={option: other for option, other in written.items() if isinstance(other, str)},
         read=reader,
+        repeatable=getattr(module, "REPEATABLE", ()),
     )

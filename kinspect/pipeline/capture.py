@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from kinspect import __version__
-from kinspect.parse.cluster import Cluster
-from kinspect.pipeline.narrow import POD_SECRETS, ServiceKey, narrowed, outline, without_secrets
-from kinspect.pipeline.sources import Live, Rules, Source, open_recorded, open_rules, selected
+from kinspect.parse.api.cluster import Cluster
+from kinspect.pipeline.gather.api_lists import POD_SECRETS, ServiceKey, narrowed, outline, without_secrets
+from kinspect.pipeline.gather.sources import Live, Rules, Source, open_recorded, open_rules, selected
 from kinspect.snapshot import types as names
 from kinspect.snapshot.archive import can_be_kept
 from kinspect.snapshot.manifest import ListRecord, Manifest, NodeRecord, now
 from kinspect.snapshot.types import Files, NodeName, Snapshot
 
 if TYPE_CHECKING:
-    from kinspect.pipeline.reading import Reading
+    from kinspect.pipeline.gather.whole_cluster import Reading
     from kinspect.snapshot.redact.redactor import Redactor
 
 CONNECTIONS: Final = 65_536  # lines of conntrack a node: Linux's own limit where nobody raised it
@@ -74,7 +74,9 @@ def capture(request: CaptureRequest, source: Source, redactor: Redactor | None =
 
 
 def _live(request: CaptureRequest, source: Live) -> Captured:
-    from kinspect.pipeline.reading import read_cluster  # what reaches clusters takes its time to import
+    from kinspect.pipeline.gather.whole_cluster import (
+        read_cluster,  # what reaches clusters takes its time to import
+    )
 
     started = now()
     reach = replace(source.reach, connections=CONNECTIONS if request.conntrack else 0)

@@ -28,10 +28,10 @@ from kinspect.model.answer import (
     Via,
     WaysOut,
 )  # fmt: skip
-from kinspect.model.cluster import Backend, Service, ServicePort
+from kinspect.model.cluster import EndpointOwner, Service, ServicePort
 from kinspect.model.packet import Packet, endpoint_text, protocol_name
 from kinspect.model.rules import Verdict
-from kinspect.report.safe import safe
+from kinspect.sanitise import safe, safe_name
 
 VIA_NAMES: Final[dict[Via, str]] = {
     "nodeport": "NodePort",
@@ -98,9 +98,10 @@ def _begins(text: str) -> str:
 
 def listed(names: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
-    if len(names) < 2:
-        return "".join(names)
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+    shown = [safe_name(name) for name in names]
+    if len(shown) < 2:
+        return "".join(shown)
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def remark_text(remark: Remark) -> str:
@@ -109,30 +110,32 @@ def remark_text(remark: Remark) -> str:
         case Crossing(entry, nodes, share, cause):
             way = "enters" if cause == "externalTrafficPolicy" else "is sent to the cluster IP"
             return (
-                f"{_begins(spoken(share))} of what {way} at {safe(entry)} leaves for {safe(listed(nodes))},"
+                f"{_begins(spoken(share))} of what {way} at {safe_name(entry)} leaves for {listed(nodes)},"
                 f" because {cause} is Cluster."
             )
         case StaysLocal(cause, without):
             text = f"Nothing crosses nodes: {cause} is Local, so each node keeps to its own endpoints."
             if without:
-                text += f" {safe(listed(without))} {'has' if len(without) == 1 else 'have'} none, and refuses or drops."
+                text += (
+                    f" {listed(without)} {'has' if len(without) == 1 else 'have'} none, and refuses or drops."
+                )
             return text
         case SourceHidden():
             return "The pods see an address of the node as the source, not the client's: it is masqueraded."
         case Stale(node, via, to, share, backend):
             where = f" (now {backend_text(backend)})" if backend and (backend.pod or backend.node) else ""
             return (
-                f"{safe(node)} still sends {spoken(share)} of its {VIA_NAMES[via]} traffic to {safe(to)}{where}, which"
+                f"{safe_name(node)} still sends {spoken(share)} of its {VIA_NAMES[via]} traffic to {safe(to)}{where}, which"
                 " the API no longer lists for this service: its rules are stale. Is its kube-proxy running?"
             )
         case Missing(node, via, to):
             return (
-                f"{safe(node)} sends nothing of its {VIA_NAMES[via]} traffic to {safe(to)}, a ready endpoint: its rules"
+                f"{safe_name(node)} sends nothing of its {VIA_NAMES[via]} traffic to {safe(to)}, a ready endpoint: its rules"
                 " lag behind the API, or topology hints keep it away."
             )
         case Cordoned(node, share):
             return (
-                f"{safe(node)} is cordoned and gets {spoken(share)} all the same: cordoning keeps new pods away, not"
+                f"{safe_name(node)} is cordoned and gets {spoken(share)} all the same: cordoning keeps new pods away, not"
                 " traffic. Only leaving the service's endpoints ends it (take the pod's label away, or the pod)."
             )
         case Died(nodes, via, verdict, share, chain, comment, ranges):
@@ -145,15 +148,17 @@ def remark_text(remark: Remark) -> str:
             )
             said = f" (“{safe(comment)}”)" if comment else ""
             text = (
-                f"{_begins(spoken(share))} of the {VIA_NAMES[via]} traffic at {safe(listed(nodes))} is {did} in"
+                f"{_begins(spoken(share))} of the {VIA_NAMES[via]} traffic at {listed(nodes)} is {did} in"
                 f" {safe(chain)}{said}."
             )
             if ranges:
-                text += f" loadBalancerSourceRanges admits {safe(listed(ranges))}: --from ADDRESS traces such a client."
+                text += (
+                    f" loadBalancerSourceRanges admits {listed(ranges)}: --from ADDRESS traces such a client."
+                )
             return text
         case NodeLabelled(node, (key, value), (_, wanted)):
             return (
-                f"{safe(node)} is labelled {safe(key)}={safe(value)}. That changes nothing here: the service's"
+                f"{safe_name(node)} is labelled {safe(key)}={safe(value)}. That changes nothing here: the service's"
                 f" selector, {safe(key)}={safe(wanted)}, asks for labels of pods, not of nodes."
             )
         case WaysOut():
@@ -174,16 +179,16 @@ def remark_text(remark: Remark) -> str:
             assert_never(remark)
 
 
-def backend_text(backend: Backend | None) -> str:
+def backend_text(backend: EndpointOwner | None) -> str:
     """``pod default/web-1 on node1``, as far as it is known."""
     if backend is None:
         return ""
     parts = []
     if backend.pod:
-        parts.append(f"pod {backend.namespace}/{backend.pod}")
+        parts.append(f"pod {safe_name(backend.namespace or '')}/{safe_name(backend.pod)}")
     if backend.node:
-        parts.append(f"on {backend.node}")
-    return safe(" ".join(parts))
+        parts.append(f"on {safe_name(backend.node)}")
+    return " ".join(parts)
 
 
 def outcome_text(outcome: Outcome) -> str:
@@ -204,7 +209,7 @@ def port_text(port: ServicePort) -> str:
 
 def service_text(service: Service) -> str:
     """One line of what a service is."""
-    parts = [f"{service}", service.type]
+    parts = ["/".join(map(safe_name, service.key)), service.type]
     if service.cluster_ips:
         parts.append(" ".join(map(str, service.cluster_ips)))
     for port in service.ports:

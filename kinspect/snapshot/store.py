@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from kinspect.errors import SnapshotError
+from kinspect.sanitise import safe
 from kinspect.snapshot import manifest, tarball
 from kinspect.snapshot.dumps import looks_like_rules
 from kinspect.snapshot.layouts import (
@@ -251,6 +252,6 @@ def _joined(folder: Path, snapshots: list[Snapshot]) -> Snapshot:
 def _sane(name: str, origin: str) -> str:
     """A node's name that can be shown and asked for. Raises SnapshotError for one that cannot."""
     if not name or len(name) > 253 or not name.isprintable():
-        shown = name[:40].encode("unicode_escape").decode()
+        shown = safe(name, 40)
         raise SnapshotError(f"{origin}: {shown!r} cannot be the name of a node")
     return name

@@ -18,6 +18,7 @@ from typing import Final
 from typing_extensions import Self
 
 from kinspect.errors import SnapshotError
+from kinspect.sanitise import safe
 
 # Larger than any node's dump, and any cluster's, by far: bounds against archives made to fill the
 # memory, or to be read for ever.
@@ -107,8 +108,7 @@ def _name(name: str, path: str) -> str:
 
 def _shown(name: str) -> str:
     """A name fit for a message."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
-    return shown if len(shown) <= 80 else f"{shown[:79]}…"
+    return safe(name, 80)
 
 
 def unpacked(data: bytes, source: str) -> bytes:

@@ -21,8 +21,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from kinspect.collect.kube import connect
-from kinspect.parse.cluster import Cluster
+from kinspect.collect.api_lists import connect
+from kinspect.parse.api.cluster import Cluster
 from tests.bench.scale import write
 from tests.collect import replay
 from tests.collect.replay import ReplayServer

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from kinspect.collect.fanout import gather
 from kinspect.collect.options import SshOptions
-from kinspect.collect.ports import Host
+from kinspect.collect.ports import RemoteNode
 from kinspect.collect.ssh import SshShell
 from kinspect.snapshot.types import NodeName
 from tests.collect.fleet import Fleet, fleet
@@ -89,7 +89,7 @@ def _grow(folder: Path, names: list[str], rules: int) -> int:
 
 def _gathered(made: Fleet, names: list[str], parallel: int) -> None:
     options = SshOptions(port=made.port, target="{hostname}", options=made.ssh_options, timeout=120)
-    hosts = [Host(NodeName(name), {"Hostname": made.addresses[name]}) for name in names]
+    hosts = [RemoteNode(NodeName(name), {"Hostname": made.addresses[name]}) for name in names]
     done, failed = gather(SshShell(options), hosts, parallel)
     assert len(done) == len(names), failed
 

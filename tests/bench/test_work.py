@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from kinspect.evaluate.tails import Tails
+from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo
 from kinspect.evaluate.walk import Walk
-from kinspect.model.gate import ServicePattern
-from kinspect.parse import dump, quick
+from kinspect.model.check import ServicePattern
+from kinspect.parse.rules import dump, fast_path
 from kinspect.pipeline.audit import AuditRequest, audit
-from kinspect.pipeline.sources import Recorded
+from kinspect.pipeline.gather.sources import Recorded
 from tests.bench.scale import write
 from tests.cli.run import kinspect
 
@@ -32,17 +32,17 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         monkeypatch.setattr(owner, name, counting)
 
     count(dump, "read_rule", "rules")
-    count(quick, "parse_rule", "slow rules")
-    follow = Tails.follow
+    count(fast_path, "parse_rule", "slow rules")
+    follow = AfterNatMemo.follow
 
-    def following(self: Tails, where: str, packet, walk):  # type: ignore[no-untyped-def]
+    def following(self: AfterNatMemo, where: str, packet, walk):  # type: ignore[no-untyped-def]
         def counted_walk():  # type: ignore[no-untyped-def]
             work["walks"] += 1
             return walk()
 
         return follow(self, where, packet, counted_walk)
 
-    monkeypatch.setattr(Tails, "follow", following)
+    monkeypatch.setattr(AfterNatMemo, "follow", following)
     return work
 
 

@@ -8,11 +8,11 @@ import time
 import pytest
 
 from kinspect.collect.fanout import gather
-from kinspect.collect.ports import Host
+from kinspect.collect.ports import RemoteNode
 from kinspect.errors import NodeError
 from kinspect.snapshot.types import Files, NodeName
 
-HOSTS = [Host(NodeName(f"n{i}"), {}) for i in range(12)]
+HOSTS = [RemoteNode(NodeName(f"n{i}"), {}) for i in range(12)]
 
 
 class Shell:
@@ -20,7 +20,7 @@ class Shell:
 
     transport = "none"
 
-    def address(self, host: Host) -> str:
+    def address(self, host: RemoteNode) -> str:
         return host.name
 
     def __init__(self, failing: set[str] = frozenset(), interrupting: str | None = None) -> None:  # type: ignore[assignment]
@@ -29,7 +29,7 @@ class Shell:
         self.closed = False
         self.lock = threading.Lock()
 
-    def fetch(self, host: Host) -> Files:
+    def fetch(self, host: RemoteNode) -> Files:
         with self.lock:
             self.at_once += 1
             self.most = max(self.most, self.at_once)

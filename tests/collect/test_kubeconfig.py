@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from kinspect.collect import kubeconfig
-from kinspect.collect.kube import connect
+from kinspect.collect.api_lists import connect
 from kinspect.errors import ApiError, CallError, KinspectError
 from tests.collect.replay import TOKEN, ReplayServer, write_kubeconfig
 

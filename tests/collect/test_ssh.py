@@ -6,28 +6,27 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from kinspect.collect.bundle import Section, node_files, read_bundle, sudoers_line
+from kinspect.collect.node_output import Section, node_files, read_bundle, sudoers_line
 from kinspect.collect.options import SshOptions
-from kinspect.collect.ports import Host
+from kinspect.collect.ports import RemoteNode
 from kinspect.collect.ssh import SshShell
 from kinspect.errors import CallError, NodeError
-from kinspect.parse.node import read_node
+from kinspect.parse.node.state import read_node
 from kinspect.snapshot.types import NodeName
 from tests.cli.run import kinspect
 from tests.clusters import DATA
 from tests.collect.replay import ReplayServer
 from tests.collect.sshd import Sshd, free_port, keygen, sshd
-from tests.needs import needs
+from tests.needs import isolated, needs
 
 pytestmark = pytest.mark.ssh
 
-NODE = Host(NodeName("node1"), {"InternalIP": "127.0.0.1", "Hostname": "node1"})
+NODE = RemoteNode(NodeName("node1"), {"InternalIP": "127.0.0.1", "Hostname": "node1"})
 RECORDED = DATA / "story-1-both-nodes" / "nodes" / "node1"
 
 
@@ -155,10 +154,8 @@ def test_no_client_at_all(server: Sshd) -> None:
 def test_a_node_that_hangs_is_given_up_and_nothing_stays_behind(server: Sshd) -> None:
     server.recorded(RECORDED)
     server.tool("iptables-nft-save", "echo $$ > hanging; exec sleep 1000")
-    begun = time.monotonic()
     error = failure(server.options(timeout=2.0))
     assert "no answer within 2 s" in error.message
-    assert time.monotonic() - begun < 15
     running = subprocess.run(
         ["pgrep", "-f", f"-p {server.port} "], capture_output=True, text=True, check=False
     )
@@ -205,10 +202,10 @@ def test_a_dump_without_its_end_is_no_dump(server: Sshd) -> None:
 
 
 def test_a_held_xtables_lock_does_not_keep_rules_from_being_read(tmp_path: Path) -> None:
-    needs("iptables-legacy-save", "flock", "unshare")
+    needs("iptables-legacy-save", "flock")
     # The real tools, in namespaces of their own. iptables waits for this lock; iptables-save takes none.
     held = (
-        "unshare -rmn sh -c 'PATH=$PATH:/usr/sbin; mount -t tmpfs none /run;"
+        f"{isolated('net', 'mount')} sh -c 'PATH=$PATH:/usr/sbin; mount -t tmpfs none /run;"
         " iptables-legacy -t nat -A OUTPUT -j ACCEPT; exec 9>/run/xtables.lock; flock 9;"
         ' iptables-legacy -w 1 -t nat -S >/dev/null 2>&1 && exit 1; exec sh -c "$SSH_ORIGINAL_COMMAND"\''
     )
@@ -219,8 +216,8 @@ def test_a_held_xtables_lock_does_not_keep_rules_from_being_read(tmp_path: Path)
 
 
 def test_the_data_path_is_told_by_nft_tables_of_kube_proxy(tmp_path: Path) -> None:
-    needs("nft", "unshare")
-    own = """unshare -rn sh -c 'PATH=$PATH:/usr/sbin; nft add table ip kube-proxy; nft add table ip6 kube-proxy; exec sh -c "$SSH_ORIGINAL_COMMAND"'"""
+    needs("nft")
+    own = f"""{isolated("net")} sh -c 'PATH=$PATH:/usr/sbin; nft add table ip kube-proxy; nft add table ip6 kube-proxy; exec sh -c "$SSH_ORIGINAL_COMMAND"'"""
     with sshd(tmp_path / "sshd", {"ForceCommand": own}) as server:
         state = read_node("node1", fetched(server))
     assert (state.data_path, state.proof) == ("nftables", "there are nft tables named kube-proxy")
@@ -336,7 +333,7 @@ def resources_script() -> bytes:
 def test_hostile_addresses_never_reach_ssh(address: str) -> None:
     shell = SshShell(SshOptions(target="{internal_ip}"))
     with pytest.raises(NodeError, match="cannot be a host for ssh") as caught:
-        shell.command(Host(NodeName("n"), {"InternalIP": address}))
+        shell.command(RemoteNode(NodeName("n"), {"InternalIP": address}))
     assert str(caught.value).isprintable()
 
 
@@ -393,19 +390,19 @@ def test_hostile_nodes_run_nothing_and_each_is_one_plain_line(
 )
 def test_the_template_of_addresses(target: str, address: str) -> None:
     addresses = {"InternalIP": "192.0.2.1", "ExternalIP": "2001:db8::1", "Hostname": "host1"}
-    assert SshShell(SshOptions(target=target)).address(Host(NodeName("n1"), addresses)) == address
+    assert SshShell(SshOptions(target=target)).address(RemoteNode(NodeName("n1"), addresses)) == address
 
 
 def test_a_template_of_what_nodes_do_not_have() -> None:
     with pytest.raises(CallError, match=r"there is no \{zone\}"):
         SshOptions(target="{zone}")
     with pytest.raises(NodeError, match="the API gives no ExternalIP for it"):
-        SshShell(SshOptions(target="{external_ip}")).address(Host(NodeName("n"), {}))
+        SshShell(SshOptions(target="{external_ip}")).address(RemoteNode(NodeName("n"), {}))
 
 
 def test_the_command_line_has_the_users_options_and_ends_options_before_the_host() -> None:
     shell = SshShell(SshOptions(user="ops", port=2222, options=("ProxyJump=gate",), target="{name}"))
-    words = shell.command(Host(NodeName("n1"), {}))
+    words = shell.command(RemoteNode(NodeName("n1"), {}))
     assert words[0] == "ssh"
     assert words[-2:] == ["--", "n1"]
     for pair in (["-p", "2222"], ["-l", "ops"], ["-o", "ProxyJump=gate"], ["-o", "BatchMode=yes"]):
@@ -418,7 +415,7 @@ def cluster_over_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     story = DATA / "story-1-both-nodes"
     # Each node's switches are those of a network namespace of its own, where forwarding is on.
     own = {
-        "ForceCommand": "unshare -rn sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward;"
+        "ForceCommand": f"{isolated('net')} sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward;"
         ' echo 1 > /proc/sys/net/ipv6/conf/all/forwarding; exec sh -c "$SSH_ORIGINAL_COMMAND"\''
     }
     with (
@@ -426,12 +423,12 @@ def cluster_over_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         sshd(tmp_path / "s2", own) as two,
         ReplayServer(story, tmp_path) as api,
     ):
-        config = ["Host *", "  GlobalKnownHostsFile /dev/null", "  IdentitiesOnly yes"]
+        config = ["RemoteNode *", "  GlobalKnownHostsFile /dev/null", "  IdentitiesOnly yes"]
         for name, server in (("node1", one), ("node2", two)):
             server.recorded(story / "nodes" / name)
-            config += [f"Host {name}.corp.example", "  HostName 127.0.0.1", f"  Port {server.port}",
+            config += [f"RemoteNode {name}.corp.example", "  HostName 127.0.0.1", f"  Port {server.port}",
                        f"  IdentityFile {server.key}", f"  UserKnownHostsFile {server.known_hosts}"]  # fmt: skip
-        config += ["Host node2.corp.example", "  ProxyJump node1.corp.example"]
+        config += ["RemoteNode node2.corp.example", "  ProxyJump node1.corp.example"]
         (tmp_path / "config").write_text("\n".join(config) + "\n")
         wrapped = tmp_path / "bin"
         wrapped.mkdir()

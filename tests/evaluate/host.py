@@ -10,7 +10,7 @@ from kinspect.evaluate.path import evaluate
 from kinspect.model.host import Host, Link, LinkAddress, Route
 from kinspect.model.packet import Packet, endpoint_text
 from kinspect.model.trace import Evaluation
-from kinspect.parse.dump import Dump, read_dump
+from kinspect.parse.rules.dump import Dump, read_dump
 from tests.clusters import packet
 
 OWN = "192.0.2.1"

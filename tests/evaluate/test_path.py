@@ -7,7 +7,8 @@ from fractions import Fraction
 
 import pytest
 
-from kinspect.evaluate.path import evaluate
+from kinspect.evaluate.path import Journey, Point, evaluate
+from kinspect.evaluate.walk import Branch
 from kinspect.model.host import PolicyRule
 from kinspect.model.packet import CtState, Packet
 from tests.evaluate.host import HOST, OWN, dump, ends, ends_of, incoming, outgoing, route
@@ -159,5 +160,18 @@ def test_two_nat_tables_are_asked_in_an_order_that_no_dump_tells() -> None:
 
 def test_a_hairpin_is_masqueraded_with_the_bridges_address() -> None:
     text = f"{PRE}\n-A PREROUTING -d 10.9.9.9/32 -j DNAT --to-destination {POD}:80\n-A POSTROUTING -s {POD}/32 -d {POD}/32 -j MASQUERADE"
-    probe = incoming("10.9.9.9", src=POD).to(iif="cni0")
+    probe = incoming("10.9.9.9", src=POD).replace(iif="cni0")
     assert ends(text, probe) == {f"{POD}:80 as 10.1.0.1": 1}
+
+
+def test_whoever_is_beyond_nat_gets_the_branch_and_may_follow_it() -> None:
+    text = "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -j DNAT --to-destination 10.1.0.9:8080"
+    seen: list[tuple[Point, str]] = []
+
+    def beyond(journey: Journey, point: Point, branch: Branch) -> None:
+        seen.append((point, str(branch.packet.dst)))
+        journey.follow(point, branch)
+
+    evaluation = evaluate(incoming(), HOST, [dump(text)], beyond=beyond)
+    assert seen == [("came in", "10.1.0.9")]
+    assert evaluation == evaluate(incoming(), HOST, [dump(text)])

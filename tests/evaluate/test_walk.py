@@ -8,6 +8,8 @@ import pytest
 
 from kinspect.errors import RulesError
 from kinspect.evaluate.path import evaluate
+from kinspect.evaluate.walk import Branch, Left, Walk
+from kinspect.model.rules import Chain, Verdict
 from tests.evaluate.host import HOST, dump, ends, incoming
 
 HALF = Fraction(1, 2)
@@ -143,3 +145,15 @@ def test_in_a_large_chain_only_rules_of_the_destination_are_parsed() -> None:
     chain = made.chain("filter", "A")  # type: ignore[arg-type]
     assert chain is not None
     assert len(chain._parsed) == 1
+
+
+def test_an_enterer_takes_branches_through_the_chains_that_rules_lead_to() -> None:
+    text = "*filter\n:INPUT ACCEPT [0:0]\n:A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A A -j B\n-A B -j DROP"
+    entered: list[tuple[str, int]] = []
+
+    def enter(walk: Walk, chain: Chain, branch: Branch, depth: int) -> Left:
+        entered.append((chain.name, depth))
+        return ([], [branch]) if chain.name == "B" else walk.chain(chain, [branch], depth)
+
+    (way,) = evaluate(incoming(), HOST, [dump(text)], enter=enter)
+    assert (way.verdict, entered) == (Verdict.ACCEPT, [("A", 1), ("B", 2)])

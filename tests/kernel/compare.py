@@ -9,7 +9,7 @@ from fractions import Fraction
 from kinspect.evaluate.path import evaluate
 from kinspect.model.packet import Packet
 from kinspect.model.trace import Evaluation
-from kinspect.parse.packet_text import scapy_packet
+from kinspect.parse.user.packet_text import scapy_packet
 from tests.kernel.lab import Lab
 
 WHERE = {"eth0": "outside", "cni0": "pod", None: None}

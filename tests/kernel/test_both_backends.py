@@ -10,8 +10,8 @@ import pytest
 from kinspect.checks.backends import back_ends
 from kinspect.evaluate.path import evaluate
 from kinspect.model.rules import Verdict
-from kinspect.parse.dump import read_dump
-from kinspect.parse.host import read_host
+from kinspect.parse.node.host import read_host
+from kinspect.parse.rules.dump import read_dump
 from tests.kernel.case import SWITCHES, Probe
 from tests.kernel.netns import node
 

@@ -17,7 +17,7 @@ FLOWS = 200
 def flows(src: str, dst: str, dport: int, protocol: str = "tcp", **fields: object) -> list[Packet]:
     """New connections, told apart by their source ports."""
     one = packet(src, dst, dport, protocol, **fields)
-    return [one.to(sport=20000 + number) for number in range(FLOWS)]
+    return [one.replace(sport=20000 + number) for number in range(FLOWS)]
 
 
 CASES = [

@@ -25,7 +25,7 @@ def probes(*, iif: str | None = "eth0", dst: str = "192.168.0.11") -> list[Packe
         )
         protocol = "tcp" if number % 3 else "udp"
         one = packet(src, dst, 80 + number % 4, protocol, local=iif is None, iif=iif)
-        found.append(one.to(sport=30000 + number))
+        found.append(one.replace(sport=30000 + number))
     return found
 
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from kinspect.netfilter import registry, vocabulary
-from kinspect.netfilter.vocabulary import Standing
-from tests.netfilter.test_vocabulary import MATCHES, TARGETS
+from kinspect.netfilter import registry, support
+from kinspect.netfilter.support import Support
+from tests.netfilter.test_support import MATCHES, TARGETS
 
 
 def main() -> None:
     """Print both."""
-    uses = [(vocabulary.match(name), count) for name, count in MATCHES.items()]
-    uses += [(vocabulary.target(name), count) for name, count in TARGETS.items()]
+    uses = [(support.match(name), count) for name, count in MATCHES.items()]
+    uses += [(support.target(name), count) for name, count in TARGETS.items()]
     total = sum(count for _, count in uses)
-    for standing in Standing:
+    for standing in Support:
         share = sum(count for found, count in uses if found is standing) / total
         print(f"{standing.value:10} {share:8.3%} of {total} uses in dumps of real nodes")
     print("\nAlways a question, which the answer names (in brackets: uses counted):")
     reasons: dict[str, list[str]] = {}
     for option, names, counted in (("-m", registry.MATCHES, MATCHES), ("-j", registry.TARGETS, TARGETS)):
         for name in names:
-            if why := vocabulary.why(name):
+            if why := support.why(name):
                 reasons.setdefault(why, []).append(f"{option} {name} ({counted.get(name, 0)})")
     for why, found in reasons.items():
         print(f"  {why}: {', '.join(found)}")

@@ -17,7 +17,7 @@ from kinspect.model.host import Host
 from kinspect.model.odds import Chance, Odds, Undecided
 from kinspect.model.packet import Family, Packet
 from kinspect.model.rules import Bind, Effect, End, Match, OneOf, Proceed, Rule
-from kinspect.parse.rule import parse_rule
+from kinspect.parse.rules.rule import parse_rule
 
 Answer: TypeAlias = "bool | Fraction | str"
 

@@ -8,7 +8,7 @@ import pytest
 
 from kinspect.model.host import Host
 from kinspect.netfilter.sets import IpSet
-from kinspect.parse.ipset import read_ipset
+from kinspect.parse.node.ipset import read_ipset
 from tests.netfilter.tables import packet, packet6
 
 DUMP = """\

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from kinspect.checks.audit.alike import Healthy
+from kinspect.checks.audit.seen_healthy import Healthy
 from kinspect.model.audit import AuditAnswer
 from kinspect.pipeline import audit as pipeline
 from kinspect.pipeline.audit import AuditRequest, audit
-from kinspect.pipeline.sources import Recorded
+from kinspect.pipeline.gather.sources import Recorded
 from tests.bench.scale import write
 
 NODES = 6
@@ -221,7 +221,7 @@ def test_many_processes_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(pipeline, "WORTH", 1)
     for cores in (2, 3, 12):
         monkeypatch.setattr(pipeline, "usable_cores", lambda cores=cores: cores)
-        monkeypatch.setattr("kinspect.pipeline.spread.usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr("kinspect.pipeline.processes.usable_cores", lambda cores=cores: cores)
         assert audit(AuditRequest(), Recorded(folder)) == alone
 
 
@@ -243,10 +243,10 @@ def test_a_node_that_cannot_be_read_is_said_and_does_not_stop_the_others(
     monkeypatch.setattr(pipeline, "WORTH", 1)
     for cores in (1, 2):
         monkeypatch.setattr(pipeline, "usable_cores", lambda cores=cores: cores)
-        monkeypatch.setattr("kinspect.pipeline.spread.usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr("kinspect.pipeline.processes.usable_cores", lambda cores=cores: cores)
         found = audit(AuditRequest(), Recorded(folder))
         assert found.nodes == ("node1", "node3")
-        assert all(any(node in text for text in found.undetermined) for node in ("node2", "node4"))
+        assert all(any(node in one.text for one in found.undetermined) for node in ("node2", "node4"))
         assert any(
             each.kind.code == "KI201" and each.nodes == ("node2", "node4") for each in found.observations
         )

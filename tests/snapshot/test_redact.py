@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinspect.model.answer import TraceAnswer
-from kinspect.parse.cluster import Cluster
-from kinspect.parse.target import FromPod, Sender, ServiceTarget
+from kinspect.parse.api.cluster import Cluster
+from kinspect.parse.user.target import FromPod, Sender, ServiceTarget
 from kinspect.pipeline.capture import CaptureRequest, capture
-from kinspect.pipeline.sources import Recorded
+from kinspect.pipeline.gather.sources import Recorded
 from kinspect.pipeline.trace import TraceRequest, trace
 from kinspect.snapshot.archive import replacing, write_archive
 from kinspect.snapshot.redact.addresses import Permutation

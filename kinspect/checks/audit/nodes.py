@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from kinspect.checks.backends import has_services
-from kinspect.model.audit import Kind, Observation, Severity
-from kinspect.model.gate import Cited
-from kinspect.model.rules import ChainName, Ruleset, TableName
-from kinspect.parse.node import NodeState
+from kinspect.kubeproxy.names import NAT, has_services
+from kinspect.model.audit import FindingKind, Observation, Severity
+from kinspect.model.check import RuleReference
+from kinspect.model.node import NodeState
+from kinspect.model.rules import ChainName, Ruleset
 
-UNREAD: Final = Kind(
+UNREAD: Final = FindingKind(
     code="KI201",
     title="node not read",
     severity=Severity.WARNING,
     means="Nothing is known of the rules of a node: it did not answer, or its dump could not be read.",
     todo="See why, and audit it again; --node narrows an audit to nodes that can be read.",
 )
-DATA_PATH: Final = Kind(
+DATA_PATH: Final = FindingKind(
     code="KI202",
     title="data path is not iptables",
     severity=Severity.WARNING,
@@ -28,7 +28,7 @@ DATA_PATH: Final = Kind(
     " why they differ.",
     look=("curl http://127.0.0.1:10249/proxyMode", "kubectl -n kube-system get cm kube-proxy -o yaml"),
 )
-BOTH: Final = Kind(
+BOTH: Final = FindingKind(
     code="KI203",
     title="kube-proxy's rules in both back ends",
     severity=Severity.ERROR,
@@ -39,8 +39,6 @@ BOTH: Final = Kind(
     look=("iptables-legacy-save | grep -c KUBE", "iptables-nft-save | grep -c KUBE"),
 )
 KINDS: Final = (UNREAD, DATA_PATH, BOTH)
-
-_NAT: Final = TableName("nat")
 
 
 def unread(names: Iterable[str]) -> Iterator[Observation]:
@@ -71,9 +69,9 @@ def both(state: NodeState) -> Iterator[Observation]:
             )
 
 
-def cite(rules: Ruleset, name: str) -> Cited:
+def cite(rules: Ruleset, name: str) -> RuleReference:
     """The first rule of a chain of nat, as evidence."""
-    chain = rules.chain(_NAT, ChainName(name))
+    chain = rules.chain(NAT, ChainName(name))
     assert chain is not None
     rule = chain.rules()[0]
-    return Cited(rules.source, rule.line, "nat", name, rule.text)
+    return RuleReference(rules.source, rule.line, "nat", name, rule.text)

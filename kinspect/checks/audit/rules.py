@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from kinspect.checks.backends import has_services
-from kinspect.model.audit import Kind, Observation, Severity
-from kinspect.model.gate import Cited
+from kinspect.kubeproxy.names import JUMPS, LEADING_TO_ENDPOINTS, NAT, NODEPORTS, SERVICES, has_services
+from kinspect.model.audit import FindingKind, Observation, Severity
+from kinspect.model.check import RuleReference
+from kinspect.model.node import NodeState
 from kinspect.model.packet import Family
 from kinspect.model.rules import ChainName, Rule, Ruleset, TableName
 from kinspect.netfilter import registry
 from kinspect.netfilter.matches.multiport import Multiport
 from kinspect.netfilter.matches.ports import Ports
 from kinspect.netfilter.targets.verdict import Jump
-from kinspect.parse.dump import Dump
-from kinspect.parse.node import NodeState
 
-HALF: Final = Kind(
+HALF: Final = FindingKind(
     code="KI301",
     title="healthy, but its rules are not whole",
     severity=Severity.ERROR,
@@ -27,7 +26,7 @@ HALF: Final = Kind(
     todo="Restart kube-proxy on the node; find out what else there writes iptables rules.",
     look=("iptables-save -t nat | grep -e '-A PREROUTING' -e '-A OUTPUT' -e '-A POSTROUTING'",),
 )
-DANGLING: Final = Kind(
+DANGLING: Final = FindingKind(
     code="KI302",
     title="jump to a chain that is not there",
     severity=Severity.ERROR,
@@ -35,7 +34,7 @@ DANGLING: Final = Kind(
     " damaged, cut short, or edited.",
     todo="Take the dump again.",
 )
-PORTLESS: Final = Kind(
+PORTLESS: Final = FindingKind(
     code="KI303",
     title="a service's rule lost its port",
     severity=Severity.ERROR,
@@ -50,14 +49,6 @@ PORTLESS: Final = Kind(
     ),
 )
 KINDS: Final = (HALF, DANGLING, PORTLESS)
-
-_NAT: Final = TableName("nat")
-_JUMPS: Final = (
-    ("PREROUTING", "KUBE-SERVICES"),
-    ("OUTPUT", "KUBE-SERVICES"),
-    ("POSTROUTING", "KUBE-POSTROUTING"),
-)
-_SERVICES: Final = ("KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-XLB-", "KUBE-FW-")
 
 
 def half_written(state: NodeState, wanted: frozenset[Family]) -> Iterator[Observation]:
@@ -74,8 +65,8 @@ def half_written(state: NodeState, wanted: frozenset[Family]) -> Iterator[Observ
 
 
 def _jumps(node: str, rules: Ruleset) -> Iterator[Observation]:
-    for hook, name in _JUMPS:
-        chain = rules.chain(_NAT, ChainName(hook))
+    for hook, name in JUMPS:
+        chain = rules.chain(NAT, ChainName(hook))
         found = [] if chain is None else [r.target for r in chain.rules() if isinstance(r.target, Jump)]
         if not any(jump.chain == name for jump in found):
             text = f"{rules.source}: nothing leads from {hook} of nat to {name}"
@@ -90,13 +81,13 @@ def dangling(state: NodeState) -> Iterator[Observation]:
                 yield from _dangling(state.name, dump)
 
 
-def _dangling(node: str, dump: Dump) -> Iterator[Observation]:
+def _dangling(node: str, dump: Ruleset) -> Iterator[Observation]:
     for table in dump.tables():
         for name in sorted(dump.jumps(table)):
             if name in registry.TARGETS or dump.holds(table, ChainName(name)):
                 continue
             rules = [
-                Cited(dump.source, rule.line, table, rule.chain, rule.text)
+                RuleReference(dump.source, rule.line, table, rule.chain, rule.text)
                 for rule in _leading(dump, table, name)
             ]
             if rules:
@@ -104,7 +95,7 @@ def _dangling(node: str, dump: Dump) -> Iterator[Observation]:
                 yield Observation(kind=DANGLING, text=text, nodes=(node,), evidence=tuple(rules))
 
 
-def _leading(dump: Dump, table: TableName, name: str) -> Iterator[Rule]:
+def _leading(dump: Ruleset, table: TableName, name: str) -> Iterator[Rule]:
     for chain_name in dump.chains(table):
         chain = dump.chain(table, chain_name)
         for rule in chain.rules() if chain else ():
@@ -116,17 +107,17 @@ def portless(state: NodeState) -> Iterator[Observation]:
     """Rules that lead to a service and ask for no port."""
     for rulesets in state.rulesets.values():
         for dump in rulesets:
-            for name in ("KUBE-SERVICES", "KUBE-NODEPORTS"):
-                chain = dump.chain(_NAT, ChainName(name))
+            for name in (SERVICES, NODEPORTS):
+                chain = dump.chain(NAT, name)
                 for rule in chain.without(" --dport", " --destination-port") if chain else ():
                     if _to_service(rule) and not any(_asks_port(clause.match) for clause in rule.clauses):
-                        cited = Cited(dump.source, rule.line, "nat", rule.chain, rule.text)
+                        cited = RuleReference(dump.source, rule.line, "nat", rule.chain, rule.text)
                         text = f"{name} leads to a service for any port"
                         yield Observation(kind=PORTLESS, text=text, nodes=(state.name,), evidence=(cited,))
 
 
 def _to_service(rule: Rule) -> bool:
-    return isinstance(rule.target, Jump) and rule.target.chain.startswith(_SERVICES)
+    return isinstance(rule.target, Jump) and rule.target.chain.startswith(LEADING_TO_ENDPOINTS)
 
 
 def _asks_port(match: object) -> bool:

@@ -1,6 +1,6 @@
 """Traffic that goes elsewhere than the API says: stale, missing, uneven, refused, unknown, taken.
 
-What ``checks.in_sync`` finds, told apart by its cause.
+What ``checks.assertions.in_sync`` finds, told apart by its cause.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from ipaddress import ip_address
 from typing import Final, TypeAlias
 
-from kinspect.checks.entries import cited
-from kinspect.model.audit import Kind, Observation, Severity
-from kinspect.model.gate import (
+from kinspect.checks.common import cited
+from kinspect.kubeproxy.names import is_kube
+from kinspect.model.audit import FindingKind, Observation, Severity
+from kinspect.model.check import (
     Finding,
     Queued,
     Refused,
@@ -25,7 +26,7 @@ from kinspect.model.gate import (
 from kinspect.model.packet import Address, endpoint_text
 from kinspect.model.traffic import Traffic
 
-STALE: Final = Kind(
+STALE: Final = FindingKind(
     code="KI101",
     title="stale endpoint",
     severity=Severity.ERROR,
@@ -42,7 +43,7 @@ STALE: Final = Kind(
     ),
     settles=True,
 )
-REUSED: Final = Kind(
+REUSED: Final = FindingKind(
     code="KI102",
     title="address of another service's pod",
     severity=Severity.ERROR,
@@ -53,7 +54,7 @@ REUSED: Final = Kind(
     look=("kubectl get pods -A -o wide | grep ADDRESS", "iptables-save -t nat | grep ADDRESS"),
     settles=True,
 )
-UNREADY: Final = Kind(
+UNREADY: Final = FindingKind(
     code="KI103",
     title="endpoint that should get nothing",
     severity=Severity.ERROR,
@@ -63,7 +64,7 @@ UNREADY: Final = Kind(
     look=("kubectl get endpointslices -n NAMESPACE -l kubernetes.io/service-name=SERVICE -o yaml",),
     settles=True,
 )
-MISSING: Final = Kind(
+MISSING: Final = FindingKind(
     code="KI104",
     title="ready endpoint gets nothing",
     severity=Severity.ERROR,
@@ -74,7 +75,7 @@ MISSING: Final = Kind(
     look=("iptables-save -t nat | grep NAMESPACE/SERVICE",),
     settles=True,
 )
-UNEVEN: Final = Kind(
+UNEVEN: Final = FindingKind(
     code="KI105",
     title="uneven shares",
     severity=Severity.WARNING,
@@ -84,7 +85,7 @@ UNEVEN: Final = Kind(
     look=("iptables-save -t nat | grep 'KUBE-SVC-.*statistic'",),
     settles=True,
 )
-UNKNOWN: Final = Kind(
+UNKNOWN: Final = FindingKind(
     code="KI106",
     title="service unknown to a node",
     severity=Severity.ERROR,
@@ -97,7 +98,7 @@ UNKNOWN: Final = Kind(
     ),
     settles=True,
 )
-REFUSED: Final = Kind(
+REFUSED: Final = FindingKind(
     code="KI107",
     title="kube-proxy's rules refuse, though endpoints are ready",
     severity=Severity.ERROR,
@@ -107,7 +108,7 @@ REFUSED: Final = Kind(
     look=("iptables-save | grep 'has no'",),
     settles=True,
 )
-FILTERED: Final = Kind(
+FILTERED: Final = FindingKind(
     code="KI108",
     title="another rule ends the traffic",
     severity=Severity.ERROR,
@@ -116,7 +117,7 @@ FILTERED: Final = Kind(
     todo="Decide whether that rule is meant for this traffic; the evidence names it.",
     look=("iptables-save -c -t filter | less", "kubectl get networkpolicy -A"),
 )
-TAKEN: Final = Kind(
+TAKEN: Final = FindingKind(
     code="KI109",
     title="another rule takes the traffic first",
     severity=Severity.ERROR,
@@ -125,7 +126,7 @@ TAKEN: Final = Kind(
     todo="Free the port: another NodePort for the service, or another hostPort for what took it.",
     look=("iptables-save -t nat | grep -e PREROUTING -e HOSTPORT -e DOCKER",),
 )
-UNSURE: Final = Kind(
+UNSURE: Final = FindingKind(
     code="KI110",
     title="what becomes of it, no rule tells",
     severity=Severity.WARNING,
@@ -165,9 +166,9 @@ def astray(
         )
 
 
-def _consequences(traffic: Traffic, kinds: set[Kind | None]) -> set[Kind]:
+def _consequences(traffic: Traffic, kinds: set[FindingKind | None]) -> set[FindingKind]:
     """What follows from something else that was found: it is no finding of its own."""
-    found: set[Kind] = set()
+    found: set[FindingKind] = set()
     if kinds - {UNEVEN}:
         found.add(UNEVEN)  # shares count where the ends are right
     if _taken(traffic) or kinds & {FILTERED, REFUSED, UNSURE}:
@@ -186,8 +187,8 @@ def way_of(traffic: Traffic) -> str:
     return f"{names.get(trace.via, trace.via)} {endpoint_text(trace.packet.dst, trace.packet.dport)}"
 
 
-def _kind(finding: Finding, owners: Owners) -> Kind | None:
-    foreign = finding.rule is not None and not finding.rule.chain.startswith("KUBE-")
+def _kind(finding: Finding, owners: Owners) -> FindingKind | None:
+    foreign = finding.rule is not None and not is_kube(finding.rule.chain)
     match finding.problem:
         case Unexpected(to, backend):
             if foreign:
@@ -213,4 +214,4 @@ def _kind(finding: Finding, owners: Owners) -> Kind | None:
 def _taken(traffic: Traffic) -> bool:
     """Whether all of it that is sent anywhere is sent by rules that are not kube-proxy's."""
     rules = [cited(outcome) for outcome in traffic.trace.outcomes if outcome.dnat]
-    return bool(rules) and all(rule is not None and not rule.chain.startswith("KUBE-") for rule in rules)
+    return bool(rules) and all(rule is not None and not is_kube(rule.chain) for rule in rules)

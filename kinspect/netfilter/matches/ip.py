@@ -23,7 +23,7 @@ SPELLINGS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceAddress:
     """The source address is in the network."""
 
     network: Masked
@@ -39,7 +39,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
+class DestinationAddress:
     """The destination address is in the network."""
 
     network: Masked
@@ -137,9 +137,9 @@ def read(option: Option) -> Match:
     """One of these options, by its canonical name."""
     match option.name:
         case "-s":
-            return Source(option.read(Masked.read, "an address or network"), option.inverted)
+            return SourceAddress(option.read(Masked.read, "an address or network"), option.inverted)
         case "-d":
-            return Destination(option.read(Masked.read, "an address or network"), option.inverted)
+            return DestinationAddress(option.read(Masked.read, "an address or network"), option.inverted)
         case "-p":
             return Protocol(option.read(protocol, "a protocol"), option.inverted)
         case "-i" | "-o":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kinspect.netfilter.matches.unread import Open
+from kinspect.netfilter.matches.always_open import Open
 from kinspect.netfilter.options import Option, Options, integer
 
 OPTIONS_limit: Final = {"--limit": 1, "--limit-burst": 1}

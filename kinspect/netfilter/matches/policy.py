@@ -18,10 +18,11 @@ OPTIONS: Final = {
     "--dir": 1, "--pol": 1, "--strict": 0, "--reqid": 1, "--spi": 1, "--proto": 1, "--mode": 1,
     "--tunnel-src": 1, "--tunnel-dst": 1, "--next": 0,
 }  # fmt: skip
+REPEATABLE: Final = frozenset(OPTIONS) - {"--dir", "--pol", "--strict"}  # once for each element of --strict
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class IpsecPolicy:
     """The packet is, or is not, of IPsec."""
 
     none: bool
@@ -35,11 +36,11 @@ class Policy:
         return "it is taken to be outside of IPsec"
 
 
-def read(options: Options) -> Policy:
+def read(options: Options) -> IpsecPolicy:
     """``--pol``; the details of a policy are of no account where there is none."""
     way, kind = options.need("--dir"), options.need("--pol")
     if way.value not in ("in", "out"):
         raise way.error("in or out")
     if kind.value not in ("none", "ipsec"):
         raise kind.error("none or ipsec")
-    return Policy(kind.value == "none")
+    return IpsecPolicy(kind.value == "none")

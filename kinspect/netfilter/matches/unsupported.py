@@ -10,7 +10,7 @@ from kinspect.model.packet import Packet
 
 
 @dataclass(frozen=True, slots=True)
-class Unsupported:
+class UnsupportedMatch:
     """An extension, or an option of one, that is not known or not modelled; ``text`` as written."""
 
     text: str

@@ -33,7 +33,7 @@ class SetConnectionMark:
             return Proceed(packet)
         mark = _shifted((packet.ct_mark & ~self.mask & ALL) ^ self.value, self.shift)
         unknown = _shifted(packet.ct_mark_open & ~self.mask, self.shift)
-        return Proceed(packet.to(ct_mark=mark, ct_mark_unknown=unknown))
+        return Proceed(packet.replace(ct_mark=mark, ct_mark_unknown=unknown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class SaveMark:
         moved = _shifted(packet.mark & self.nfmask, self.shift)
         unknown = _shifted(packet.mark_unknown & self.nfmask, self.shift)
         return Proceed(
-            packet.to(
+            packet.replace(
                 ct_mark=(packet.ct_mark & ~self.ctmask & ALL) ^ moved,
                 ct_mark_unknown=packet.ct_mark_open & ~self.ctmask | unknown,
             )
@@ -73,7 +73,7 @@ class RestoreMark:
         moved = _shifted(packet.ct_mark & self.ctmask, self.shift)
         unknown = _shifted(packet.ct_mark_open & self.ctmask, self.shift)
         return Proceed(
-            packet.to(
+            packet.replace(
                 mark=(packet.mark & ~self.nfmask & ALL) ^ moved,
                 mark_unknown=packet.mark_unknown & ~self.nfmask | unknown,
             )

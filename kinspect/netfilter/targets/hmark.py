@@ -23,7 +23,7 @@ class HashMark:
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """The walk goes on."""
-        return Proceed(packet.to(mark_unknown=0xFFFFFFFF))
+        return Proceed(packet.replace(mark_unknown=0xFFFFFFFF))
 
 
 def read(options: Options) -> HashMark:

@@ -30,7 +30,7 @@ class ChangeSets:
     def act(self, packet: Packet, host: Host) -> Effect:
         """The walk goes on."""
         return Proceed(
-            packet.to(
+            packet.replace(
                 sets_changed=packet.sets_changed | self.names,
                 mark_unknown=0xFFFFFFFF if self.maps_mark else packet.mark_unknown,
             )

@@ -25,7 +25,7 @@ class SetMark:
     def act(self, packet: Packet, host: Host) -> Effect:
         """The walk goes on with the new mark."""
         return Proceed(
-            packet.to(
+            packet.replace(
                 mark=(packet.mark & ~self.mask & ALL) ^ self.value,
                 mark_unknown=packet.mark_unknown & ~self.mask,
             )

@@ -6,24 +6,29 @@ new source to the next; a port that is taken makes the kernel draw another.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal
 
+from kinspect.errors import Undetermined
 from kinspect.model.host import Host
+from kinspect.model.odds import ALWAYS, Odds, Undecided
 from kinspect.model.packet import WITH_PORTS, Address, Packet, read_address
-from kinspect.model.rules import Bind, Effect, End, Verdict
+from kinspect.model.rules import Bind, Effect, End, OneOf, Verdict
 from kinspect.netfilter.hashing import chosen_address
 from kinspect.netfilter.options import Option, Options, port
-from kinspect.netfilter.sources import Nothing, source_address
+from kinspect.netfilter.source_address import Nothing, source_address
 
 _RANDOM: Final = {"--random": 0, "--persistent": 0, "--random-fully": 0}
+_MOST_ADDRESSES: Final = 256
 OPTIONS_DNAT: Final = {"--to-destination": 1, **_RANDOM}
 OPTIONS_SNAT: Final = {"--to-source": 1, **_RANDOM}
 OPTIONS_MASQUERADE: Final = {"--to-ports": 1, **_RANDOM}
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
+class PortRange:
     """A range of ports; with ``base`` a port is moved by its distance from there."""
 
     low: int
@@ -62,7 +67,7 @@ class Range:
 
     low: Address | None = None
     high: Address | None = None
-    ports: Ports | None = None
+    ports: PortRange | None = None
 
     def holds(self, address: Address, port: int | None, packet: Packet) -> bool:
         """Whether address and port are in the range."""
@@ -72,12 +77,23 @@ class Range:
             return True
         return port is not None and self.ports.low <= port <= self.ports.high
 
+    @property
+    def several(self) -> bool:
+        """Whether there are several addresses to choose from."""
+        return self.low != self.high
+
     def address(self, side: Literal["src", "dst"], packet: Packet, *, persistent: bool) -> Address:
         """The address for a packet; of several by the kernel's hash of its source and destination."""
         if self.low is None or self.high is None:
             return packet.src if side == "src" else packet.dst
         return chosen_address(
-            self.low, self.high, packet.src, packet.dst, persistent=persistent, rewrites=side
+            self.low,
+            self.high,
+            packet.src,
+            packet.dst,
+            persistent=persistent,
+            rewrites=side,
+            zone=packet.zone or 0,
         )
 
 
@@ -91,6 +107,8 @@ class Dnat:
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the destination."""
+        if packet.zone is None and self.to.several:
+            return _any_of(self.to, lambda to: replace(self, to=to).act(packet, host))
         chosen = self.to.address("dst", packet, persistent=self.persistent)
         return with_destination(packet, chosen, self.to.ports, anew=self.random)
 
@@ -107,6 +125,8 @@ class Snat:
         """Bind the source; one that is in the range already is kept (get_unique_tuple in nf_nat_core.c)."""
         if not self.random and self.to.holds(packet.src, packet.sport, packet):
             return with_source(packet, packet.src)
+        if packet.zone is None and self.to.several:
+            return _any_of(self.to, lambda to: replace(self, to=to).act(packet, host))
         chosen = self.to.address("src", packet, persistent=self.persistent)
         return with_source(packet, chosen, self.to.ports, anew=self.random)
 
@@ -115,7 +135,7 @@ class Snat:
 class Masquerade:
     """The address of the outgoing interface as source (the one that its kernel would choose)."""
 
-    ports: Ports | None = None
+    ports: PortRange | None = None
     random: bool = False
 
     def act(self, packet: Packet, host: Host) -> Effect:
@@ -129,38 +149,62 @@ class Masquerade:
         if chosen is not None:
             return with_source(packet, chosen, self.ports, anew=self.random)
         sport = _source_port(packet, self.ports, anew=self.random)
-        return Bind(packet.to(sport=sport, snat=True, src_bound=True, original=packet.first), "masquerade")
+        return Bind(
+            packet.replace(sport=sport, snat=True, src_bound=True, original=packet.first), "masquerade"
+        )
 
 
-def with_destination(packet: Packet, dst: Address, ports: Ports | None, *, anew: bool = False) -> Bind:
+def _any_of(to: Range, act: Callable[[Range], Effect]) -> Effect:
+    """Each address of a range that it may be: the zone, which counts in the choice, is not known."""
+    assert to.low is not None
+    assert to.high is not None
+    if int(to.high) - int(to.low) >= _MOST_ADDRESSES:
+        raise Undetermined(
+            f"which of the addresses {to.low}-{to.high} a connection gets depends on its conntrack zone,"
+            " and that on a mark that is not known",
+        )
+    ways: list[tuple[Odds, Effect]] = []
+    for number in range(int(to.low), int(to.high) + 1):
+        address = IPv4Address(number) if to.low.version == 4 else IPv6Address(number)
+        odds = Undecided(f"the connection's zone is one that gets {address} of {to.low}-{to.high}")
+        ways.append((odds, act(Range(address, address, to.ports))))
+    ways[-1] = (ALWAYS, ways[-1][1])
+    return OneOf(tuple(ways))
+
+
+def with_destination(packet: Packet, dst: Address, ports: PortRange | None, *, anew: bool = False) -> Bind:
     """A destination binding; DNAT is a state of the connection where it changed something."""
     port = packet.dport
     if ports is not None and packet.protocol in WITH_PORTS:
         port = ports.destination(port, anew=anew)
     changed = dst != packet.dst or port != packet.dport
     return Bind(
-        packet.to(dst=dst, dport=port, dnat=packet.dnat or changed, dst_bound=True, original=packet.first)
+        packet.replace(
+            dst=dst, dport=port, dnat=packet.dnat or changed, dst_bound=True, original=packet.first
+        )
     )
 
 
-def with_source(packet: Packet, src: Address, ports: Ports | None = None, *, anew: bool = False) -> Bind:
+def with_source(packet: Packet, src: Address, ports: PortRange | None = None, *, anew: bool = False) -> Bind:
     """A source binding to a known address; SNAT is a state where it changed something."""
     sport = _source_port(packet, ports, anew=anew)
     changed = src != packet.src or sport != packet.sport
     return Bind(
-        packet.to(src=src, sport=sport, snat=packet.snat or changed, src_bound=True, original=packet.first),
+        packet.replace(
+            src=src, sport=sport, snat=packet.snat or changed, src_bound=True, original=packet.first
+        ),
         str(src),
     )
 
 
-def _source_port(packet: Packet, ports: Ports | None, *, anew: bool) -> int | None:
+def _source_port(packet: Packet, ports: PortRange | None, *, anew: bool) -> int | None:
     """A port is kept where nothing says otherwise; the kernel draws one only if it is taken."""
     if packet.protocol not in WITH_PORTS:
         return packet.sport
-    return (ports or Ports(0, 0xFFFF)).source(packet.sport, anew=anew)
+    return (ports or PortRange(0, 0xFFFF)).source(packet.sport, anew=anew)
 
 
-def read_ports(text: str) -> Ports:
+def read_ports(text: str) -> PortRange:
     """``80``, ``1000-2000`` or ``1000-2000/5000``. Raises ValueError."""
     span, slash, base = text.partition("/")
     low_text, dash, high_text = span.partition("-")
@@ -168,7 +212,7 @@ def read_ports(text: str) -> Ports:
     high = port(high_text) if dash else low
     if not 0 < low <= high:
         raise ValueError(text)
-    return Ports(low, high, port(base) if slash else None)
+    return PortRange(low, high, port(base) if slash else None)
 
 
 def _range(option: Option) -> Range:
@@ -195,27 +239,19 @@ def _range(option: Option) -> Range:
     return option.read(read, "an address, as ADDR[-ADDR][:PORT[-PORT]],")
 
 
-def _single(options: Options, name: str) -> Option:
-    """The option, which old kernels could hold twice: what was meant then is lost."""
-    option = options.need(name)
-    if sum(other.name == name for other in options) > 1:
-        raise option.error("one address only: this rule, with several, is damaged: what was meant")
-    return option
-
-
 def _random(options: Options) -> bool:
     return options.has("--random") or options.has("--random-fully")
 
 
 def read_DNAT(options: Options) -> Dnat:  # noqa: N802 - named after the target
     """``--to-destination [ADDR[-ADDR]][:PORT[-PORT[/BASE]]]``."""
-    to = _range(_single(options, "--to-destination"))
+    to = _range(options.need("--to-destination"))
     return Dnat(to, _random(options), options.has("--persistent"))
 
 
 def read_SNAT(options: Options) -> Snat:  # noqa: N802
     """``--to-source [ADDR[-ADDR]][:PORT[-PORT]]``."""
-    to = _range(_single(options, "--to-source"))
+    to = _range(options.need("--to-source"))
     return Snat(to, _random(options), options.has("--persistent"))
 
 

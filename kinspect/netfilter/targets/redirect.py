@@ -11,7 +11,7 @@ from kinspect.model.odds import ALWAYS, Undecided
 from kinspect.model.packet import Address, Packet
 from kinspect.model.rules import Effect, End, OneOf, Verdict
 from kinspect.netfilter.options import Options
-from kinspect.netfilter.targets.nat import Ports, read_ports, with_destination
+from kinspect.netfilter.targets.nat import PortRange, read_ports, with_destination
 
 OPTIONS: Final = {"--to-ports": 1, "--random": 0}
 
@@ -22,7 +22,7 @@ _LOOPBACK: Final[dict[int, Address]] = {4: IPv4Address("127.0.0.1"), 6: IPv6Addr
 class Redirect:
     """The first address of the incoming interface as destination; of the loopback for what is made here."""
 
-    ports: Ports | None = None
+    ports: PortRange | None = None
     random: bool = False
 
     def act(self, packet: Packet, host: Host) -> Effect:

@@ -33,7 +33,7 @@ class SetTos:
         """An octet that is not known stays so, unless all of the DSCP is set."""
         if packet.tos is None and self.mask & _DSCP != _DSCP:
             return Proceed(packet)
-        return Proceed(packet.to(tos=((packet.tos or 0) & ~self.mask & 0xFF) ^ self.value))
+        return Proceed(packet.replace(tos=((packet.tos or 0) & ~self.mask & 0xFF) ^ self.value))
 
 
 def read_DSCP(options: Options) -> SetTos:  # noqa: N802 - named after the target

@@ -29,7 +29,7 @@ class Tproxy:
         on = self.address or primary_address(packet, host) or packet.dst
         where = f"{protocol_name(packet.protocol)} {endpoint_text(on, self.port or packet.dport)}"
         listens = Undecided(f"a transparent proxy of this host listens on {where}")
-        marked = packet.to(
+        marked = packet.replace(
             mark=packet.mark & ~self.mask ^ self.value, mark_unknown=packet.mark_unknown & ~self.mask
         )
         return OneOf(((listens, End(Verdict.ACCEPT, marked)), (ALWAYS, End(Verdict.DROP, packet))))

@@ -24,11 +24,11 @@ class SetHops:
     def act(self, packet: Packet, host: Host) -> Effect:
         """A number that is not known stays so when it is moved."""
         if self.operation == "set":
-            return Proceed(packet.to(ttl=self.value))
+            return Proceed(packet.replace(ttl=self.value))
         if packet.ttl is None:
             return Proceed(packet)
         by = self.value if self.operation == "inc" else -self.value
-        return Proceed(packet.to(ttl=min(255, max(0, packet.ttl + by))))
+        return Proceed(packet.replace(ttl=min(255, max(0, packet.ttl + by))))
 
 
 def _read(options: Options, name: str) -> SetHops:

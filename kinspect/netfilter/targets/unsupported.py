@@ -15,7 +15,7 @@ GOES_ON: Final = "lets the packet go on unchanged"
 
 
 @dataclass(frozen=True, slots=True)
-class Unsupported:
+class UnsupportedTarget:
     """A target that is not known; ``text`` as written."""
 
     text: str

@@ -4,7 +4,7 @@ import pytest
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
-from kinspect.parse.ipset import read_ipset
+from kinspect.parse.node.ipset import read_ipset
 from tests.netfilter.tables import Answer, answer, packet, refused
 
 SETS_HOST = Host(

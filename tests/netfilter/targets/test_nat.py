@@ -88,8 +88,8 @@ REFUSED = [
     ("-j DNAT --to-destination 10.0.0.1:9-1", f"expected {TO} after --to-destination", "10.0.0.1:9-1"),
     (
         "-j DNAT --to-destination :1 --persistent --to-destination 10.0.0.1",
-        "expected one address only: this rule, with several, is damaged: what was meant after --to-destination",
-        "10.0.0.1",
+        "--to-destination is given twice: this rule is damaged",
+        "--to-destination",
     ),
     ("-j SNAT --to-source x", f"expected {TO} after --to-source", "x"),
     ("-j MASQUERADE --to-ports x", "expected a port or range after --to-ports", "x"),

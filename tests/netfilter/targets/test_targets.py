@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from kinspect.model.packet import Packet
-from kinspect.netfilter import registry, vocabulary
+from kinspect.netfilter import registry, support
 from tests.evaluate.host import OWN, ends, incoming, outgoing
 
 POD = "10.1.0.9"
@@ -35,7 +35,7 @@ RAW = "*raw\n:PREROUTING ACCEPT [0:0]\n"
             "-A PREROUTING -m mark --mark 0x4 -m connmark --mark 0x5 -j DROP",
             incoming(), {"DROP": 1}, id="CONNMARK saves and restores by masks",
         ),
-        pytest.param(f"{MANGLE}-A PREROUTING -j TTL --ttl-set 9\n-A PREROUTING -m ttl --ttl-eq 9 -j DROP", incoming().to(ttl=64), {"DROP": 1}, id="TTL"),
+        pytest.param(f"{MANGLE}-A PREROUTING -j TTL --ttl-set 9\n-A PREROUTING -m ttl --ttl-eq 9 -j DROP", incoming().replace(ttl=64), {"DROP": 1}, id="TTL"),
         pytest.param(f"{MANGLE}-A PREROUTING -j LOG --log-prefix \"x \"\n-A PREROUTING -j NFLOG --nflog-group 3\n-A PREROUTING -p tcp -j TCPMSS --clamp-mss-to-pmtu", incoming(), {f"{OWN}:80": 1}, id="what only looks on"),
         pytest.param(f"{MANGLE}-A PREROUTING -j NFQUEUE --queue-num 3", incoming(), {"QUEUE": (0, 1), "DROP": (0, 1)}, id="NFQUEUE: dropped where nobody listens"),
         pytest.param(f"{MANGLE}-A PREROUTING -m limit --limit 5/min -j DROP", incoming(), {"DROP": (0, 1), f"{OWN}:80": (0, 1)}, id="a rate limit is a question"),
@@ -107,13 +107,13 @@ TARGETS = [
 
 
 def test_the_vocabulary_of_real_nodes_is_known_and_most_of_it_decided() -> None:
-    standings = {name: vocabulary.match(name) for name in MATCHES} | {
-        name: vocabulary.target(name) for name in TARGETS
+    standings = {name: support.match(name) for name in MATCHES} | {
+        name: support.target(name) for name in TARGETS
     }
-    by_standing = {s: sorted(n for n, found in standings.items() if found is s) for s in vocabulary.Standing}
+    by_standing = {s: sorted(n for n, found in standings.items() if found is s) for s in support.Support}
     print({standing.value: names for standing, names in by_standing.items()})
-    assert by_standing[vocabulary.Standing.UNKNOWN] == []
-    decided = len(standings) - len(by_standing[vocabulary.Standing.UNDECIDED])
+    assert by_standing[support.Support.UNKNOWN] == []
+    decided = len(standings) - len(by_standing[support.Support.UNDECIDED])
     assert decided / len(standings) > 0.75
 
 

@@ -1,0 +1,84 @@
+"""Ways in that lead nowhere by the API's own word: no endpoints, none on the node, only terminating ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from kinspect.checks.audit.traffic import way_of
+from kinspect.checks.common import cited, endpoints_of, expected_of
+from kinspect.kubeproxy.endpoints import Zones, policy_of
+from kinspect.model.answer import OUTSIDE
+from kinspect.model.audit import FindingKind, Observation, Severity
+from kinspect.model.check import RuleReference
+from kinspect.model.rules import Verdict
+from kinspect.model.traffic import Traffic
+
+NONE: Final = FindingKind(
+    code="KI120",
+    title="no endpoints",
+    severity=Severity.WARNING,
+    means="A service has no endpoint that is ready: its selector chooses no pod, or none of them is ready."
+    " Connections are refused.",
+    todo="Compare the service's selector with the labels of its pods, and look at their readiness.",
+    look=("kubectl describe service -n NAMESPACE SERVICE", "kubectl get pods -n NAMESPACE --show-labels"),
+)
+NO_LOCAL: Final = FindingKind(
+    code="KI121",
+    title="no endpoint on the node, under policy Local",
+    severity=Severity.WARNING,
+    means="Under policy Local a node sends to its own pods only, and these nodes have none: what enters there"
+    " is dropped. That is right where the balancer in front asks the health check port and stays away, and a"
+    " black hole where it does not (as with a NodePort behind a balancer of your own).",
+    todo="Let the balancer check the health (healthCheckNodePort), take these nodes out of it, or run a pod"
+    " on each node.",
+    look=(
+        "kubectl get service -n NAMESPACE SERVICE -o jsonpath='{.spec.healthCheckNodePort}'",
+        "kubectl get pods -n NAMESPACE -o wide",
+    ),
+)
+TERMINATING: Final = FindingKind(
+    code="KI122",
+    title="only terminating endpoints are left",
+    severity=Severity.INFO,
+    means="No endpoint is ready, and some that terminate still serve: Kubernetes sends to those on purpose, also"
+    " on a drained node, rather than to none.",
+    todo="Nothing, if others are starting. Else see why none gets ready.",
+    look=("kubectl get endpointslices -n NAMESPACE -l kubernetes.io/service-name=SERVICE -o yaml",),
+)
+KINDS: Final = (NONE, NO_LOCAL, TERMINATING)
+
+
+def empty(traffic: Traffic, zones: Zones) -> Iterator[Observation]:
+    """What is said of one class of traffic that has nowhere to go, or only there."""
+    answer = expected_of(traffic, zones)[0]
+    if traffic.service.other_proxy:
+        return
+    if answer.terminating:
+        yield _seen(TERMINATING, traffic, "all endpoints left are terminating, and get the traffic")
+        return
+    died = [outcome for outcome in traffic.trace.outcomes if outcome.verdict is not Verdict.ACCEPT]
+    if answer.endpoints or not died or traffic.trace.port is None:
+        return
+    rule = cited(died[0])
+    ready = [endpoint for endpoint in endpoints_of(traffic) if endpoint.ready]
+    if not ready:
+        yield _seen(NONE, traffic, "no endpoint is ready, and connections are refused", rule)
+    elif not any(endpoint.node == traffic.trace.node for endpoint in ready):
+        outside = traffic.trace.via in OUTSIDE
+        policy = "externalTrafficPolicy" if outside else "internalTrafficPolicy"
+        if policy_of(traffic.service, traffic.trace.via) == "Local":
+            yield _seen(
+                NO_LOCAL, traffic, f"{policy} is Local, and no endpoint is on the node: dropped", rule
+            )
+
+
+def _seen(kind: FindingKind, traffic: Traffic, text: str, rule: RuleReference | None = None) -> Observation:
+    return Observation(
+        kind=kind,
+        text=text,
+        service=traffic.service.key,
+        nodes=(traffic.trace.node,),
+        ways=(way_of(traffic),),
+        evidence=(rule,) if rule else (),
+    )

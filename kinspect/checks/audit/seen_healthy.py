@@ -1,0 +1,66 @@
+"""Traffic that audit has nothing new to ask about: it ends as other traffic did, where all was well.
+
+What audit finds in traffic hangs on where it ends, on what the API says of the service, and on the
+few things of the node named here. So the same traffic at the next node, with the same ends, is as
+well as it was at the first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from kinspect.checks.audit.node_drift import Ballot
+from kinspect.evaluate.shortcuts.outcomes_only import PacketEnds
+from kinspect.model.answer import Via
+from kinspect.model.cluster import Endpoint, Service, ServicePort
+from kinspect.model.packet import Packet
+from kinspect.model.traffic import SenderClass
+
+Asked: TypeAlias = tuple[object, ...]
+"""All that audit's questions about a class of traffic hang on, but for where it ends."""
+
+
+def asked(
+    service: Service,
+    endpoints: tuple[Endpoint, ...],
+    sources: SenderClass,
+    via: Via,
+    port: ServicePort | None,
+    packet: Packet,
+    node: str,
+) -> Asked | None:
+    """None where the node itself is asked about in other ways than by its endpoints: topology hints."""
+    if any(e.for_zones or e.for_nodes for e in endpoints):
+        return None
+    local = "Local" in (service.external_policy, service.internal_policy)
+    return (
+        service.key,
+        sources,
+        via,
+        port,
+        packet.family,
+        packet.dport if via == "nodeport" else (int(packet.dst), packet.dport),
+        int(packet.src) if sources == "outside" or service.source_ranges else None,
+        tuple(e.address for e in endpoints if e.node == node) if local else None,
+    )
+
+
+@dataclass(slots=True)
+class Healthy:
+    """Traffic in which nothing was found, with what its node's vote was."""
+
+    _known: dict[Asked, dict[PacketEnds, Ballot | None]] = field(default_factory=dict)
+
+    def among(self, about: Asked) -> bool:
+        """Whether such traffic was well somewhere, so that it is worth asking where this one ends."""
+        return about in self._known
+
+    def add(self, about: Asked, ends: PacketEnds, ballot: Ballot | None) -> None:
+        """Nothing was found in it."""
+        self._known.setdefault(about, {})[ends] = ballot
+
+    def get(self, about: Asked, ends: PacketEnds) -> tuple[Ballot | None] | None:
+        """The vote of the same traffic elsewhere; None: it is not known to be well."""
+        known = self._known.get(about)
+        return (known[ends],) if known is not None and ends in known else None

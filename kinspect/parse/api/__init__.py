@@ -1,0 +1,1 @@
+"""The API's lists of objects to the model."""

@@ -1,0 +1,88 @@
+"""A node's files to its rules, its host and its data path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from kinspect.model.host import Host
+from kinspect.model.node import DataPath, NodeState
+from kinspect.model.packet import Family
+from kinspect.model.rules import IptablesBackend
+from kinspect.parse.node.host import read_host
+from kinspect.parse.rules.dump import Dump, read_dump
+from kinspect.snapshot import types as names
+from kinspect.snapshot.types import Files
+
+_DUMPS: Final[dict[Family, tuple[tuple[str, IptablesBackend | None], ...]]] = {
+    4: ((names.IPTABLES, None), (names.IPTABLES_LEGACY, "legacy"), (names.IPTABLES_NFT, "nft")),
+    6: ((names.IP6TABLES, None), (names.IP6TABLES_LEGACY, "legacy"), (names.IP6TABLES_NFT, "nft")),
+}
+
+
+def read_node(
+    name: str,
+    files: Files,
+    node_addresses: Iterable[str] = (),
+    *,
+    table: str | None = None,
+    paths: Mapping[tuple[str, str], str] | None = None,
+) -> NodeState:
+    """A node's state. Raises SnapshotError and RulesError where a file cannot be read.
+
+    ``table`` is that of a fragment which does not name it; ``paths`` names files as users did.
+    """
+    host, notes = read_host(name, files, node_addresses)
+    rulesets: dict[Family, Sequence[Dump]] = {}
+    for family, dumps in _DUMPS.items():
+        found = []
+        for file, backend in dumps:
+            # A dump of both back ends goes before the one of whichever the node calls iptables.
+            if file in files and not (backend is None and any(other in files for other, b in dumps if b)):
+                found.append(
+                    read_dump(
+                        files[file],
+                        source=(paths or {}).get((name, file), f"{name}/{file}"),
+                        family=family,
+                        backend=backend,
+                        table=table,
+                    )
+                )
+        rulesets[family] = found
+    path, proof = _data_path(files, host, [dump for dumps in rulesets.values() for dump in dumps])
+    notes += [note for dumps in rulesets.values() for dump in dumps for note in dump.notes]
+    return NodeState(name, host, rulesets, path, proof, tuple(notes))
+
+
+def _data_path(files: Files, host: Host, dumps: Sequence[Dump]) -> tuple[DataPath, str]:
+    """How kube-proxy works on the node, and what says so.
+
+    kube-proxy's own word counts first (its status port, /proxyMode), then the traces that each
+    mode leaves: chains, nft tables named kube-proxy, an ipset named KUBE-CLUSTER-IP, or the
+    interface kube-ipvs0 together with virtual servers in the kernel.
+    """
+    said = files.get(names.PROXY_MODE, b"").decode("utf-8", "replace").strip().lower()
+    if said == "iptables":
+        return "iptables", "kube-proxy says so"
+    if said == "ipvs":
+        return "ipvs", "kube-proxy says so"
+    if said == "nftables":
+        return "nftables", "kube-proxy says so"
+    if any(dump.mentions("KUBE-SVC-") for dump in dumps):
+        return "iptables", "its chains KUBE-SVC-… are there"
+    if re.search(rb"^table ip6? kube-proxy\b", files.get(names.NFT_TABLES, b""), re.M):
+        return "nftables", "there are nft tables named kube-proxy"
+    if re.search(rb"^create KUBE-CLUSTER-IP ", files.get(names.IPSET, b""), re.M) or any(
+        dump.mentions("--match-set KUBE-CLUSTER-IP ") for dump in dumps
+    ):
+        return "ipvs", "there is an ipset KUBE-CLUSTER-IP"
+    if "kube-ipvs0" in (host.links or ()) and re.search(
+        rb"^(TCP|UDP|SCTP|FWM) ", files.get(names.IPVS, b""), re.M
+    ):
+        return "ipvs", "there are an interface kube-ipvs0 and virtual servers (/proc/net/ip_vs)"
+    if any(dump.mentions("KUBE-SERVICES") for dump in dumps):
+        return "iptables", "its chain KUBE-SERVICES is there, without services"
+    if any(dump.mentions("CILIUM_") for dump in dumps):
+        return "none", "there are chains of Cilium and none of kube-proxy"
+    return "none" if dumps else "unknown", "there are no chains of kube-proxy"

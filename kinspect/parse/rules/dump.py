@@ -1,0 +1,462 @@
+"""iptables-save and ip6tables-save text, indexed by chain; a rule is parsed when its chain is visited.
+
+A dump of a large cluster has hundreds of thousands of lines, of which a trace visits a few: so the
+text is cut into the runs of lines that belong to one chain, and nothing more until asked.
+Format: iptables-save(8); the two back ends print the same, in different orders of tables.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, TypeAlias
+
+from kinspect.errors import RulesError
+from kinspect.model.packet import Family, Packet
+from kinspect.model.rules import (
+    ChainName,
+    Clause,
+    Closure,
+    Counters,
+    IptablesBackend,
+    Rule,
+    TableName,
+    Verdict,
+)
+from kinspect.netfilter.matches.unsupported import UnsupportedMatch
+from kinspect.netfilter.targets.unsupported import UnsupportedTarget
+from kinspect.parse.rules.canonical_form import canonical
+from kinspect.parse.rules.fast_path import read_rule
+
+# Lines of one chain that stand together.
+_RUN: Final = re.compile(
+    r"^(?:\[\d+:\d+\] )?-A ([^ \n]+)(?: [^\n]*)?\n(?:(?:\[\d+:\d+\] )?-A \1(?: [^\n]*)?\n)*", re.M
+)
+_RULE: Final = re.compile(r"(?:\[(\d+):(\d+)\] )?(-A [^\n]*)\n")
+_DECLARATION: Final = re.compile(r"^:([^ \n]+) ([^ \n]+)(?: \[(\d+):(\d+)\])?[ \t]*$", re.M)
+# These begin with a plain line end, which the regex engine finds fast; see _decode for the first.
+_SECTION: Final = re.compile(r"\n\*([^\n]*)(?=\n)")
+_ODD: Final = re.compile(r"\n(?!\[\d+:\d+\] -A |-A |:|\*|COMMIT\n|#|\n|\Z)([^\n]*)")
+
+# What a rule's text surely asks of the destination: -d with one address, and a port behind the
+# options that may stand between. Anchored at the chain's name, so that a comment cannot forge it.
+_KEY: Final = re.compile(
+    r"(?:\[\d+:\d+\] )?-A [^ \n]+ (?:(?:! )?-s [^ \n]+ )?(?:-d (?:([^ \n/]+)(?:/(?:32|128))?|[^ \n]+) )?"
+    r"(?:(?:! )?-[io] [^ \n]+ )*"
+    r'(?:-p (tcp|udp|sctp) (?:-m comment --comment (?:"(?:[^"\\\n]|\\.)*"|[^ "\\\n]+) )?'
+    r"(?:-m addrtype --dst-type LOCAL )?-m \2 --dport (\d+) )?[^\n]*\n"
+)
+_DESTINATIONS: Final = (" -d ", " --dst ", " --destination ")
+_PORTS: Final = (" --dport ", " --destination-port ")
+_TARGET: Final = re.compile(r" -[jg] ([^ \n]+)")
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_COUNTED: Final = re.compile(r"^\[\d+:\d+\] ", re.M)
+_LOOKUPS: Final = 64  # chains of a table, beyond which reading all declarations is cheaper
+_INDEX_FROM: Final = 32  # rules in a chain, below which looking at all of them is cheaper
+
+BUILTIN: Final = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
+
+
+_Run: TypeAlias = tuple[int, int, int]  # offset in the text, end, number of the first line
+
+
+def _count(text: str, words: Sequence[str], start: int, end: int) -> int:
+    return sum(text.count(word, start, end) for word in words)
+
+
+def _sure(rule: str) -> bool:
+    """Whether what a rule asks of the destination is there once."""
+    length = len(rule)
+    return (
+        _count(rule, _DESTINATIONS, 0, length) < 2
+        and _count(rule, _PORTS, 0, length) < 2
+        and rule.count(" -A ", 1 if rule.startswith("[") else 0) < (2 if rule.startswith("[") else 1)
+    )
+
+
+class DumpChain:
+    """One chain of a dump; its rules are parsed when asked for."""
+
+    def __init__(self, name: ChainName, policy: Verdict | None, table: _Table, runs: Sequence[_Run]) -> None:
+        self.name = name
+        self.policy = policy
+        self._table = table
+        self._runs = runs
+        self._parsed: dict[int, Rule] = {}
+
+    @cached_property
+    def _lines(self) -> list[tuple[int, str | None, str | None, str]]:
+        """Line number, packets, bytes and text of each rule."""
+        found = []
+        for start, end, line in self._runs:
+            for offset, rule in enumerate(_RULE.finditer(self._table.text, start, end)):
+                packets, size, text = rule.groups()
+                found.append((line + offset, packets, size, text))
+        return found
+
+    def _rule(self, index: int) -> Rule:
+        rule = self._parsed.get(index)
+        if rule is None:
+            line, packets, size, text = self._lines[index]
+            counters = Counters(int(packets), int(size)) if packets is not None and size is not None else None
+            rule = self._read(text, line, index + 1, counters)
+            self._parsed[index] = rule
+        return rule
+
+    def _read(self, text: str, line: int, number: int, counters: Counters | None) -> Rule:
+        """A rule; one that is damaged may match or not, and do anything: it is undecided."""
+        table = self._table
+        line = table.numbers[line] if table.numbers else line
+        try:
+            return read_rule(
+                text, source=table.source, line=line, number=number, counters=counters, family=table.family
+            )
+        except RulesError as error:
+            table.damaged.append(error)
+            what = f"line {line} of {table.source}, which cannot be read,"
+            clause = Clause(UnsupportedMatch(what), text)
+            return Rule(self.name, number, line, text, (clause,), UnsupportedTarget(what), "", counters)
+
+    @cached_property
+    def _all(self) -> Sequence[Rule]:
+        return tuple(self._rule(index) for index in range(len(self._lines)))
+
+    def rules(self) -> Sequence[Rule]:
+        """All rules, parsed."""
+        return self._all
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has no rules."""
+        return not self._runs
+
+    def without(self, *words: str) -> Iterator[Rule]:
+        """The rules whose text holds none of the words; the others are not parsed."""
+        for index, (_, _, _, text) in enumerate(self._lines):
+            if not any(word in text for word in words):
+                yield self._rule(index)
+
+    def relevant(self, packet: Packet) -> Sequence[Rule]:
+        """The rules in order, but for those that name another destination or port."""
+        if len(self._lines) < _INDEX_FROM:
+            return self._all
+        index, dst = self._index, str(packet.dst)
+        if packet.dport is None:  # a port may be unknown, not absent: then all of the address
+            wanted = sorted(i for key, found in index.items() if key[0] in (None, dst) for i in found)
+        else:
+            wanted = sorted(
+                {
+                    *index.get((None, None), ()),
+                    *index.get((dst, None), ()),
+                    *index.get((dst, packet.dport), ()),
+                    *index.get((None, packet.dport), ()),
+                }
+            )
+        return [self._rule(number) for number in wanted]
+
+    @cached_property
+    def _index(self) -> dict[tuple[str | None, int | None], list[int]]:
+        index: dict[tuple[str | None, int | None], list[int]] = {}
+        number = 0
+        for start, end, _ in self._runs:
+            for dst, _, port in self._keys(start, end):
+                index.setdefault((dst or None, int(port) if port else None), []).append(number)
+                number += 1
+        return index
+
+    def _keys(self, start: int, end: int) -> list[tuple[str, str, str]]:
+        """Address, protocol and port that each rule of a run surely asks for; empty: any.
+
+        A rule with two destinations, or two rules on one line, is damaged: it surely asks for nothing.
+        """
+        text = self._table.text
+        keys: list[tuple[str, str, str]] = _KEY.findall(text, start, end)
+        named = sum(bool(dst) for dst, _, _ in keys), sum(bool(port) for _, _, port in keys)
+        given = (_count(text, _DESTINATIONS, start, end), _count(text, _PORTS, start, end))
+        if given == named and text.count(" -A ", start, end) in (0, len(keys)):
+            return keys  # each is where the pattern looks for it
+        rules = text[start:end].splitlines()
+        return [key if _sure(rule) else ("", "", "") for key, rule in zip(keys, rules, strict=True)]
+
+
+@dataclass
+class _Table:
+    name: TableName
+    text: str
+    start: int
+    end: int
+    line: int
+    source: str
+    family: Family
+    damaged: list[RulesError]  # met so far, of all tables of the dump
+    numbers: Sequence[int] = ()  # the file's line behind each line of the text, where they differ
+    lookups: int = 0  # of policies, so far
+
+    def declared(self) -> list[str]:
+        """The chains that have a declaration, in its order."""
+        return [name for name, *_ in _DECLARATION.findall(self.text, self.start, self.end)]
+
+    def policy(self, name: str) -> str | None:
+        """The policy that a chain was declared with, ``-`` for user-defined; None: not declared.
+
+        Looked up one by one at first: a trace visits a dozen of a hundred thousand chains.
+        """
+        self.lookups += 1
+        if self.lookups > _LOOKUPS:
+            return self._policies.get(name)
+        at = self.text.find(f"\n:{name} ", self.start, self.end)
+        if at < 0:
+            return None
+        found = _DECLARATION.match(self.text, at + 1)
+        return found[2] if found else None
+
+    @cached_property
+    def _policies(self) -> dict[str, str]:
+        found = _DECLARATION.findall(self.text, self.start, self.end)
+        return {name: policy for name, policy, *_ in reversed(found)}  # the first counts
+
+    @cached_property
+    def runs(self) -> dict[str, list[_Run]]:
+        """Where each chain's rules stand: (offset, end, number of the first line) of each run."""
+        runs: dict[str, list[_Run]] = {}
+        count, at, line = self.text.count, self.start, self.line
+        for found in _RUN.finditer(self.text, self.start, self.end):
+            start, end = found.span()
+            line += count("\n", at, start)
+            at = start
+            name = found[1]
+            if name in runs:
+                runs[name].append((start, end, line))
+            else:
+                runs[name] = [(start, end, line)]
+        return runs
+
+    def holds(self, name: str) -> bool:
+        """Whether there is such a chain."""
+        return name in self.runs or name in BUILTIN or self.policy(name) is not None
+
+    def chain(self, name: ChainName) -> DumpChain | None:
+        """A chain, made anew; None where there is none."""
+        policy = self.policy(name)
+        if policy is None and name not in self.runs and name not in BUILTIN:
+            return None
+        if policy is None and name in BUILTIN:
+            policy = "ACCEPT"  # a table that was never touched: what the kernel begins with
+        verdict = Verdict(policy) if policy in ("ACCEPT", "DROP") else None
+        return DumpChain(name, verdict, self, self.runs.get(name, ()))
+
+    def line_at(self, at: int) -> str:
+        """The line that holds a place of the text."""
+        return self.text[self.text.rfind("\n", 0, at) + 1 : self.text.find("\n", at)]
+
+    @cached_property
+    def bare(self) -> _Table:
+        """The table without counters."""
+        text = self.text[self.start : self.end]
+        if "\n[" not in text:
+            return self
+        text = text.replace("\n[0:0] -A ", "\n-A ")  # most rules are met by nothing, and this is quick
+        if "\n[" in text:
+            text = _COUNTED.sub("", text)
+        bare = _Table(self.name, text, 0, len(text), self.line, self.source, self.family, self.damaged)
+        bare.__dict__["_policies"] = self._policies  # of lines that have no such counters
+        return bare
+
+    def closure(self, name: str, most: int) -> Closure | None:
+        """See ``Ruleset.closure``. A comment that quotes a jump makes it larger: never smaller."""
+        waiting, seen, left = [name], {name}, most
+        found = []
+        for chain in waiting:  # which grows on the way
+            text = "".join([self.text[start:end] for start, end, _ in self.runs.get(chain, ())])
+            left -= text.count("\n")
+            if left < 0:
+                return None
+            found.append((chain, self._policies.get(chain), text))
+            fresh = [target for target in dict.fromkeys(_TARGET.findall(text)) if target not in seen]
+            seen.update(fresh)
+            waiting += fresh
+        return tuple(found)
+
+    def has(self, closure: Closure) -> bool:
+        """See ``Ruleset.has``."""
+        policies, runs, text = self._policies.get, self.runs.get, self.text
+        for name, policy, rules in closure:
+            if policies(name) != policy:
+                return False
+            own = runs(name, ())
+            if len(own) == 1:  # mostly: they are compared where they stand
+                start, end, _ = own[0]
+                if end - start != len(rules) or not text.startswith(rules, start):
+                    return False
+            elif "".join([text[start:end] for start, end, _ in own]) != rules:
+                return False
+        return True
+
+
+class Dump:
+    """The rules of one family and one back end, as one dump told them."""
+
+    def __init__(
+        self,
+        tables: Sequence[_Table],
+        *,
+        source: str,
+        family: Family,
+        backend: IptablesBackend | None,
+        complete: bool = True,
+        notes: tuple[str, ...] = (),
+        damaged: list[RulesError] | None = None,
+    ) -> None:
+        self._tables = {table.name: table for table in tables}
+        self._chains: dict[tuple[str, str], DumpChain | None] = {}
+        self._asked: dict[re.Pattern[str], bool] = {}
+        self.source = source
+        self.family: Family = family
+        self.backend: IptablesBackend | None = backend
+        self.complete = complete
+        self.notes = notes  # what the form of the text cannot tell
+        self.damaged = [] if damaged is None else damaged  # rules that could not be read, of those visited
+
+    def tables(self) -> list[TableName]:
+        """The tables that the dump has, in its order."""
+        return list(self._tables)
+
+    def chain(self, table: TableName, name: ChainName) -> DumpChain | None:
+        """A chain, or None where there is none."""
+        key = (table, name)
+        if key not in self._chains:
+            found = self._tables.get(table)
+            self._chains[key] = found.chain(name) if found else None
+        return self._chains[key]
+
+    def holds(self, table: TableName, name: ChainName) -> bool:
+        """Whether there is such a chain."""
+        found = self._tables.get(table)
+        return found is not None and found.holds(name)
+
+    def closure(self, table: TableName, name: ChainName, most: int) -> Closure | None:
+        """A chain and all that it leads to; None: they have more than ``most`` rules."""
+        found = self._tables.get(table)
+        return found.bare.closure(name, most) if found else None
+
+    def has(self, table: TableName, closure: Closure) -> bool:
+        """Whether all chains of a closure of another dump read the same here, counters apart."""
+        found = self._tables.get(table)
+        return found is not None and found.bare.has(closure)
+
+    def mentions(self, text: str) -> bool:
+        """Whether the text stands anywhere in the dump."""
+        return any(table.text.find(text, table.start, table.end) >= 0 for table in self._tables.values())
+
+    def asks(self, pattern: re.Pattern[str]) -> bool:
+        """See ``Ruleset.asks``."""
+        if pattern not in self._asked:
+            self._asked[pattern] = any(
+                pattern.search(_QUOTED.sub("", table.line_at(found.start())))
+                for table in self._tables.values()
+                for found in pattern.finditer(table.text, table.start, table.end)
+            )
+        return self._asked[pattern]
+
+    def jumps(self, table: TableName) -> set[str]:
+        """All words that may be targets of the table's rules: what a comment quotes may be among them."""
+        found = self._tables.get(table)
+        return set(_TARGET.findall(found.text, found.start, found.end)) if found else set()
+
+    def chains(self, table: TableName) -> list[ChainName]:
+        """The names of a table's chains: those declared, then those that only have rules."""
+        found = self._tables.get(table)
+        if found is None:
+            return []
+        return [ChainName(name) for name in dict.fromkeys([*found.declared(), *found.runs])]
+
+
+def read_dump(
+    data: bytes,
+    *,
+    source: str,
+    family: Family | None = None,
+    backend: IptablesBackend | None = None,
+    table: str | None = None,
+) -> Dump:
+    """The dump in ``data``; nothing of it is parsed beyond its outline.
+
+    An empty dump is true: a node without tables prints nothing. ``family`` None: told by the text.
+    ``table`` is that of a fragment that does not name it. Text that is not just as iptables-save
+    prints it is brought to that form first (``parse.rules.canonical_form``).
+    Raises RulesError naming file and line: not text, not a dump, or cut short.
+    """
+    text = _decode(data, source)
+    if family is None:
+        family = 6 if text.startswith("\n# Generated by ip6tables") else 4
+    if backend is None:
+        backend = _backend(text)
+    damaged: list[RulesError] = []
+    tables = _tables(text, source, family, damaged)
+    if tables is not None:
+        return Dump(tables, source=source, family=family, backend=backend, damaged=damaged)
+    made = canonical(text, source=source, family=family, table=table)
+    tables = _tables(made.text, source, family, damaged, made.numbers)
+    assert tables is not None
+    return Dump(
+        tables,
+        source=source,
+        family=family,
+        backend=backend,
+        complete=made.complete,
+        notes=made.notes,
+        damaged=damaged,
+    )
+
+
+def _decode(data: bytes, source: str) -> str:
+    nul = data.find(b"\0")
+    if nul >= 0:
+        raise RulesError(
+            "this is binary, not text",
+            source=source,
+            line=data.count(b"\n", 0, nul) + 1,
+            hint="give iptables-save output",
+        )
+    text = data.decode("utf-8", "surrogateescape")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    # Every line stands between two line ends, the first too: an empty line 0 is put before it.
+    return f"\n{text}" if text.endswith("\n") else f"\n{text}\n"
+
+
+def _backend(text: str) -> IptablesBackend | None:
+    found = re.match(r"\n# Generated by (ip6?tables)(-nft|-legacy)?-save v(\S+)(?: \((\S+)\))?", text)
+    if found is None:
+        return None
+    if found[2] == "-nft" or found[4] == "nf_tables":
+        return "nft"
+    return "legacy"
+
+
+def _tables(
+    text: str, source: str, family: Family, damaged: list[RulesError], numbers: Sequence[int] = ()
+) -> list[_Table] | None:
+    """The tables of a text in the one form; None where it is not in that form."""
+    if _ODD.search(text) is not None:
+        return None
+    sections = list(_SECTION.finditer(text))
+    names = [section[1].strip() for section in sections]
+    if len(set(names)) < len(names):
+        return None
+    if not sections:
+        return None if any(not line.startswith("#") for line in text.split("\n") if line) else []
+    tables = []
+    line, at = 1, 0
+    for number, section in enumerate(sections):
+        end = sections[number + 1].start() if number + 1 < len(sections) else len(text)
+        line += text.count("\n", at, section.start())
+        at = section.start()
+        commit = text.find("\nCOMMIT\n", section.end() - 1, end + 1)
+        if commit < 0:
+            return None
+        name = TableName(names[number])
+        tables.append(_Table(name, text, section.end(), commit + 1, line, source, family, damaged, numbers))
+    return tables

@@ -1,0 +1,1 @@
+"""What a user gives: targets, packets as expressions or captures, policy files."""

@@ -1,0 +1,1 @@
+"""Where facts come from: snapshots, dumps taken by hand, live clusters."""

@@ -1,0 +1,1 @@
+"""Which packets to send to a service, and what becomes of them at a node."""

@@ -1,0 +1,89 @@
+"""Where addresses are: on which node, by all that the API and the nodes themselves tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Final
+
+from kinspect.checks.common import Location, listed
+from kinspect.model.answer import Outcome
+from kinspect.model.node import NodeState
+from kinspect.model.packet import Address
+from kinspect.model.traffic import Traffic
+from kinspect.parse.api.cluster import Cluster
+
+_ZONE: Final = "topology.kubernetes.io/zone"
+
+
+class Locator:
+    """Answers for one cluster; not knowing is an answer."""
+
+    def __init__(self, cluster: Cluster, states: Mapping[str, NodeState]) -> None:
+        self._cluster = cluster
+        self._states = states
+
+    @cached_property
+    def zones(self) -> Mapping[str, str]:
+        """The zone of each node that has one."""
+        return {n.name: n.labels[_ZONE] for n in self._cluster.nodes.values() if _ZONE in n.labels}
+
+    def of_daemon_set(self, traffic: Traffic, outcome: Outcome) -> bool:
+        """Whether an outcome ends at a pod of a DaemonSet."""
+        backend = outcome.backend
+        if backend is None or backend.namespace is None or backend.pod is None:
+            return False
+        pod = self._cluster.pods.get((backend.namespace, backend.pod))
+        return pod is not None and pod.daemon_set
+
+    def locate(self, traffic: Traffic, outcome: Outcome) -> Location:
+        """The node that an outcome ends on.
+
+        The surest word first: the node itself, the endpoint's nodeName, an address of a node, a
+        pod. The pods' network of a node tells only where no known pod is out of it: some networks
+        do not go by spec.podCIDR at all.
+        """
+        address = outcome.address
+        assert address is not None
+        if all(way.delivered for way in outcome.ways):
+            return Location(traffic.trace.node)
+        endpoint = listed(traffic, outcome)
+        if endpoint is not None and endpoint.node is not None:
+            return Location(endpoint.node)
+        if self._cluster.node_address(address):
+            return Location(self._cluster.node_of(address))
+        pod = self._cluster.pod_at(address)
+        if pod is not None and pod.node is not None:
+            return Location(pod.node)
+        if address in self._own:
+            return Location(self._own[address])
+        if self._networks_tell:
+            node = self._cluster.node_of(address)
+            if node is not None:
+                return Location(node)
+        # An endpoint without node and pod was written by hand, for what is not on a node.
+        return Location(None, known=endpoint is not None and endpoint.pod is None)
+
+    @cached_property
+    def _own(self) -> Mapping[Address, str]:
+        """Addresses that exactly one of the nodes read has."""
+        holders: dict[Address, set[str]] = {}
+        for name, state in self._states.items():
+            for link in (state.host.links or {}).values():
+                for own in link.addresses:
+                    if own.scope == "global" and not link.loopback:
+                        holders.setdefault(own.address, set()).add(name)
+        return {address: next(iter(names)) for address, names in holders.items() if len(names) == 1}
+
+    @cached_property
+    def _networks_tell(self) -> bool:
+        nodes = self._cluster.nodes
+        for pod in self._cluster.pods.values():
+            home = nodes.get(pod.node or "")
+            if home is None or pod.host_network:
+                continue
+            for address in pod.addresses:
+                networks = [n for n in home.pod_networks if n.version == address.version]
+                if networks and not any(address in network for network in networks):
+                    return False
+        return True

@@ -1,0 +1,1 @@
+"""The answer of ``kinspect audit``, in each output format."""

@@ -1,0 +1,52 @@
+"""All wording of an audit."""
+
+from __future__ import annotations
+
+from kinspect.model.audit import AuditAnswer, FindingKind, Observation, Severity
+from kinspect.report.check.words import count, key_text, problem_text
+from kinspect.sanitise import safe, safe_name
+
+
+def observation_text(found: Observation) -> str:
+    """What was found, without where."""
+    return problem_text(found.problem) if found.problem is not None else safe(found.text)
+
+
+def subject_text(found: Observation) -> str:
+    """The service, or the nodes where it is of no service."""
+    return key_text(found.service) if found.service else ", ".join(map(safe_name, found.nodes))
+
+
+def summary_text(answer: AuditAnswer) -> str:
+    """The first line."""
+    over = f"{count(answer.services, 'service')} on {count(len(answer.nodes), 'node')}"
+    if not answer.observations:
+        return f"nothing found in {over}"
+    parts = [
+        count(answer.count(severity), name)
+        for severity, name in ((Severity.ERROR, "error"), (Severity.WARNING, "warning"))
+        if answer.count(severity)
+    ]
+    notes = answer.count(Severity.INFO)
+    return f"{', '.join([*parts, *([count(notes, 'note')] if notes else [])])} in {over}"
+
+
+def doubts(found: Observation) -> list[str]:
+    """Why it is not sure, where it is not."""
+    lines = [f"depends on: {safe(question)}" for question in found.questions]
+    if found.moved:
+        lines.append("the service's endpoints changed while this was read: a change was under way")
+    return lines
+
+
+def page(kind: FindingKind) -> str:
+    """What ``kinspect explain`` prints of a kind."""
+    parts = [f"{kind.code} · {kind.title} ({kind.severity.value})", kind.means, f"What to do: {kind.todo}"]
+    if kind.settles:
+        parts.append(
+            "About time: rules and API are read a moment apart, so a change under way looks the same. What is"
+            " still there a minute later is no such change."
+        )
+    if kind.look:
+        parts.append("\n".join(["To see it by hand:", *(f"  {command}" for command in kind.look)]))
+    return "\n\n".join(parts)

@@ -1,0 +1,1 @@
+"""What ``kinspect capture`` says about the file that it wrote."""

@@ -1,0 +1,1 @@
+"""The answer of ``kinspect check``, in each output format."""

@@ -1,0 +1,215 @@
+"""All wording of checks: verdicts, problems, what to do. Nothing here decides; it only says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from typing_extensions import assert_never
+
+from kinspect.model.check import (
+    AssertionResult,
+    CheckAnswer,
+    Crosses,
+    Finding,
+    NoneDrained,
+    NoRules,
+    Note,
+    NothingIgnored,
+    NoTraffic,
+    NoTrafficTo,
+    NoWay,
+    PodsUnread,
+    Problem,
+    Queued,
+    Reaches,
+    Refused,
+    RuleReference,
+    ServiceKey,
+    ToAddress,
+    ToNode,
+    TooFew,
+    ToPod,
+    Uneven,
+    Unexpected,
+    Unhandled,
+    Unmodelled,
+    Unplaced,
+    Unserved,
+    Vacuous,
+)  # fmt: skip
+from kinspect.model.rules import Verdict
+from kinspect.model.traffic import SenderClass
+from kinspect.report.words import VIA_NAMES, backend_text, bounded, listed, port_text
+from kinspect.sanitise import safe, safe_name
+
+SOURCE_NAMES: Final[dict[SenderClass, str]] = {
+    "outside": "clients outside",
+    "pod": "pods",
+    "process": "nodes",
+}
+VERDICTS: Final = {"holds": "PASSED", "violated": "FAILED", "undetermined": "UNDETERMINED"}
+
+_ENDED: Final = {
+    Verdict.DROP: "dropped",
+    Verdict.REJECT: "rejected",
+    Verdict.QUEUE: "queued",
+    Verdict.ACCEPT: "accepted",
+}
+
+
+def count(number: int, noun: str) -> str:
+    """``1 service``, ``2 services``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def key_text(key: ServiceKey) -> str:
+    """``default/web``."""
+    return "/".join(map(safe_name, key))
+
+
+def aim_text(aim: NoTrafficTo) -> str:
+    """An aim as it is typed."""
+    match aim:
+        case ToNode(name):
+            return f"node/{name}"
+        case ToPod(name, namespace):
+            return f"pod/{namespace}/{name}" if namespace else f"pod/{name}"
+        case ToAddress(address):
+            return str(address)
+        case _:
+            assert_never(aim)
+
+
+def verdict_text(judged: AssertionResult, standing: Literal["holds", "violated", "undetermined"]) -> str:
+    """The first line: what became of an assertion, in words."""
+    services = count(len(judged.services), "service")
+    claim, name = judged.assertion.claim, safe(judged.assertion.name)
+    if isinstance(claim, NoTraffic) and claim.to is None:
+        if not judged.nodes and standing == "holds":
+            return f"{name}: no node is drained, so there is nothing to check"
+        name = f"{name} ({listed_some(judged.nodes)})"
+    if standing == "holds":
+        excused = len({f.service for f in judged.findings})
+        return (
+            f"{name}: holds for all traffic of {services}{f', {excused} of them excused' if excused else ''}"
+        )
+    if standing == "undetermined":
+        return f"{name}: no violation found in {services}, but not all could be known"
+    bad = len({finding.service for finding in judged.findings if finding.standing == "violated"})
+    return f"{name}: does not hold for {bad:,} of {services}"
+
+
+def overall_text(answer: CheckAnswer) -> str:
+    """The verdict over several assertions."""
+    total = len(answer.judged)
+    standings = [answer.standing(judged) for judged in answer.judged]
+    parts = [
+        f"{standings.count(standing)} {word}"
+        for standing, word in (("violated", "not held"), ("undetermined", "undetermined"), ("holds", "held"))
+        if standing in standings
+    ]
+    return f"{count(total, 'assertion')}: {', '.join(parts)}"
+
+
+def problem_text(problem: Problem) -> str:
+    """A problem in one line, without its ways in."""
+    match problem:
+        case Reaches(to, backend, share, what):
+            why = {
+                "endpoint": "",
+                "unlisted": ", which the API does not list for the service",
+                "terminating": ", terminating like all that are left",
+                "daemonset": ", of a DaemonSet",
+            }[what]
+            return f"{bounded(share)} goes to {_end(to, backend_text(backend))}{why}"
+        case Unplaced(to, share):
+            return f"{bounded(share)} goes to {safe(to)}, and nothing read says which node that is on"
+        case Queued(share):
+            return f"{bounded(share)} is handed to a program of the node (NFQUEUE), which decides"
+        case Unmodelled(share):
+            return f"{bounded(share)} meets a target that kinspect does not model, which may send it anywhere"
+        case Unexpected(to, backend, share):
+            return f"{bounded(share)} goes to {_end(to, backend_text(backend))}, where by the API nothing should go"
+        case Unserved(to, backend):
+            return f"nothing goes to {_end(to, backend_text(backend))}, though by the API it should get its share"
+        case Uneven(to, backend, share, fair):
+            return f"{bounded(share)} goes to {_end(to, backend_text(backend))}; its fair share is {bounded((fair, fair))}"
+        case Refused(verdict, share):
+            return f"{bounded(share)} is {_ENDED[verdict]}"
+        case Unhandled(share):
+            return f"{bounded(share)} is sent to no endpoint: the node's rules do not know this way in"
+        case TooFew(reached, wanted):
+            return f"{reached} of at least {wanted} endpoints get traffic"
+        case NoWay():
+            return "there is no such way into the service"
+        case Crosses(to, backend, share, node):
+            where = "" if node else ", on no node of the cluster"
+            return f"{bounded(share)} leaves for {_end(to, backend_text(backend))}{where}"
+        case _:
+            assert_never(problem)
+
+
+def _end(to: str, backend: str) -> str:
+    return f"{safe(to)}, {backend}" if backend else safe(to)
+
+
+def finding_text(finding: Finding) -> str:
+    """A finding in one line, its way in included."""
+    entry = finding.entry
+    if entry is None:
+        return problem_text(finding.problem)
+    port = f" (port {port_text(entry.port)})" if entry.port else ""
+    return (
+        f"{VIA_NAMES[entry.via]} {entry.frontend}{port} at {safe_name(entry.node)}, from {SOURCE_NAMES[entry.sources]}:"
+        f" {problem_text(finding.problem)}"
+    )
+
+
+def rule_text(rule: RuleReference) -> str:
+    """Where a rule is and its words."""
+    return f"{place_text(rule)}  {safe(rule.text)}"
+
+
+def place_text(rule: RuleReference) -> str:
+    """``node1/iptables-save.txt:97``."""
+    return safe(rule.source if rule.line is None else f"{rule.source}:{rule.line}")
+
+
+def names_text(names: Sequence[str], most: int | None) -> str:
+    """Names of nodes; beyond ``most`` they are counted."""
+    shown = ", ".join(map(safe_name, names[:most]))
+    if most is None or len(names) <= most:
+        return shown
+    return f"{shown} and {len(names) - most} more"
+
+
+def sources_text(sources: Sequence[SenderClass]) -> str:
+    """``outside clients, pods``."""
+    return ", ".join(SOURCE_NAMES[source] for source in sources)
+
+
+def note_text(note: Note) -> str:
+    """A note, as a line on standard error."""
+    match note:
+        case NoneDrained():
+            return "no node is drained: none is cordoned (spec.unschedulable, or its taint); check no-traffic --to node/NAME names one"
+        case Vacuous(name):
+            return f"{name}: no service, or no traffic to one, is in its scope: it holds of nothing"
+        case NoRules(key):
+            return f"{'/'.join(key)}: nodes have no rules for it (headless, or a name in DNS): nothing was checked"
+        case NothingIgnored(pattern):
+            return f"no service is {pattern}, which was to be ignored"
+        case PodsUnread():
+            return "pods were not read: those of DaemonSets count like others"
+        case _:
+            assert_never(note)
+
+
+def listed_some(names: Sequence[str], most: int = 5) -> str:
+    """``a, b and c``, or ``a, b and 7 more``."""
+    return (
+        listed(names)
+        if len(names) <= most
+        else f"{', '.join(map(safe_name, names[: most - 1]))} and {len(names) - most + 1} more"
+    )

@@ -1,0 +1,1 @@
+"""The answer of ``kinspect trace``, in each output format."""

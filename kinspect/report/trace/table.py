@@ -1,0 +1,262 @@
+"""The answer for people: what the service is, who gets what, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from kinspect.model.answer import NodeTrace, Outcome, TraceAnswer
+from kinspect.model.odds import NOTHING, ZERO
+from kinspect.model.rules import Verdict
+from kinspect.report.trace.explain import explained
+from kinspect.report.trace.tree import trace_tree
+from kinspect.report.words import (
+    VIA_NAMES,
+    bounded,
+    endpoints_text,
+    note_lines,
+    outcome_text,
+    packet_text,
+    percent,
+    port_text,
+    remark_text,
+    service_text,
+    share_text,
+)
+from kinspect.sanitise import safe, safe_name
+
+_SIDE_BY_SIDE = 5  # entry nodes that fit beside each other in 80 columns, two lines a cell
+_ROWS = 16  # endpoints that are shown one by one unasked
+_TREES = 4  # trees that are shown unasked
+
+VERDICT_STYLES = {
+    Verdict.ACCEPT: "",
+    Verdict.DROP: "bold red",
+    Verdict.REJECT: "bold red",
+    Verdict.QUEUE: "bold magenta",
+}
+
+
+def print_answer(console: Console, answer: TraceAnswer, *, wide: bool = False, explain: bool = False) -> None:
+    """Print an answer: one line of what it is, the matrix, totals, why, and the trees."""
+    if answer.service is not None:
+        console.print(Text(service_text(answer.service), style="bold"))
+        console.print(Text(endpoints_text(answer), style="dim"))
+    for group in _groups(answer.traces):
+        console.print()
+        console.print(_heading(group))
+        console.print(Padding(_matrix(group, wide=wide), (0, 0, 0, 2), expand=False))
+    if answer.destinations and answer.service is not None:
+        console.print()
+        console.print(_totals(answer))
+    if answer.remarks:
+        console.print()
+        bullets = Table.grid(padding=(0, 1, 0, 0))
+        for remark in answer.remarks:
+            bullets.add_row(Text("•", style="dim"), remark_text(remark))
+        console.print(bullets)
+    shown = answer.traces if wide or explain else answer.traces[:_TREES]
+    for trace in shown:
+        console.print()
+        console.print(_entry_line(trace, answer))
+        console.print(trace_tree(trace, wide=wide))
+        for note in note_lines(trace):
+            console.print(Text(f"note: {note}", style="dim"))
+        for question in _open_questions(trace):
+            console.print(Text(f"depends on: {question}", style="yellow"))
+        if explain:
+            console.print(explained(trace))
+    if len(shown) < len(answer.traces):
+        rest = len(answer.traces) - len(shown)
+        console.print()
+        console.print(
+            Text(f"{rest} more ways in are walked alike: --node NAME or -o wide shows them.", style="dim")
+        )
+
+
+def _groups(traces: Iterable[NodeTrace]) -> list[list[NodeTrace]]:
+    """Traces of one way in, entered at several nodes."""
+    groups: dict[tuple[object, ...], list[NodeTrace]] = {}
+    for trace in traces:
+        front = trace.packet.dport if trace.via == "nodeport" else (trace.packet.dst, trace.packet.dport)
+        groups.setdefault((trace.via, trace.port, trace.family, front, trace.packet.protocol), []).append(
+            trace
+        )
+    return list(groups.values())
+
+
+def _heading(group: Sequence[NodeTrace]) -> Text:
+    first = group[0]
+    via = VIA_NAMES[first.via]
+    if first.via == "packet":
+        return Text.assemble((packet_text(first.packet), "bold"))
+    front = str(first.packet.dport) if first.via == "nodeport" else f"{first.packet.dst}:{first.packet.dport}"
+    port = f" (port {port_text(first.port)})" if first.port else ""
+    family = "IPv6 " if first.family == 6 else ""
+    senders = {trace.origin for trace in group}
+    sender = senders.pop() if len(senders) == 1 else "a pod on each node"
+    source = f" ({first.packet.src})" if len({trace.packet.src for trace in group}) == 1 else ""
+    return Text.assemble((f"{family}{via} {front}", "bold"), f"{port}, from {safe(sender)}{source}")
+
+
+def _matrix(group: Sequence[NodeTrace], *, wide: bool) -> RenderableType:
+    ends = _ends(group)
+    if len(group) > _SIDE_BY_SIDE:
+        return _by_entry(group)
+    if len(ends) > _ROWS and not wide:
+        return _by_node(group, ends)
+    return _by_endpoint(group, ends)
+
+
+def _ends(group: Sequence[NodeTrace]) -> list[Outcome]:
+    """Every end of the group once, in the order met, the refused ones last."""
+    found: dict[tuple[object, ...], Outcome] = {}
+    for trace in group:
+        for outcome in trace.outcomes:
+            found.setdefault((outcome.verdict, outcome.to), outcome)
+    return sorted(
+        found.values(), key=lambda o: (o.verdict is not Verdict.ACCEPT, int(o.address or 0), o.port or 0)
+    )
+
+
+def _by_endpoint(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
+    """A row an endpoint, a column an entry node."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("GOES TO")
+    for trace in group:
+        table.add_column(Text(f"AT {safe_name(trace.node)}"))
+    for end in ends:
+        cells = []
+        for trace in group:
+            parts = [o for o in trace.outcomes if (o.verdict, o.to) == (end.verdict, end.to)]
+            cells.append(_cell(trace, parts))
+        table.add_row(_end(end, listed=group[0].via != "packet"), *cells)
+    return table
+
+
+def _by_node(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
+    """A row a destination node, for services of many endpoints."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("GOES TO")
+    table.add_column("ENDPOINTS", justify="right")
+    for trace in group:
+        table.add_column(Text(f"AT {safe_name(trace.node)}"))
+    rows: dict[str, list[Outcome]] = {}
+    for end in ends:
+        node = end.backend.node if end.backend else None
+        rows.setdefault(node or (end.verdict.value if end.address is None else "no known node"), []).append(
+            end
+        )
+    for name, row in sorted(rows.items()):
+        keys = {(end.verdict, end.to) for end in row}
+        cells = []
+        for trace in group:
+            parts = [o for o in trace.outcomes if (o.verdict, o.to) in keys]
+            weight = NOTHING
+            for outcome in parts:
+                weight = weight + outcome.weight
+            text = Text(bounded(weight.bounds()) if parts else "-", style="bold" if parts else "dim")
+            if parts and crosses(trace, parts[0]):
+                text.append(" crosses", style="yellow")
+            cells.append(text)
+        count = str(len(row)) if row[0].address is not None else ""
+        table.add_row(Text(safe_name(name), style=VERDICT_STYLES[row[0].verdict]), count, *cells)
+    return table
+
+
+def _end(end: Outcome, *, listed: bool) -> Text:
+    text = Text(outcome_text(end), style=VERDICT_STYLES[end.verdict])
+    backend = end.backend
+    if backend is not None and (backend.pod or backend.node):
+        name = backend.pod or "this address"
+        where = f" on {safe_name(backend.node)}" if backend.node else ""
+        text.append(f"\n  {safe_name(name)}{where}", style="dim")
+        if backend.terminating:
+            text.append(" (terminating)", style="yellow")
+    if listed and end.address is not None and end.dnat and (backend is None or not backend.listed):
+        text.append(" not listed", style="bold red")
+    return text
+
+
+def crosses(trace: NodeTrace, outcome: Outcome) -> bool:
+    """Whether an outcome leaves the node that was entered for another."""
+    return outcome.backend is not None and outcome.backend.node not in (None, trace.node)
+
+
+def _cell(trace: NodeTrace, parts: Sequence[Outcome]) -> Text:
+    if not parts:
+        return Text("-", style="dim")
+    cell = Text()
+    for number, outcome in enumerate(parts):
+        cell.append("\n" if number else "")
+        cell.append(bounded(outcome.bounds), style="bold yellow" if outcome.weight.exact is None else "bold")
+        if crosses(trace, outcome):
+            cell.append(" crosses", style="yellow")
+        if outcome.verdict is Verdict.ACCEPT:
+            source = "as masqueraded" if outcome.snat == "masquerade" else f"as {outcome.snat}"
+            seen = source if outcome.snat is not None else f"as {trace.packet.src}"
+            cell.append(f"\n{seen}", style="dim")
+    return cell
+
+
+def _by_entry(group: Sequence[NodeTrace]) -> Table:
+    """A row an entry node, for clusters of many nodes."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("ENTERED AT", "STAYS", "CROSSES", "REFUSED OR DROPPED", "ENDPOINTS"):
+        table.add_column(name)
+    for trace in group:
+        stays = crossing = died = ZERO
+        for outcome in trace.outcomes:
+            share = outcome.bounds[0]
+            if outcome.verdict is not Verdict.ACCEPT:
+                died += share
+            elif crosses(trace, outcome):
+                crossing += share
+            else:
+                stays += share
+        endpoints = sum(outcome.verdict is Verdict.ACCEPT for outcome in trace.outcomes)
+        table.add_row(
+            Text(safe_name(trace.node)),
+            Text(share_text(stays) if stays else "-"),
+            Text(share_text(crossing) if crossing else "-", style="yellow" if crossing else ""),
+            Text(share_text(died) if died else "-", style="bold red" if died else ""),
+            str(endpoints),
+        )
+    return table
+
+
+def _totals(answer: TraceAnswer) -> Text:
+    if answer.entry:
+        weights = ", ".join(f"{node}={weight}" if weight != 1 else node for node, weight in answer.entry)
+        said = f"Entered at {weights} only" if len(answer.entry) == 1 else f"Entered at {weights}"
+    elif len({trace.node for trace in answer.traces}) == 1:
+        said = f"Entered at {answer.traces[0].node}"
+    else:
+        said = "Entered at all nodes alike"
+    text = Text(f"{safe(said)}, traffic ends on: ")
+    for number, end in enumerate(answer.destinations):
+        share = bounded((end.share, end.most))
+        precise = f" ({percent(end.share)})" if end.share == end.most and share[-1] != "%" else ""
+        text.append(", " if number else "")
+        text.append(safe_name(end.node or "no known node"), style="bold")
+        text.append(f" {share}{precise}")
+    return text
+
+
+def _entry_line(trace: NodeTrace, answer: TraceAnswer) -> Text:
+    packet = trace.packet
+    way = (
+        "made here" if packet.local else f"in by {packet.iif}" if packet.iif else "in by an unknown interface"
+    )
+    via = "" if trace.via == "packet" or len(answer.traces) == 1 else f" {VIA_NAMES[trace.via]}"
+    return Text.assemble(
+        (f"{safe_name(trace.node)}", "bold cyan"), f"{via}  {packet_text(packet)}, {safe(way)}"
+    )
+
+
+def _open_questions(trace: NodeTrace) -> list[str]:
+    return sorted({safe(q) for o in trace.outcomes if o.weight.exact is None for q in o.weight.questions()})

@@ -1,0 +1,243 @@
+"""Each finding on a recording with one thing changed, and none of it where nothing was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from kinspect.checks.audit.catalogue import KINDS
+from tests.checks.altered import Altered
+from tests.cli.run import kinspect
+from tests.clusters import DATA
+
+STORY = "story-1-both-nodes"
+SVC = "KUBE-SVC-AEJ565DT7YN2S3PD"
+TO_SERVICE = '-A KUBE-SERVICES -d 10.43.174.31/32 -p tcp -m comment --comment "default/test-service cluster IP" -m tcp --dport 80'
+JUMP = '-A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES'
+
+
+def audited(snapshot: object, *words: str) -> tuple[int, list[dict[str, Any]]]:
+    ran = kinspect("audit", *words, "--snapshot", str(snapshot), "-o", "json")
+    return ran.code, ran.json["findings"]
+
+
+def of(findings: list[dict[str, Any]], code: str) -> dict[str, Any]:
+    (found,) = [finding for finding in findings if finding["code"] == code]
+    return found
+
+
+def unready(slice_: Any) -> None:
+    for endpoint in slice_["endpoints"]:
+        if endpoint["addresses"] == ["10.42.20.2"]:
+            endpoint["conditions"] = {"ready": False, "serving": False, "terminating": False}
+
+
+def gone(slice_: Any) -> None:
+    slice_["endpoints"] = [e for e in slice_["endpoints"] if e["addresses"] != ["10.42.20.2"]]
+
+
+def given_to_another(items: list[Any]) -> None:
+    """Another service has the address among its endpoints."""
+    (own,) = [
+        i
+        for i in items
+        if i["metadata"].get("labels", {}).get("kubernetes.io/service-name") == "test-service"
+    ]
+    other = json.loads(json.dumps(own))
+    gone(own)
+    other["metadata"]["name"] = "other-x"
+    other["metadata"]["labels"]["kubernetes.io/service-name"] = "other"
+    other["endpoints"] = [e for e in other["endpoints"] if e["addresses"] == ["10.42.20.2"]]
+    items.append(other)
+
+
+def another_service(items: list[Any]) -> None:
+    (own,) = [i for i in items if i["metadata"]["name"] == "test-service"]
+    other = json.loads(json.dumps(own))
+    other["metadata"]["name"] = "other"
+    other["spec"].update(clusterIP="None", clusterIPs=["None"], type="ClusterIP")
+    items.append(other)
+
+
+# What is changed, the finding that it makes, and a word of its text and of its evidence.
+Change = Callable[[Altered], object]
+CASES: dict[str, tuple[str, Change, str, str]] = {
+    "KI101": (STORY, lambda a: a.each("endpointslices", "test-service", gone), "1/2 goes to 10.42.20.2:80", "--to-destination 10.42.20.2:80"),
+    "KI102": (
+        STORY,
+        lambda a: a.objects("endpointslices", given_to_another).objects("services", another_service),
+        "1/2 goes to 10.42.20.2:80",
+        "--to-destination 10.42.20.2:80",
+    ),
+    "KI103": (STORY, lambda a: a.each("endpointslices", "test-service", unready), "1/2 goes to 10.42.20.2:80", "10.42.20.2:80"),
+    "KI104": (
+        STORY,
+        lambda a: a.rules("node1", f'-A {SVC} -m comment --comment "default/test-service -> 10.42.19.2:80" -m statistic --mode random --probability 0.50000000000 -j', f"-A {SVC} -j"),
+        "nothing goes to 10.42.20.2:80",
+        "",
+    ),
+    "KI105": (STORY, lambda a: a.rules("node1", "--probability 0.50000000000", "--probability 0.25000000000"), "1/4 goes to 10.42.19.2:80", "10.42.19.2:80"),
+    "KI106": (STORY, lambda a: a.rules("node1", f"{TO_SERVICE} -j {SVC}\n", "-A KUBE-SERVICES -d 10.43.0.99/32 -j RETURN\n"), "sent to no endpoint", ""),
+    "KI107": (
+        STORY,
+        lambda a: a.rules("node1", "-A KUBE-FORWARD -m conntrack --ctstate INVALID", "-A KUBE-FORWARD -p tcp -j DROP\n[0:0] -A KUBE-FORWARD -m conntrack --ctstate INVALID"),
+        "dropped",
+        "-A KUBE-FORWARD -p tcp -j DROP",
+    ),
+    "KI108": (
+        STORY,
+        lambda a: a.rules("node1", "-A FORWARD -m conntrack --ctstate NEW -m comment --comment \"kubernetes load balancer firewall\"", "-A FORWARD -d 10.42.20.2/32 -j DROP\n[0:0] -A FORWARD -m conntrack --ctstate NEW -m comment --comment \"kubernetes load balancer firewall\""),
+        "1/2 is dropped",
+        "-A FORWARD -d 10.42.20.2/32 -j DROP",
+    ),
+    "KI109": (
+        STORY,
+        lambda a: a.rules("node1", f"{JUMP}\n", f"-A PREROUTING -p tcp -m tcp --dport 31000 -j DNAT --to-destination 10.42.19.77:80\n[0:0] {JUMP}\n"),
+        "all goes to 10.42.19.77:80",
+        "-A PREROUTING -p tcp -m tcp --dport 31000",
+    ),
+    "KI110": (
+        STORY,
+        lambda a: a.rules("node1", "-A FORWARD -m comment", "-A FORWARD -j NFQUEUE --queue-num 3\n[0:0] -A FORWARD -m comment"),
+        "handed to a program of the node",
+        "NFQUEUE",
+    ),
+    "KI120": (STORY, lambda a: a, "no endpoint is ready", "has no endpoints"),
+    "KI130": (STORY, lambda a: a.rules("node1", "--probability 0.50000000000", "--probability 0.25000000000"), "neither side has a majority: node1 / node2", ""),
+    "KI201": (STORY, lambda a: a.without("nodes/node2"), "none of its rules were read", ""),
+    "KI202": ("mode-nftables", lambda a: a, "nftables", ""),
+    "KI301": (STORY, lambda a: a.rules("node1", f"[0:0] {JUMP}\n", ""), "nothing leads from PREROUTING of nat to KUBE-SERVICES", ""),
+    "KI302": (STORY, lambda a: a.rules("node1", "-j KUBE-SEP-EXI76XK2HL6M2NII", "-j KUBE-SEP-GONE"), "no chain KUBE-SEP-GONE", "-j KUBE-SEP-GONE"),
+    "KI303": (STORY, lambda a: a.rules("node1", f"{TO_SERVICE} -j", TO_SERVICE.replace(" -m tcp --dport 80", "") + " -j"), "for any port", "-A KUBE-SERVICES -d 10.43.174.31/32"),
+}  # fmt: skip
+CONSEQUENCES = {"KI301": ["KI106"], "KI302": []}
+RECORDED = {"KI121": "zoo-nft", "KI122": "zoo-nft", "KI203": "split-backends"}
+
+
+def test_every_kind_has_a_case() -> None:
+    assert set(KINDS) == {*CASES, *RECORDED}
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_a_change_makes_its_finding(code: str, tmp_path: Path) -> None:
+    cluster, change, text, evidence = CASES[code]
+    altered = Altered(cluster, tmp_path)
+    change(altered)
+    exit_code, findings = audited(altered)
+    found = next(finding for finding in findings if finding["code"] == code and text in finding["text"])
+    assert evidence in " ".join(rule["rule"] for rule in found["evidence"])
+    errors = [f["code"] for f in findings if f["severity"] == "error"]
+    if found["severity"] == "error":
+        assert set(errors) == {code, *CONSEQUENCES.get(code, [])}
+        assert exit_code == 1
+    else:
+        assert errors == []
+    unchanged = {finding["code"] for finding in audited(DATA / cluster)[1]}
+    assert code not in unchanged or code in ("KI120", "KI202")
+
+
+@pytest.mark.parametrize(("code", "cluster"), RECORDED.items())
+def test_a_recording_has_its_finding(code: str, cluster: str) -> None:
+    assert any(finding["code"] == code for finding in audited(DATA / cluster)[1])
+
+
+@pytest.mark.parametrize(
+    "cluster", [STORY, "story-2-node-relabelled", "story-3-pod-relabelled", "story-4-node2-cordoned", "story-5-local-policy", "zoo-nft", "zoo-legacy"]
+)  # fmt: skip
+def test_a_healthy_cluster_has_no_error_and_no_doubt(cluster: str) -> None:
+    code, findings = audited(DATA / cluster)
+    assert code == 0
+    assert {f["severity"] for f in findings} <= {"warning", "info"}
+    assert {f["code"] for f in findings} <= {"KI120", "KI121", "KI122"}
+    assert not any(f["conditions"] for f in findings)
+
+
+def test_a_stale_node_is_named_with_its_rule_and_the_ways_in() -> None:
+    code, findings = audited(DATA / "story-6-node1-stale")
+    stale = of(findings, "KI101")
+    assert code == 1
+    assert stale["nodes"] == ["node1"]
+    assert stale["service"] == {"namespace": "default", "name": "test-service"}
+    assert any("cluster IP 10.43.174.31:80" in way for way in stale["ways"])
+    assert stale["evidence"][0]["source"] == "node1/iptables-save.txt"
+    lines = (DATA / "story-6-node1-stale/nodes/node1/iptables-save.txt").read_text().splitlines()
+    assert lines[stale["evidence"][0]["line"] - 1].endswith(stale["evidence"][0]["rule"])
+
+
+def test_chains_that_nothing_leads_to_are_no_finding(tmp_path: Path) -> None:
+    altered = Altered(STORY, tmp_path).rules(
+        "node1",
+        ":KUBE-SVC-AEJ565DT7YN2S3PD - [0:0]\n",
+        ":KUBE-SVC-AEJ565DT7YN2S3PD - [0:0]\n:KUBE-SEP-OLDOLDOLDOLDOLDO - [0:0]\n",
+    )
+    altered.rules(
+        "node1",
+        f"[0:0] -A {SVC} !",
+        f"[0:0] -A KUBE-SEP-OLDOLDOLDOLDOLDO -p tcp -m tcp -j DNAT --to-destination 10.42.20.99:80\n[0:0] -A {SVC} !",
+    )
+    code, findings = audited(altered)
+    assert code == 0
+    assert {finding["code"] for finding in findings} == {"KI120"}
+
+
+def test_what_changed_while_it_was_captured_is_no_error(tmp_path: Path) -> None:
+    folder = tmp_path / "captured"
+    shutil.copytree(DATA / "story-6-node1-stale", folder)
+    manifest = {"kind": "Capture", "format": 1, "changed": ["default/test-service"]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    code, findings = audited(folder)
+    stale = of(findings, "KI101")
+    assert (code, stale["severity"], stale["moved"]) == (0, "warning", True)
+
+
+def test_what_is_only_possible_is_a_warning_and_not_determined(tmp_path: Path) -> None:
+    altered = Altered(STORY, tmp_path).rules(
+        "node1",
+        "-A FORWARD -m comment",
+        "-A FORWARD -m limit --limit 5/min -j DROP\n[0:0] -A FORWARD -m comment",
+    )
+    code, findings = audited(altered)
+    assert code == 3
+    found = of(findings, "KI108")
+    assert found["severity"] == "warning"
+    assert "limit" in found["conditions"][0]
+
+
+def test_services_and_namespaces_narrow_it() -> None:
+    snapshot = DATA / "story-6-node1-stale"
+    assert audited(snapshot, "svc/kubernetes")[0] == 0
+    assert audited(snapshot, "-n", "kube-system")[1] == [] or audited(snapshot, "-n", "kube-system")[0] == 0
+    ran = kinspect("audit", "svc/nobody", "--snapshot", str(snapshot))
+    assert ran.code == 2
+    assert ran.err == "kinspect: there is no service nobody (kubectl get services -A lists them)\n"
+
+
+def test_forms_for_machines_say_the_same() -> None:
+    snapshot = str(DATA / "story-6-node1-stale")
+    junit = ET.fromstring(kinspect("audit", "--snapshot", snapshot, "-o", "junit").out)
+    failures = [case.get("name") for case in junit.iter("testcase") if case.find("failure") is not None]
+    assert failures == ["KI101 stale endpoint"]
+    assert junit.get("failures") == "1"
+    assert junit.get("tests") == str(len(KINDS))
+    github = kinspect("audit", "--snapshot", snapshot, "-o", "github").out.splitlines()
+    assert github[0].startswith("::error title=kinspect audit::")
+    assert any(
+        line.startswith("::error title=KI101 stale endpoint%3A default/test-service::") for line in github
+    )
+
+
+def test_explain_has_a_page_for_every_code() -> None:
+    listed = kinspect("explain").out.splitlines()
+    assert [line.split()[0] for line in listed] == list(KINDS)
+    for code, kind in KINDS.items():
+        page = kinspect("explain", code.lower(), columns=80)
+        assert page.code == 0
+        assert page.out.startswith(f"{code} · {kind.title}")
+        assert "What to do:" in page.out
+    assert kinspect("explain", "KI999").code == 2
