@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from kinspect.collect.node_output import Ground, Section, node_files
+from kinspect.collect.node_output import Ground, Section, cut, node_files
 from kinspect.collect.options import ExecOptions
 from kinspect.collect.pod_exec import ExecPod, PodExec
 from kinspect.collect.ports import ClusterApi, RemoteNode
@@ -30,10 +30,22 @@ _SWITCHES: Final = (
         f"net.ipv4.conf.all.{switch}"
         for switch in ("route_localnet", "rp_filter", "accept_local", "src_valid_mark", "send_redirects")
     ),
+    *(f"net.netfilter.nf_conntrack_{name}" for name in (
+        "count", "max", "acct", "udp_timeout", "udp_timeout_stream", "generic_timeout", "icmp_timeout",
+        *(f"tcp_timeout_{state}" for state in (
+            "close", "close_wait", "established", "fin_wait", "last_ack", "max_retrans", "syn_recv",
+            "syn_sent", "time_wait", "unacknowledged",
+        )),
+        *(f"sctp_timeout_{state}" for state in (
+            "closed", "cookie_echoed", "cookie_wait", "established", "shutdown_ack_sent", "shutdown_recd",
+            "shutdown_sent",
+        )),
+    )),
 )  # fmt: skip
 # The same and those of each interface, for a sysctl that takes a pattern (not that of busybox).
 _PATTERN: Final = (
     r"^net\.(ipv4\.ip_forward$|ipv6\.conf\.all\.forwarding$|bridge\.bridge-nf-call-ip6?tables$"
+    r"|netfilter\.nf_conntrack_"
     r"|ipv6\.conf\..*\.force_forwarding$"
     r"|ipv4\.conf\..*\.(route_localnet|rp_filter|accept_local|src_valid_mark|send_redirects|forwarding)$)"
 )
@@ -55,6 +67,11 @@ COMMANDS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (names.IPVS, ("cat", "/proc/net/ip_vs")),
     (names.PROXY_MODE, ("curl", "-s", "-f", "--noproxy", "*", "-m", "2", _PROXY_MODE)),
     (names.PROXY_MODE, ("wget", "-q", "-O", "-", "-T", "2", _PROXY_MODE)),
+)
+
+CONNECTIONS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    (names.CONNTRACK, ("conntrack", "-L", "-f", "ipv4")),
+    (names.CONNTRACK6, ("conntrack", "-L", "-f", "ipv6")),
 )
 
 
@@ -149,9 +166,8 @@ class ExecShell:
         for file, argv in COMMANDS:
             if file not in sections and (section := runner.run(argv)) is not None and section.status == 0:
                 sections[file] = section
-        if self._options.connections and (section := runner.run(("conntrack", "-L"))) is not None:
-            lines = section.output.splitlines(keepends=True)[: self._options.connections]
-            sections[names.CONNTRACK] = replace(section, output=b"".join(lines))
+        if self._options.connections:
+            sections.update(runner.connections(self._options.connections))
         return node_files(sections, ground)
 
     def address(self, host: RemoteNode) -> str:
@@ -200,6 +216,17 @@ class _Runner:
         if section is None:
             self._missing.add(argv[0])
         return section
+
+    def connections(self, most: int) -> Iterator[tuple[str, Section]]:
+        """Both families' tables, or the kernel's own text where the image has no ``conntrack``."""
+        for file, argv in CONNECTIONS:
+            section = self.run(argv)
+            if section is not None:
+                yield file, replace(section, output=cut(section.output, most))
+        if "conntrack" in self._missing:
+            section = self.run(("cat", "/proc/net/nf_conntrack"))
+            if section is not None and section.status == 0:
+                yield names.CONNTRACK, replace(section, output=cut(section.output, most))
 
     def dumps(self) -> Iterator[tuple[str, Section]]:
         """Those of both back ends where both tools are there; else what is called iptables there."""

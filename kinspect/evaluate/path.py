@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, TypeVar
 
+import msgspec
+
 from kinspect.errors import NotFound
 from kinspect.evaluate.walk import Branch, Ended, Enterer, Record, Walk, merged
 from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, EVERYTHING, NEVER, NOTHING, Odds, Undecided, Weight
 from kinspect.model.packet import CtState, Packet
-from kinspect.model.rules import ChainName, Ruleset, TableName, Verdict
+from kinspect.model.rules import UNKNOWN_SOURCE, ChainName, Lacking, Ruleset, TableName, Verdict
 from kinspect.model.trace import Evaluation, Place, Routed, Step, Way
 from kinspect.netfilter import hooks
 from kinspect.netfilter.arrival import Refused, admitted, arrival, delivered, unfit
@@ -294,6 +296,8 @@ class Journey:
 
     def _idle(self, stage: Stage, rules: Ruleset) -> bool:
         """Whether a back end's rules do nothing at a stage."""
+        if rules.lacking(stage.table, ChainName(stage.hook)) is not None:
+            return False
         chain = rules.chain(stage.table, ChainName(stage.hook))
         return chain is None or (chain.empty and chain.policy in (None, Verdict.ACCEPT))
 
@@ -306,6 +310,9 @@ class Journey:
         return live
 
     def _accepted(self, stage: Stage, branches: Sequence[Branch], rules: Ruleset) -> list[Ended]:
+        lacking = rules.lacking(stage.table, ChainName(stage.hook))
+        if lacking is not None:
+            branches = self._unless_rewritten(lacking, stage, branches)
         chain = rules.chain(stage.table, ChainName(stage.hook))
         if chain is None or not branches:
             return [Ended(branch, Verdict.ACCEPT) for branch in branches]
@@ -318,12 +325,34 @@ class Journey:
         )
         accepted = []
         for ended in walk.hook(chain, branches):
-            if ended.verdict is Verdict.ACCEPT:
+            if ended.verdict is Verdict.ACCEPT and ended.missing is None:
                 accepted.append(ended)
             else:
-                branch = ended.branch
-                self.ways.append(Way(ended.verdict, branch.packet, branch.weight, branch.last, branch.snat))
+                self.ways.append(_ending(ended))
         return accepted
+
+    def _unless_rewritten(
+        self, lacking: Lacking, stage: Stage, branches: Sequence[Branch]
+    ) -> Sequence[Branch]:
+        """As ``past``; where nat binds sources, nothing but the source of a packet changes."""
+        if stage.binds != "src":
+            return self.past(lacking, branches)
+        self.record.lacking[lacking] = None
+        return [Branch(b.packet, b.weight, b.last, b.snat or UNKNOWN_SOURCE) for b in branches]
+
+    def past(self, lacking: Lacking, branches: Sequence[Branch]) -> list[Branch]:
+        """What goes on past rules that the text lacks; what they may do otherwise is not known."""
+        self.record.lacking[lacking] = None
+        passing = []
+        for branch in branches:
+            stays = branch.weight.given(lacking.question, True)
+            leaves = branch.weight.given(lacking.question, False)
+            if stays:
+                passing.append(_weighing(branch, stays))
+            if leaves:
+                gone = Ended(_weighing(branch, leaves), Verdict.ACCEPT, missing=lacking.what)
+                self.ways.append(_ending(gone))
+        return passing
 
     def _nat(self, stage: Stage, branches: Sequence[Branch]) -> list[Branch]:
         """A nat table: asked once a connection and side; afterwards that side is settled."""
@@ -397,6 +426,11 @@ def _weighing(branch: Branch, weight: Weight) -> Branch:
     return Branch(branch.packet, weight, branch.last, branch.snat)
 
 
+def _ending(ended: Ended) -> Way:
+    branch = ended.branch
+    return Way(ended.verdict, branch.packet, branch.weight, branch.last, branch.snat, missing=ended.missing)
+
+
 def _step(branch: Branch, packet: Packet, event: Routed) -> Branch:
     return Branch(packet, branch.weight, Step(event, branch.last), branch.snat)
 
@@ -465,6 +499,7 @@ def evaluate(
         met=record.met,
         considered=tuple(record.considered),
         notes=tuple(record.notes),
+        lacking=tuple(record.lacking),
     )
 
 
@@ -473,25 +508,41 @@ def evaluate_chain(
 ) -> Evaluation:
     """The ways of a packet that begins at one chain, for a fragment of a dump.
 
-    What comes back from the chain is said to be accepted as it is. Raises NotFound, RulesError.
+    What comes back from the chain is said to be accepted as it is. What came before is not known, so
+    neither is the packet's mark; nor is what comes behind, so neither is the source that it leaves with.
+    Raises NotFound, RulesError.
     """
     chain = rules.chain(table, name)
     if chain is None:
         raise NotFound(f"{rules.source}: there is no chain {name} in table {table}")
     record = Record(explain)
     walk = Walk(Place("", table, rules.source, rules.backend), rules, host, record)
-    tracked = Branch(_seen(packet), EVERYTHING)
-    ended, returned = walk.chain(chain, [tracked], 0)
-    ways = [
-        Way(end.verdict, end.branch.packet, end.branch.weight, end.branch.last, end.branch.snat)
-        for end in ended
-    ]
-    ways += [Way(Verdict.ACCEPT, rest.packet, rest.weight, rest.last, rest.snat) for rest in returned]
+    first = table == "raw" and name in ("PREROUTING", "OUTPUT")
+    unknown = 0 if first else 0xFFFFFFFF
+    branches = [Branch(_seen(packet).replace(mark_unknown=unknown), EVERYTHING)]
+    journey = Journey(host, [rules], record)
+    if chain.policy is not None:
+        lacking = rules.lacking(table, name)
+        branches = journey.past(lacking, branches) if lacking else branches
+        ended = walk.hook(chain, branches)
+    else:
+        ended, returned = walk.chain(chain, branches, 0)
+        ended += [Ended(rest, Verdict.ACCEPT) for rest in returned]
+    ways = [*journey.ways, *map(_ending, ended)]
+    if (table, name) != ("nat", "POSTROUTING"):
+        ways = [msgspec.structs.replace(way, snat=way.snat or UNKNOWN_SOURCE) for way in ways]
     return Evaluation(
         packet=packet,
         ways=tuple(ways),
         hits=record.hits,
         met=record.met,
         considered=tuple(record.considered),
-        notes=tuple(record.notes),
+        notes=(*record.notes, _PART.format(f"{table}:{name}")),
+        lacking=tuple(record.lacking),
     )
+
+
+_PART: Final = (
+    "only {} is followed, and what it leads to: the mark that packets have before it is not known, nor is the"
+    " source that they leave with behind it"
+)

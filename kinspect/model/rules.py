@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterable, Sequence, Set
-from typing import Literal, NewType, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Literal, NewType, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -176,6 +176,24 @@ class Chain(Protocol):
         ...
 
 
+class Lacking(msgspec.Struct, frozen=True):
+    """Rules that a packet meets and that a text does not hold; ``what`` names them.
+
+    ``table`` is None where whole tables are lacking.
+    """
+
+    what: str
+    table: TableName | None = None
+
+    @property
+    def question(self) -> str:
+        """What decides whether the packet goes on as it is."""
+        return f"{self.what}, not in this text, would let the packet pass unchanged"
+
+
+UNKNOWN_SOURCE: Final = "?"
+"""The new source of a packet that rules which a text lacks may have rewritten."""
+
 Closure: TypeAlias = tuple[tuple[str, str | None, str], ...]
 """Chains with their policies (``-`` for user-defined, None for those that are not there) and rules."""
 
@@ -206,6 +224,18 @@ class Ruleset(Protocol):
     @property
     def damaged(self) -> Sequence[RulesError]:
         """What could not be read of it so far, by line."""
+        ...
+
+    def lacking(self, table: TableName, name: ChainName) -> Lacking | None:
+        """The rules of a built-in chain that a text may lack; None: all are here, or there are none."""
+        ...
+
+    def beginnings(self, table: TableName) -> Sequence[ChainName]:
+        """The chains that no rule of the table leads to, built-in ones apart: where a fragment begins."""
+        ...
+
+    def missing(self, rule: Rule, name: ChainName) -> tuple[str, bool]:
+        """A chain that a fragment lacks, in words, and whether no packet ever comes back from it."""
         ...
 
     def tables(self) -> Sequence[TableName]:

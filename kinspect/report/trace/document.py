@@ -8,6 +8,7 @@ from typing import Any
 
 from kinspect.model.answer import NodeTrace, Outcome, TraceAnswer
 from kinspect.model.packet import protocol_name
+from kinspect.model.rules import UNKNOWN_SOURCE
 from kinspect.model.trace import ChainPolicy, Considered, Event, Matched, Routed
 from kinspect.report.words import note_lines, remark_text
 
@@ -70,7 +71,9 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         "verdict": outcome.verdict.value,
         "to": outcome.to,
         "dnat": outcome.dnat,
-        "snat": outcome.snat,
+        "snat": None if outcome.snat == UNKNOWN_SOURCE else outcome.snat,
+        "sourceKnown": outcome.snat not in (UNKNOWN_SOURCE, "masquerade") and outcome.missing is None,
+        "missing": outcome.missing,
         "probability": str(low),
         "share": _number(low),
         "bounds": [_number(low), _number(high)],
@@ -88,7 +91,7 @@ def _event(event: Event) -> dict[str, Any] | None:
                 "hook": place.hook,
                 "table": place.table,
                 "chain": rule.chain,
-                "line": rule.line,
+                "line": _line(rule.line),
                 "rule": rule.text,
             }
         case ChainPolicy(place, chain, verdict):
@@ -112,11 +115,16 @@ def _considered(entry: Considered) -> dict[str, Any]:
         "hook": entry.place.hook,
         "table": entry.place.table,
         "chain": entry.rule.chain,
-        "line": entry.rule.line,
+        "line": _line(entry.rule.line),
         "rule": entry.rule.text,
         "matched": entry.held,
         "why": entry.why,
     }
+
+
+def _line(number: int) -> int | None:
+    """A rule's line; None where no line of the text holds it."""
+    return number if number > 0 else None
 
 
 def _number(share: Fraction) -> float:
