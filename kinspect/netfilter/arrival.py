@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Address, Packet
-from kinspect.netfilter.routing import ERRORS, Flow, Hop, look_up, next_hop
+from kinspect.netfilter.routing import ERRORS, Flow, Hop, look_up, next_hop, own_address_question
 from kinspect.netfilter.unknowns import Facts, Fork, explored
 
 NOBODY: Final = IPv4Address("0.0.0.0")  # noqa: S104 - no address to bind to, but one in a packet
@@ -112,7 +112,7 @@ def _with_hops_left(packet: Packet, hop: Hop) -> Arrival:
 
 def _to_group_4(packet: Packet, host: Host, facts: Facts) -> Arrival:
     src, dst = packet.src, packet.dst
-    if not facts.holds(_member(dst, packet.iif), True if dst == ALL_HOSTS else None):
+    if not facts.holds("group-member", _member(dst, packet.iif), True if dst == ALL_HOSTS else None):
         return Refused(f"this host is no member of {dst}")
     if src.is_multicast or src == EVERYBODY:
         return Refused(f"{src} is no address of a single host: nobody sends from it")
@@ -142,7 +142,7 @@ def _loopback_abroad(packet: Packet, host: Host, facts: Facts) -> str | None:
 def route_localnet(dev: str | None, host: Host, facts: Facts) -> bool:
     """Whether 127.0.0.0/8 may go by a wire: route_localnet, of all interfaces or of this one."""
     known = host.either(dev, "route_localnet")
-    return facts.holds(f"net.ipv4.conf.{dev or 'all'}.route_localnet is 1", known)
+    return facts.holds("switch", f"net.ipv4.conf.{dev or 'all'}.route_localnet is 1", known)
 
 
 def _no_router(packet: Packet, host: Host, facts: Facts) -> str | None:
@@ -157,7 +157,7 @@ def _no_router(packet: Packet, host: Host, facts: Facts) -> str | None:
         if whole == "0":
             switch, forwards = "net.ipv4.ip_forward", 0
         elif whole is not None and _by_another_way(packet, host, facts):
-            forwards = int(facts.holds(f"{switch} is 1"))
+            forwards = int(facts.holds("switch", f"{switch} is 1"))
     return f"this host does not forward: {switch} is 0" if forwards == 0 else None
 
 
@@ -201,12 +201,12 @@ def source_refused(packet: Packet, hop: Hop, host: Host, facts: Facts) -> str | 
         return quick
     # The kernel only looks up the way back where it has a reason to.
     redirects = iif == ahead and facts.holds(
-        f"net.ipv4.conf.{iif}.send_redirects is 1", host.either(iif, "send_redirects")
+        "switch", f"net.ipv4.conf.{iif}.send_redirects is 1", host.either(iif, "send_redirects")
     )
     if redirects or host.own_rules or host.own_local_routes:
         return looked_up
     question = "a policy routing rule or a route of type local was ever added to this host"
-    return looked_up if facts.holds(question) else quick
+    return looked_up if facts.holds("route", question) else quick
 
 
 def admitted(packet: Packet, hop: Hop, host: Host) -> str | Fork[str | None] | None:
@@ -224,16 +224,14 @@ def _rp_filter(iif: str, host: Host, facts: Facts) -> int:
         return known
     unread = "all" if values[0] is None else iif
     names = f"net.ipv4.conf.{unread}.rp_filter"
-    if facts.holds(f"{names} is 2"):
+    if facts.holds("switch", f"{names} is 2"):
         return 2
-    return 1 if known == 1 or facts.holds(f"{names} is 1") else 0
+    return 1 if known == 1 or facts.holds("switch", f"{names} is 1") else 0
 
 
 def _own_source(packet: Packet, host: Host, facts: Facts) -> str | None:
     src = packet.src
-    own = facts.holds(
-        f"{src} is an address of this host", None if host.addresses is None else src in host.addresses
-    )
+    own = facts.assumes(own_address_question(src)) if host.addresses is None else src in host.addresses
     return _martian(packet) if own and not _accepts_local(packet, host, facts) else None
 
 
@@ -243,7 +241,7 @@ def _martian(packet: Packet) -> str:
 
 def _accepts_local(packet: Packet, host: Host, facts: Facts) -> bool:
     known = host.either(packet.iif, "accept_local")
-    return facts.holds(f"net.ipv4.conf.{packet.iif}.accept_local is 1", known)
+    return facts.holds("switch", f"net.ipv4.conf.{packet.iif}.accept_local is 1", known)
 
 
 def _no_way_back(
@@ -253,7 +251,7 @@ def _no_way_back(
     iif, src = packet.iif, packet.src
     nobody = f"there is no route back to {src}: rp_filter is {strictness}"
     marked = packet.mark | packet.mark_unknown != 0 and facts.holds(
-        f"net.ipv4.conf.{iif}.src_valid_mark is 1", host.either(iif, "src_valid_mark")
+        "switch", f"net.ipv4.conf.{iif}.src_valid_mark is 1", host.either(iif, "src_valid_mark")
     )
     flow = Flow.of(packet).back(ahead, marked=marked)
     if hop.type in ("broadcast", "multicast"):
@@ -269,13 +267,13 @@ def _no_way_back(
     devs = [way.dev for way in found.route.hops] if found.route else [None]
     if iif in devs or strictness == 0:
         return None
-    if None in devs and facts.holds(f"a route to {src} leads by {iif}"):
+    if None in devs and facts.holds("route", f"a route to {src} leads by {iif}"):
         return None
     if strictness == 1:
         return f"the route back to {src} is not by {iif}: rp_filter is 1"
     link = (host.links or {}).get(iif or "")
     addressed = None if link is None else any(each.address.version == 4 for each in link.addresses)
-    return None if facts.holds(f"{iif} has an IPv4 address", addressed) else nobody
+    return None if facts.holds("own-address", f"{iif} has an IPv4 address", addressed) else nobody
 
 
 def _arrival_6(packet: Packet, host: Host, facts: Facts) -> Arrival:
@@ -285,7 +283,7 @@ def _arrival_6(packet: Packet, host: Host, facts: Facts) -> Arrival:
         return _by_loopback(packet, host, facts)
     if dst.is_multicast:
         known = True if dst in ALL_NODES or _solicits(dst, packet, host) else None
-        if facts.holds(_member(dst, packet.iif), known):
+        if facts.holds("group-member", _member(dst, packet.iif), known):
             return Hop("multicast", packet.iif)
         return Refused(f"this host is no member of {dst}")
     hop = next_hop(Flow.of(packet), host, facts)
@@ -309,7 +307,7 @@ def _arrival_6(packet: Packet, host: Host, facts: Facts) -> Arrival:
 
 def _same_link(packet: Packet, hop: Hop, facts: Facts) -> bool:
     known = None if hop.dev is None or packet.iif is None else hop.dev == packet.iif
-    return facts.holds("the packet leaves by the interface that it came in by", known)
+    return facts.holds("interface", "the packet leaves by the interface that it came in by", known)
 
 
 def _solicits(group: IPv6Address, packet: Packet, host: Host) -> bool:

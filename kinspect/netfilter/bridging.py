@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, certain
+from kinspect.model.odds import ALWAYS, NEVER, Odds, certain, undecided
 from kinspect.model.packet import Packet
 from kinspect.netfilter.routing import Hop, route
 from kinspect.netfilter.unknowns import the_same
 
-BRIDGED: Final = Undecided("the packet stays on its bridge, from one port to another")
+BRIDGED: Final = undecided("bridge-port", "the packet stays on its bridge, from one port to another")
 
 
 def called(packet: Packet, host: Host) -> Odds:
@@ -24,7 +24,7 @@ def called(packet: Packet, host: Host) -> Odds:
         return ALWAYS
     switch = f"net.bridge.bridge-nf-call-{'iptables' if packet.family == 4 else 'ip6tables'}"
     value = host.sysctl(switch)
-    return Undecided(f"{switch} is 1") if value is None else certain(value != "0")
+    return undecided("switch", f"{switch} is 1") if value is None else certain(value != "0")
 
 
 def by_bridge(packet: Packet, host: Host) -> Odds:
@@ -34,9 +34,9 @@ def by_bridge(packet: Packet, host: Host) -> Odds:
     if packet.physdev_in is not None:
         return ALWAYS
     if packet.iif is None:
-        return Undecided("the packet comes in by a port of a bridge")
+        return undecided("bridge-port", "the packet comes in by a port of a bridge")
     known = host.is_bridge(packet.iif)
-    return Undecided(f"{packet.iif} is a bridge") if known is None else certain(known)
+    return undecided("bridge-port", f"{packet.iif} is a bridge") if known is None else certain(known)
 
 
 def stays(packet: Packet, host: Host) -> list[Odds]:

@@ -15,6 +15,7 @@ import msgspec
 
 from kinspect.model.host import Host, NextHop, PolicyRule, Route, RouteType, Span
 from kinspect.model.packet import Address, Packet, equal_bits, protocol_name
+from kinspect.model.questions import Input, Question
 from kinspect.netfilter.unknowns import Facts, Fork, explored
 
 ERRORS: Final = ("blackhole", "unreachable", "prohibit")
@@ -119,16 +120,18 @@ def route(
     return explored(partial(next_hop, flow, host, only_by=only_by))
 
 
-def own_address_question(address: Address) -> str:
+def own_address_question(address: Address) -> Question:
     """The question whether an address is the host's own."""
-    return f"{address} is an address of this host"
+    text = f"{address} is an address of this host"
+    return Question("own-address", text, (Input("local-address", str(address)),))
 
 
 def next_hop(flow: Flow, host: Host, facts: Facts, *, only_by: str | None = None) -> Hop:
     """Where a packet of this flow goes next; unreachable where no route leads there."""
     dst = flow.dst
     if host.family_routes(dst) is None:
-        own = facts.holds(own_address_question(dst), host.is_local(dst))
+        known = host.is_local(dst)
+        own = facts.assumes(own_address_question(dst)) if known is None else known
         return Hop("local", dev="lo") if own else Hop("unicast")
     if only_by is None and flow.iif != "lo" and _of_one_link(dst):
         only_by = flow.iif
@@ -157,7 +160,7 @@ def _chosen(found: Found, flow: Flow, facts: Facts) -> Hop:
         weight = sum(share for other, share in hops if other == hop)
         way = f"{hop.dev}{f' via {hop.gateway}' if hop.gateway else ''}"
         question = f"of several next hops to {flow.dst} the kernel takes the one by {way}"
-        if facts.holds(f"{question} (its weight is {weight} of {whole})"):
+        if facts.holds("next-hop", f"{question} (its weight is {weight} of {whole})"):
             return hop
     return last
 
@@ -205,7 +208,7 @@ def _merged(local: Found | None, flow: Flow, host: Host, facts: Facts, only_by: 
     question = (
         f"a policy routing rule was ever added to this host, so that table local hides the route to {network}"
     )
-    return local if facts.holds(question) else main
+    return local if facts.holds("route", question) else main
 
 
 def _suppressed(rule: PolicyRule, found: Found, host: Host, facts: Facts) -> bool:
@@ -219,7 +222,7 @@ def _suppressed(rule: PolicyRule, found: Found, host: Host, facts: Facts) -> boo
     dev = found.choices[0][1].dev
     link = (host.links or {}).get(dev or "")
     known = None if link is None or link.group is None else link.group == rule.suppress_group
-    return facts.holds(f"{dev} is of the interface group {rule.suppress_group}", known)
+    return facts.holds("route", f"{dev} is of the interface group {rule.suppress_group}", known)
 
 
 def _applies(rule: PolicyRule, flow: Flow, host: Host, facts: Facts) -> bool:
@@ -235,7 +238,7 @@ def _applies(rule: PolicyRule, flow: Flow, host: Host, facts: Facts) -> bool:
     if holds and open_conditions:
         question = f"the policy routing rule {rule.priority} applies ({', '.join(open_conditions)})"
         # The question is of the rule as a whole, its inversion included.
-        return facts.holds(question)
+        return facts.holds("route", question)
     return holds != rule.inverted
 
 
@@ -329,7 +332,7 @@ def _among_4(routes: Sequence[Route], flow: Flow, facts: Facts, only_by: str | N
 
 def _of_tos(candidate: Route, flow: Flow, facts: Facts) -> bool:
     known = None if flow.tos is None else flow.tos & _LEGACY_TOS == candidate.tos
-    return facts.holds(f"the packet's TOS is {candidate.tos:#x}", known)
+    return facts.holds("packet-field", f"the packet's TOS is {candidate.tos:#x}", known)
 
 
 def _among_6(routes: Sequence[Route], flow: Flow, facts: Facts, only_by: str | None) -> Found | None:

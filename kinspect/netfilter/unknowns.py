@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from kinspect.model.questions import Input, Question, QuestionKind
+
 T = TypeVar("T")
 
 
@@ -18,14 +20,14 @@ T = TypeVar("T")
 class Fork(Generic[T]):
     """Two outcomes, and the question that decides between them."""
 
-    question: str
+    question: Question
     applies: T | Fork[T]
     usual: T | Fork[T]
 
 
 class _Missing(Exception):
-    def __init__(self, question: str) -> None:
-        super().__init__(question)
+    def __init__(self, question: Question) -> None:
+        super().__init__(question.text)
         self.question = question
 
 
@@ -33,12 +35,14 @@ class _Missing(Exception):
 class Facts:
     """What is assumed of the facts that are missing."""
 
-    assumed: Mapping[str, bool]
+    assumed: Mapping[Question, bool]
 
-    def holds(self, question: str, known: bool | None = None) -> bool:
-        """What is known, or else assumed."""
-        if known is not None:
-            return known
+    def holds(self, kind: QuestionKind, words: str, known: bool | None = None, *answered_by: Input) -> bool:
+        """What is known, or else assumed as the answer to a question."""
+        return known if known is not None else self.assumes(Question(kind, words, answered_by))
+
+    def assumes(self, question: Question) -> bool:
+        """The answer that is assumed."""
         if question not in self.assumed:
             raise _Missing(question)
         return self.assumed[question]

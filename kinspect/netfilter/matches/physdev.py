@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, certain, unless
+from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, certain, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.netfilter.bridging import BRIDGED, by_bridge, called, stays
 from kinspect.netfilter.options import Option, OptionError, Options
@@ -40,7 +40,7 @@ class PhysicalDevices:
             if not without:
                 held = self._with_port(packet, host)
                 return came if held == ALWAYS else held
-            return Undecided(self._question())
+            return undecided("bridge-port", self._question())
         return self._with_port(packet, host)
 
     def seen(self, packet: Packet) -> str:
@@ -61,7 +61,7 @@ class PhysicalDevices:
             if odds == NEVER:
                 return NEVER
             if isinstance(odds, Undecided):
-                found = odds if found == ALWAYS else Undecided(self._question())
+                found = odds if found == ALWAYS else undecided("bridge-port", self._question())
         return found
 
 
@@ -88,7 +88,7 @@ def _port(option: Option, ports: list[str] | None, way: str) -> Odds:
     held = {port.startswith(name[:-1]) if name.endswith("+") else port == name for port in ports or ()}
     if len(held) == 1:
         return certain(held.pop() != option.inverted)
-    return unless(option.inverted, Undecided(f"the packet {way} by the bridge port {name}"))
+    return unless(option.inverted, undecided("bridge-port", f"the packet {way} by the bridge port {name}"))
 
 
 def _ports(bridge: str | None, host: Host) -> list[str] | None:
@@ -107,7 +107,7 @@ def _with_ports(packet: Packet, host: Host) -> Odds:
     seen = called(packet, host)
     if seen == NEVER or came == ALWAYS:
         return seen
-    return came if seen == ALWAYS else Undecided("the packet comes in by a port of a bridge")
+    return came if seen == ALWAYS else undecided("bridge-port", "the packet comes in by a port of a bridge")
 
 
 def _stays(packet: Packet, host: Host) -> Odds:

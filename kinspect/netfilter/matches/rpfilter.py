@@ -12,8 +12,9 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
 from kinspect.model.host import Host, Route
-from kinspect.model.odds import Odds, Undecided, certain, unless
+from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
+from kinspect.model.questions import Input
 from kinspect.netfilter.options import Options
 from kinspect.netfilter.routing import Flow, Found, look_up
 from kinspect.netfilter.unknowns import Facts, Fork, explored
@@ -38,7 +39,10 @@ class ReversePath:
         found = self._passes(packet, host)
         if found is None:
             way = "by the interface that it came in by" if not self.loose else "by some interface"
-            return unless(self.inverted, Undecided(f"a reply to {packet.src} would leave {way}"))
+            return unless(
+                self.inverted,
+                undecided("reverse-path", f"a reply to {packet.src} would leave {way}", Input("routes")),
+            )
         return certain(found != self.inverted)
 
     def seen(self, packet: Packet) -> str:
@@ -65,7 +69,9 @@ class ReversePath:
         devs = _devs(found, packet, host)
         unread = packet.iif is None or None in devs
         return facts.holds(
-            "a reply leaves by the interface that its packet came by", None if unread else packet.iif in devs
+            "reverse-path",
+            "a reply leaves by the interface that its packet came by",
+            None if unread else packet.iif in devs,
         )
 
 
