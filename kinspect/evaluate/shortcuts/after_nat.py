@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 from typing import Final
 
 import msgspec
@@ -28,19 +28,28 @@ from kinspect.model.packet import Packet
 from kinspect.model.questions import QuestionKind
 from kinspect.model.rules import ChainName, Rule, Ruleset, Span
 from kinspect.model.trace import Step, Way
+from kinspect.netfilter.arrival import solicited
 
-# What the choice of a source address tells apart (scopes of RFC 4291, labels of RFC 6724).
+# What routing and the choice of a source address tell apart (scopes of RFC 4291, labels of RFC 6724,
+# groups that every host is a member of).
 _SPECIAL: Final = tuple(
     ip_network(text)
     for text in (
-        "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32",
-        "::1/128", "::ffff:0:0/96", "::/96", "2001:10::/28",
+        "0.0.0.0/32", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "224.0.0.1/32", "255.255.255.255/32",
+        "::1/128", "ff01::1/128", "ff02::1/128", "::ffff:0:0/96", "::/96", "2001:10::/28",
         "2001::/32", "2002::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
     )
 )  # fmt: skip
 
-# Questions of routing, which no rule asks, that may name the destination.
-_OF_DESTINATION: Final[frozenset[QuestionKind]] = frozenset({"own-address", "address-type", "route"})
+# Kinds of questions that are the same question for every destination, if a rule says that it tells none
+# apart. Those of routing may name the destination, and are not among them.
+_OF_NO_DESTINATION: Final[frozenset[QuestionKind]] = frozenset(
+    {
+        "back-end-difference", "back-end-order", "clock", "connection", "conversation", "cpu", "mark",
+        "packet-field", "payload", "program", "rate-limit", "recent-list", "sender", "unsupported-match",
+        "unsupported-target",
+    }
+)  # fmt: skip
 
 
 @dataclass
@@ -129,8 +138,8 @@ class AfterNatMemo:
         """The ways, if no more of them depends on the destination than that it is kept."""
         to = (packet.dst, packet.dport)
         for way in ways:
-            of_destination = any(question.kind in _OF_DESTINATION for question in way.weight.questions())
-            if of_destination or (way.packet.dst, way.packet.dport) != to:
+            shared = all(question.kind in _OF_NO_DESTINATION for question in way.weight.questions())
+            if not shared or (way.packet.dst, way.packet.dport) != to:
                 return None
         return ways
 
@@ -139,7 +148,10 @@ class AfterNatMemo:
         told = told_apart(rule for rules in self.rulesets for rule in _behind_nat(rules))
         if told is None or told.destinations is None:
             return None
-        return Partition([*_of_host(self.host, version), *told.destinations]), Partition(told.ports)
+        ports = list(told.ports)
+        for rule in self.host.rules.get(version, ()):
+            ports += [span for span in (rule.dport, rule.sport) if span is not None]
+        return Partition([*_of_host(self.host, version), *told.destinations]), Partition(ports)
 
 
 def _of_host(host: Host, version: int) -> Iterator[Span]:
@@ -151,8 +163,9 @@ def _of_host(host: Host, version: int) -> Iterator[Span]:
         if route.destination.version == version:
             yield int(route.destination.network_address), int(route.destination.broadcast_address)
     for rule in host.rules.get(version, ()):
-        if rule.dst is not None:
-            yield int(rule.dst.network_address), int(rule.dst.broadcast_address)
+        for side in (rule.dst, rule.src):  # its source: where the way back is looked up
+            if side is not None:
+                yield int(side.network_address), int(side.broadcast_address)
     own = set(host.addresses or ())
     for link in (host.links or {}).values():
         for held in link.addresses:
@@ -161,6 +174,8 @@ def _of_host(host: Host, version: int) -> Iterator[Span]:
                 yield int(held.network.network_address), int(held.network.broadcast_address)
     for address in own:
         if address.version == version:
+            if isinstance(address, IPv6Address):
+                yield int(solicited(address)), int(solicited(address))
             # Of IPv6 it counts, too, how many bits a destination shares with it.
             for size in range(129 if version == 6 else 1):
                 first = int(address) >> size << size
