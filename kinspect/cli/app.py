@@ -48,7 +48,11 @@ COMMANDS: Final = {
     "trace": "trace",
     "check": "check",
     "audit": "audit",
+<<<<<<< HEAD
+    "whatif": "whatif",
+=======
     "flows": "flows",
+>>>>>>> main
     "capture": "capture",
     "explain": "audit",
 }
