@@ -48,11 +48,8 @@ COMMANDS: Final = {
     "trace": "trace",
     "check": "check",
     "audit": "audit",
-<<<<<<< HEAD
     "whatif": "whatif",
-=======
     "flows": "flows",
->>>>>>> main
     "capture": "capture",
     "explain": "audit",
 }

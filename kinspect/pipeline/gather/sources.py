@@ -96,14 +96,9 @@ def opened(source: Source, wanted: Wanted) -> tuple[Snapshot, str]:
         return collect(
             source.kubeconfig, source.context, source.reach, source.parallel, source.progress, wanted
         )
-<<<<<<< HEAD
-    snapshot = open_rules(source) if isinstance(source, Rules) else open_recorded(source)
+    snapshot = open_rules(source, wanted.family) if isinstance(source, Rules) else open_recorded(source)
     default = source.namespace if isinstance(source, Opened) else "default"
     return snapshot, wanted.namespace or default
-=======
-    snapshot = open_rules(source, wanted.family) if isinstance(source, Rules) else open_recorded(source)
-    return snapshot, wanted.namespace or "default"
->>>>>>> main
 
 
 def open_recorded(source: Recorded | Demo | Opened) -> Snapshot:
