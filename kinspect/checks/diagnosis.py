@@ -212,7 +212,7 @@ def _has_node_port(traffic: Traffic, rulesets: Iterable[Ruleset]) -> bool:
     return any(
         f"--dport {port} " in f"{text} "
         for rules in rulesets
-        for _, text in rules.texts(names.NAT, names.NODEPORTS)
+        for _, text in rules.lines(names.NAT, names.NODEPORTS)
     )
 
 

@@ -77,7 +77,7 @@ def frontends(rules: Ruleset) -> Iterator[Frontend]:
     """All frontends of services, each once, in the order of the rules."""
     seen: set[tuple[Address | None, int, str]] = set()
     for chain in (SERVICES, NODEPORTS):
-        for line, text in rules.texts(NAT, chain):
+        for line, text in rules.lines(NAT, chain):
             found = _frontend(chain, line, text)
             if found is None:
                 continue
@@ -92,7 +92,7 @@ def host_ports(rules: Ruleset) -> Iterator[HostPort]:
     for chain in rules.chains(NAT):
         if not chain.startswith(_HOSTPORT_CHAINS):
             continue
-        for line, text in rules.texts(NAT, chain):
+        for line, text in rules.lines(NAT, chain):
             to, port, protocol = (_word(_DNAT, text), _word(_PORT, text), _word(_PROTOCOL, text))
             if to is None or port is None or protocol is None:
                 continue

@@ -310,7 +310,7 @@ class Ruleset(Protocol):
         """Whether a table has a chain; cheaper than reading the chain."""
         ...
 
-    def texts(self, table: TableName, name: ChainName) -> Iterable[tuple[int, str]]:
+    def lines(self, table: TableName, name: ChainName) -> Iterable[tuple[int, str]]:
         """Line and text of each rule of a chain, without parsing it; none if there is no such chain."""
         ...
 

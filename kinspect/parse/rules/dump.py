@@ -140,7 +140,7 @@ class DumpChain:
         """Whether it has no rules."""
         return not self._runs
 
-    def texts(self) -> Iterator[tuple[int, str]]:
+    def lines(self) -> Iterator[tuple[int, str]]:
         """Line and text of each rule; none is parsed."""
         numbers = self._table.numbers
         for line, _, _, text in self._lines:
@@ -437,10 +437,10 @@ class Dump:
         """Whether the text stands anywhere in the dump."""
         return any(table.text.find(text, table.start, table.end) >= 0 for table in self._tables.values())
 
-    def texts(self, table: TableName, name: ChainName) -> Iterator[tuple[int, str]]:
+    def lines(self, table: TableName, name: ChainName) -> Iterator[tuple[int, str]]:
         """Line and text of each rule of a chain; none is parsed."""
         chain = self.chain(table, name)
-        return chain.texts() if chain is not None else iter(())
+        return chain.lines() if chain is not None else iter(())
 
     def asks(self, pattern: re.Pattern[str]) -> bool:
         """See ``Ruleset.asks``."""
