@@ -8,8 +8,10 @@ from typing import Any
 
 from kinspect.model.answer import NodeTrace, Outcome, TraceAnswer
 from kinspect.model.packet import protocol_name
+from kinspect.model.questions import Question
 from kinspect.model.rules import UNKNOWN_SOURCE
 from kinspect.model.trace import ChainPolicy, Considered, Event, Matched, Routed
+from kinspect.report.questions import question_document
 from kinspect.report.words import note_lines, remark_text
 
 API_VERSION = "kinspect/v1"
@@ -30,8 +32,23 @@ def trace_document(answer: TraceAnswer) -> dict[str, Any]:
             for d in answer.destinations
         ],
         "remarks": [{"code": type(r).__name__, "text": remark_text(r)} for r in answer.remarks],
+        "undetermined": _undetermined(answer),
         "warnings": [*answer.warnings, *map(str, answer.undetermined)],
     }
+
+
+def _undetermined(answer: TraceAnswer) -> list[dict[str, Any]]:
+    """What was not read, and the questions that outcomes depend on, once for each node."""
+    asked: dict[tuple[str, Question], None] = {}
+    for trace in answer.traces:
+        for outcome in trace.outcomes:
+            if outcome.weight.exact is None:
+                asked.update(((trace.node, question), None) for question in outcome.weight.questions())
+    unread = [
+        {"code": each.code, "text": each.text, "node": each.node, "answeredBy": each.answered_by}
+        for each in answer.undetermined
+    ]
+    return [*unread, *(question_document(question, node) for node, question in asked)]
 
 
 def _trace(trace: NodeTrace) -> dict[str, Any]:
@@ -77,7 +94,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         "probability": str(low),
         "share": _number(low),
         "bounds": [_number(low), _number(high)],
-        "conditions": list(outcome.weight.questions()) if low != high else [],
+        "conditions": [question.text for question in outcome.weight.questions()] if low != high else [],
         "endpoint": endpoint,
         "path": [entry for event in outcome.ways[0].events() if (entry := _event(event))],
         "ways": len(outcome.ways),
