@@ -1,37 +1,59 @@
 """The frontends that a node's rules know: where kube-proxy's rules, and hostPorts', let traffic in.
 
-Read from the text of the rules, which kube-proxy always writes the same way (pkg/proxy/iptables:
-``proxier.go``; hostPorts: the portmap plugin's ``CNI-DN-`` chains and kubelet's old ``KUBE-HP-``). No
-rule is parsed for it: a node of a large cluster has tens of thousands.
+Read from the text of the rules, which kube-proxy always writes the same way: the address and port, and
+a comment that names the service port (``default/web:http cluster IP``, ``… loadbalancer IP``, ``…
+external IP``, ``… has no endpoints``; a NodePort's comment is the name alone). Sources:
+pkg/proxy/iptables/proxier.go; hostPorts: the portmap plugin's ``CNI-DN-`` chains and kubelet's old
+``KUBE-HP-``. No rule is parsed for it: a node of a large cluster has tens of thousands.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_network
 from typing import Final
 
 import msgspec
 
-from kinspect.kubeproxy.names import ENDPOINT, LEADING_TO_ENDPOINTS, NAT, NODEPORTS, SERVICES
+from kinspect.kubeproxy import names
 from kinspect.model.answer import Via
 from kinspect.model.cluster import Service, ServicePort
-from kinspect.model.packet import Address, read_address
-from kinspect.model.rules import ChainName, Ruleset
+from kinspect.model.packet import PROTOCOLS, Address, read_address
+from kinspect.model.rules import ChainName, Ruleset, TableName
 
+_COMMENT: Final = re.compile(
+    r'--comment "(?P<space>[a-z0-9.-]+)/(?P<name>[a-z0-9.-]+)(?::(?P<port>[a-z0-9.-]*))?(?P<what>[^"]*)"'
+)
+_BARE: Final = re.compile(
+    r"--comment (?P<space>[a-z0-9.-]+)/(?P<name>[a-z0-9.-]+)(?::(?P<port>[a-z0-9.-]*))?(?P<what>)(?=\s|$)"
+)
 _ADDRESS: Final = re.compile(r" -d (\S+)")
 _PROTOCOL: Final = re.compile(r" -p (\w+)")
-_PORT: Final = re.compile(r" --dports? (\d+)(?= |$)")
-_COMMENT: Final = re.compile(r' --comment (?:"([^"]*)"|(\S+))')
-_TARGET: Final = re.compile(r" -[jg] (\S+)")
+_PORT: Final = re.compile(r" --dports? (\d{1,5})(?= |$)")
 _DNAT: Final = re.compile(r" --to-destination (\S+)")
+_TARGET: Final = re.compile(r" -[jg] (\S+)")
+_PODS: Final = re.compile(r" ! -s (\S+) -d \S+ .*cluster IP\" .*-j KUBE-MARK-MASQ")
 
 # What kube-proxy writes behind the name of the service port, by the kind of frontend.
 _WAYS: Final[tuple[tuple[str, Via], ...]] = (
-    (" cluster IP", "clusterip"),
-    (" external IP", "externalip"),
-    (" loadbalancer IP", "loadbalancer"),
+    ("cluster IP", "clusterip"),
+    ("external IP", "externalip"),
+    ("loadbalancer IP", "loadbalancer"),
+)
+_WAY_NAMES: Final[dict[Via, str]] = {
+    "clusterip": "cluster IP",
+    "nodeport": "NodePort",
+    "loadbalancer": "load balancer",
+    "externalip": "external IP",
+}
+_SENDING: Final[tuple[tuple[TableName, ChainName], ...]] = (
+    (names.NAT, names.SERVICES),
+    (names.NAT, names.NODEPORTS),
+)
+_REFUSING: Final[tuple[tuple[TableName, ChainName], ...]] = (
+    (names.FILTER, names.SERVICES),
+    (names.FILTER, names.EXTERNAL_SERVICES),
 )
 _TYPES: Final[dict[Via, str]] = {
     "clusterip": "ClusterIP",
@@ -42,23 +64,32 @@ _TYPES: Final[dict[Via, str]] = {
 _HOSTPORT_CHAINS: Final = ("CNI-DN-", "KUBE-HP-")
 
 
-class Frontend(msgspec.Struct, frozen=True, kw_only=True):
-    """An address and port that kube-proxy's rules take; ``address`` None: any of the node (a NodePort)."""
+class Frontend(msgspec.Struct, frozen=True):
+    """A way into a service that rules know. ``address`` is None for a NodePort.
 
+    ``namespace`` and ``service`` are what the rule's comment says; without a comment the name is the
+    port's. ``protocol`` is upper case, as the API writes it.
+    """
+
+    namespace: str
+    service: str
+    port_name: str
     via: Via
     address: Address | None
     port: int
-    protocol: str  # upper case, as the API writes it
-    name: str  # namespace/service:port by the rule's comment; empty if it has none
-    chain: ChainName  # where the rule leads
-    line: int
-    text: str
+    protocol: str
 
     @property
-    def service(self) -> tuple[str, str] | None:
-        """Namespace and name of the service, by the comment."""
-        namespace, slash, rest = self.name.partition("/")
-        return (namespace, rest.partition(":")[0]) if slash else None
+    def protocol_number(self) -> int:
+        """The protocol's number."""
+        return PROTOCOLS[self.protocol.lower()]
+
+    def __str__(self) -> str:
+        way = _WAY_NAMES[self.via]
+        if self.address is None:
+            return f"{way} {self.port}"
+        host = str(self.address) if self.address.version == 4 else f"[{self.address}]"
+        return f"{way} {host}:{self.port}"
 
 
 class HostPort(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,26 +104,26 @@ class HostPort(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-def frontends(rules: Ruleset) -> Iterator[Frontend]:
-    """All frontends of services, each once, in the order of the rules."""
-    seen: set[tuple[Address | None, int, str]] = set()
-    for chain in (SERVICES, NODEPORTS):
-        for line, text in rules.lines(NAT, chain):
-            found = _frontend(chain, line, text)
-            if found is None:
-                continue
-            key = (found.address, found.port, found.protocol)
-            if key not in seen:
-                seen.add(key)
-                yield found
+def frontends(rules: Ruleset, *, refusing: bool = False) -> list[Frontend]:
+    """All frontends that kube-proxy's rules send on, each once, in the order of the rules.
+
+    With ``refusing`` also those that they refuse, because the service has no endpoints.
+    """
+    found: dict[Frontend, None] = {}
+    for table, chain in (*_SENDING, *(_REFUSING if refusing else ())):
+        for _, text in rules.lines(table, chain):
+            frontend = _frontend(text, chain)
+            if frontend is not None:
+                found[frontend] = None
+    return list(found)
 
 
 def host_ports(rules: Ruleset) -> Iterator[HostPort]:
     """All hostPorts, in the order of the rules; a port that two pods had is there twice."""
-    for chain in rules.chains(NAT):
+    for chain in rules.chains(names.NAT):
         if not chain.startswith(_HOSTPORT_CHAINS):
             continue
-        for line, text in rules.lines(NAT, chain):
+        for line, text in rules.lines(names.NAT, chain):
             to, port, protocol = (_word(_DNAT, text), _word(_PORT, text), _word(_PROTOCOL, text))
             if to is None or port is None or protocol is None:
                 continue
@@ -130,17 +161,16 @@ class Owned:
 
 def as_service(frontend: Frontend) -> Service:
     """What the rules say of the service that a frontend was of; the API has no such service, or port."""
-    namespace, name = frontend.service or ("", f"port {frontend.port}")
     addresses = (frontend.address,) if frontend.address is not None else ()
     port = ServicePort(
-        name=frontend.name.partition(":")[2],
+        name=frontend.port_name,
         protocol=frontend.protocol,
         port=frontend.port,
         node_port=frontend.port if frontend.via == "nodeport" else None,
     )
     return Service(
-        namespace=namespace,
-        name=name,
+        namespace=frontend.namespace,
+        name=frontend.service,
         type=_TYPES[frontend.via],
         cluster_ips=addresses if frontend.via == "clusterip" else (),
         external_ips=addresses if frontend.via == "externalip" else (),
@@ -150,33 +180,58 @@ def as_service(frontend: Frontend) -> Service:
     )
 
 
-def _frontend(chain: ChainName, line: int, text: str) -> Frontend | None:
+def pod_network(rules: Ruleset) -> str | None:
+    """The network that kube-proxy takes for the pods' (--cluster-cidr), as its rules have it."""
+    chain = rules.chain(names.NAT, names.SERVICES)
+    for chain_rule in _to_services(rules) if chain is not None else ():
+        found = _PODS.search(chain_rule)
+        if found is not None:
+            try:
+                return str(ip_network(found[1], strict=False))
+            except ValueError:
+                return None
+    return None
+
+
+def _to_services(rules: Ruleset) -> Iterator[str]:
+    """Rules that masquerade what does not come from pods: in KUBE-SERVICES, since 1.22 in KUBE-SVC-…."""
+    seen: list[Sequence[str]] = []
+    chain = rules.chain(names.NAT, names.SERVICES)
+    for rule in chain.rules() if chain is not None else ():
+        yield rule.text
+        target = rule.target_text.rpartition(" ")[2]
+        if target.startswith(names.SERVICE) and len(seen) < 20:
+            own = rules.chain(names.NAT, ChainName(target))
+            texts = [each.text for each in own.rules()] if own is not None else []
+            seen.append(texts)
+            yield from texts
+
+
+def _frontend(text: str, chain: ChainName) -> Frontend | None:
     target, port, protocol = _word(_TARGET, text), _word(_PORT, text), _word(_PROTOCOL, text)
-    if target is None or port is None or protocol is None:
+    if target is None or port is None or protocol not in PROTOCOLS:
         return None
-    if not target.startswith((*LEADING_TO_ENDPOINTS, ENDPOINT)):
+    comment = _COMMENT.search(text) or _BARE.search(text)
+    words = comment["what"] if comment else ""
+    refuses = "has no endpoints" in words or "has no local endpoints" in words
+    if not refuses and not target.startswith((*names.LEADING_TO_ENDPOINTS, names.ENDPOINT)):
         return None
-    comment = _COMMENT.search(text)
-    name = (comment.group(1) or comment.group(2) or "") if comment else ""
-    address = None
+    address = _host(_word(_ADDRESS, text))
     via: Via = "nodeport"
-    if chain == SERVICES:
-        address = _host(_word(_ADDRESS, text))
-        if address is None:
-            return None
-        ending, via = next(
-            ((ending, via) for ending, via in _WAYS if name.endswith(ending)), ("", "clusterip")
-        )
-        name = name.removesuffix(ending)
+    if address is not None and chain != names.NODEPORTS:
+        via = next((way for ending, way in _WAYS if ending in words), "clusterip")
+    elif chain == names.NODEPORTS or "--dst-type LOCAL" in text:
+        address = None
+    else:
+        return None
     return Frontend(
-        via=via,
-        address=address,
-        port=int(port),
-        protocol=protocol.upper(),
-        name=name,
-        chain=ChainName(target),
-        line=line,
-        text=text,
+        comment["space"] if comment else "",
+        comment["name"] if comment else f"port {port}",
+        (comment["port"] or "") if comment else "",
+        via,
+        address,
+        int(port),
+        protocol.upper(),
     )
 
 

@@ -83,7 +83,7 @@ class Prober:
 
     def of_service(self, service: Service, vias: Sequence[Via], ports: Sequence[ServicePort]) -> Probes:
         """Every way into a service's ports."""
-        return _joined(
+        return joined(
             part
             for via in vias
             for service_port in ports
@@ -119,7 +119,7 @@ class Prober:
             fronts: tuple[Address, ...] = (address,) if address is not None else ()
         else:
             fronts = (*service.cluster_ips, *service.external_ips, *service.load_balancer_ips)
-        return _joined(
+        return joined(
             self.to_address(front, port.port, number, via, port, service=service, nodes=[node])
             for front in fronts
             if front.version == family
@@ -271,7 +271,8 @@ class Prober:
         return None
 
 
-def _joined(parts: Iterable[Probes]) -> Probes:
+def joined(parts: Iterable[Probes]) -> Probes:
+    """All of them as one."""
     every = list(parts)
     return Probes(
         tuple(probe for part in every for probe in part.probes),
