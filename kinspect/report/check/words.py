@@ -270,7 +270,7 @@ def note_text(note: Note) -> str:
     """A note, as a line on standard error."""
     match note:
         case NoneDrained():
-            return "no node is drained: none is cordoned (spec.unschedulable, or its taint); check no-traffic --to node/NAME names one"
+            return "no node is drained: none is cordoned or has a taint that means it; check no-traffic --to node/NAME names one"
         case Vacuous(name):
             return f"{name}: no service, or no traffic to one, is in its scope: it holds of nothing"
         case NoRules(key):
