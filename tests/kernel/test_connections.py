@@ -7,7 +7,6 @@ tables are read by the tools that a node has, and put into a snapshot with the A
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -83,8 +82,7 @@ class Place:
     """A namespace, entered by a process that keeps it."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self.keeper = subprocess.Popen(["unshare", "-n", "sleep", "600"])
-        stack.callback(self.keeper.wait)
+        self.keeper = stack.enter_context(subprocess.Popen(["unshare", "-n", "sleep", "600"]))
         stack.callback(self.keeper.kill)
         while Path(f"/proc/{self.keeper.pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink():
             time.sleep(0.01)
@@ -101,8 +99,9 @@ class Place:
 
     def start(self, stack: ExitStack, *listening: tuple[str, int]) -> None:
         words = [*self.enter, sys.executable, "-c", AGENT, json.dumps(listening)]
-        self.agent = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        stack.callback(self.agent.wait)
+        self.agent = stack.enter_context(
+            subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        )
         stack.callback(self.agent.kill)
         assert self.agent.stdout is not None
         assert self.agent.stdout.readline() == "ready\n"
@@ -271,4 +270,3 @@ def test_a_udp_flow_that_began_before_there_were_rules_goes_nowhere(lab: Lab) ->
     subprocess.run(sender, check=True)
     (found,) = [f for f in lab.flows("--stale") if f["sport"] == 4444]
     assert (found["stale"], found["to"], found["replied"]) == ("untranslated", f"{NODE}:31053", False)
-    assert socket.inet_aton(found["dst"])
