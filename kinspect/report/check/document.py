@@ -46,6 +46,7 @@ from kinspect.model.check import (
 )
 from kinspect.model.cluster import EndpointOwner
 from kinspect.model.flows import FlowsRow
+from kinspect.model.packet import SocketAddress
 from kinspect.report.check.words import finding_text, note_text
 from kinspect.report.trace.document import API_VERSION
 
@@ -79,6 +80,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
     port = entry.port if entry else None
     share: Bounds | None = getattr(problem, "share", None)
     row: FlowsRow | None = getattr(problem, "row", None)
+    to: SocketAddress | str | None = getattr(problem, "to", row.to if row else None)
     backend: EndpointOwner | None = getattr(problem, "backend", row.endpoint if row else None)
     return {
         "code": type(problem).__name__,
@@ -89,16 +91,16 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "from": entry.sources if entry else None,
         "node": entry.node if entry else None,
         "client": str(entry.client) if entry else None,
-        "frontend": entry.frontend if entry else None,
+        "frontend": str(entry.frontend) if entry else None,
         "family": entry.family if entry else None,
-        "to": getattr(problem, "to", row.to if row else None),
+        "to": str(to) if to is not None else None,
         "endpoint": _endpoint(backend),
         "connections": _connections(problem),
         "what": problem.what if isinstance(problem, Reaches) else None,
         "probability": str(share[0]) if share else None,
         "share": _number(share[0]) if share else None,
         "bounds": [_number(share[0]), _number(share[1])] if share else None,
-        "conditions": list(finding.questions),
+        "conditions": [question.text for question in finding.questions],
         "rule": rule_document(finding.rule),
         "text": finding_text(finding),
     }

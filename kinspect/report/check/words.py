@@ -46,6 +46,7 @@ from kinspect.model.check import (
     Vacuous,
 )  # fmt: skip
 from kinspect.model.flows import FlowsRow
+from kinspect.model.packet import SocketAddress
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import SenderClass
 from kinspect.report.flows.words import (
@@ -145,7 +146,7 @@ def problem_text(problem: Problem) -> str:
             }[what]
             return f"{bounded(share)} goes to {_end(to, backend_text(backend))}{why}"
         case Unplaced(to, share):
-            return f"{bounded(share)} goes to {safe(to)}, and nothing read says which node that is on"
+            return f"{bounded(share)} goes to {to}, and nothing read says which node that is on"
         case Queued(share):
             return f"{bounded(share)} is handed to a program of the node (NFQUEUE), which decides"
         case Unmodelled(share):
@@ -227,8 +228,8 @@ def _observed_text(problem: Observed) -> str:
     )
 
 
-def _end(to: str, backend: str) -> str:
-    return f"{safe(to)}, {backend}" if backend else safe(to)
+def _end(to: SocketAddress, backend: str) -> str:
+    return f"{to}, {backend}" if backend else str(to)
 
 
 def finding_text(finding: Finding) -> str:
