@@ -27,7 +27,8 @@ from kinspect.parse.user.target import (
     TraceTarget,
 )
 from kinspect.pipeline.gather.read import Facts, read_facts
-from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
+from kinspect.pipeline.gather.sources import Source, Wanted, opened
+from kinspect.pipeline.traffic.by_comments import by_node_port, probes_by_comments
 from kinspect.pipeline.traffic.probes import VIAS, Probe, Prober, Probes, came_in, default_vias, ports_of
 from kinspect.pipeline.traffic.tracer import Tracer
 
@@ -40,6 +41,7 @@ class TraceRequest:
     packet: Packet | None = None
     namespace: str | None = None
     via: Via | Literal["all"] | None = None
+    vias: Sequence[Via] = ()  # several ways in; none: those of ``via``, or what the service's type is for
     entry: Mapping[str, Fraction] | None = None
     sender: Sender | None = None
     iif: str | None = None
@@ -57,11 +59,6 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
     if request.packet is None and request.target is None:
         raise CallError("nothing to trace", hint="give a TARGET such as svc/NAME, or --packet")
     target = request.target
-    if isinstance(source, Rules) and isinstance(target, ServiceTarget):
-        raise CallError(
-            f"--rules alone does not know the service {target.name}",
-            hint="give its address: kinspect trace ADDRESS:PORT --rules …, or a --snapshot",
-        )
     nodes = list(dict.fromkeys([*request.nodes, *(request.entry or ())]))
     wanted = Wanted(
         service=(target.namespace, target.name) if isinstance(target, ServiceTarget) else None,
@@ -80,8 +77,7 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
     )
     if request.packet is not None:
         return _of_packet(request, facts, request.packet)
-    assert request.target is not None
-    return _of_target(request, facts, request.target, namespace)
+    return of_target(request, facts, namespace)
 
 
 def _prober(request: TraceRequest, facts: Facts, namespace: str = "default") -> Prober:
@@ -109,11 +105,19 @@ def _of_packet(request: TraceRequest, facts: Facts, packet: Packet) -> TraceAnsw
     return _answer(request, facts, probes, NONE)
 
 
-def _of_target(request: TraceRequest, facts: Facts, target: TraceTarget, namespace: str) -> TraceAnswer:
+def of_target(request: TraceRequest, facts: Facts, namespace: str) -> TraceAnswer:
+    """Trace a request's target, of a cluster and nodes that were read. Raises KinspectError."""
+    target = request.target
+    assert target is not None
     prober = _prober(request, facts, namespace)
+    service: Service | None
     match target:
+        case ServiceTarget() if not facts.cluster.has("services"):
+            service, made = None, probes_by_comments(prober, target, request.namespace, request.via)
+        case NodePortTarget(number, protocol) if not facts.cluster.has("services"):
+            service, made = None, by_node_port(prober, number, protocol)
         case ServiceTarget(name, space, port):
-            service: Service | None = facts.cluster.service(space or namespace, name)
+            service = facts.cluster.service(space or namespace, name)
             assert service is not None
             made = _service_probes(request, prober, service, port)
         case NodePortTarget(number, protocol):
@@ -150,13 +154,11 @@ def _service_probes(request: TraceRequest, prober: Prober, service: Service, por
             " and go there directly, past all rules of services",
             hint="trace an endpoint's ADDRESS:PORT",
         )
-    vias: Sequence[Via]
+    vias: Sequence[Via] = request.vias or default_vias(service, request.sender)
     if request.via == "all":
         vias = VIAS
     elif request.via is not None and request.via != "packet":
         vias = (request.via,)
-    else:
-        vias = default_vias(service, request.sender)
     made = prober.of_service(service, vias, ports_of(service, port))
     if not made.probes and not made.diagnostics and prober.states:
         lacks = {
