@@ -74,8 +74,8 @@ class Owner:
     gid: int | None = None
 
 
-Stamp: TypeAlias = tuple[str, int, int | None]
-"""An entry of a list of -m recent: the list, the address as a number, the time to live."""
+Stamp: TypeAlias = tuple[str, int, int, int | None]
+"""An entry of a list of -m recent: the list, the address, its mask (as numbers), the time to live."""
 
 
 class Packet(msgspec.Struct, frozen=True, kw_only=True):
