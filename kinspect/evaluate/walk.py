@@ -20,15 +20,7 @@ from typing_extensions import assert_never
 
 from kinspect.errors import RulesError, Undetermined
 from kinspect.model.host import Host
-from kinspect.model.odds import (
-    ALWAYS,
-    NEVER,
-    NOTHING,
-    Chance,
-    Odds,
-    Undecided,
-    Weight,
-)  # fmt: skip
+from kinspect.model.odds import ALWAYS, NEVER, NOTHING, Chance, Odds, Undecided, Weight  # fmt: skip
 from kinspect.model.packet import Packet
 from kinspect.model.rules import (
     Back,
@@ -38,6 +30,7 @@ from kinspect.model.rules import (
     Effect,
     End,
     Enter,
+    Lacking,
     OneOf,
     Proceed,
     Remembers,
@@ -47,7 +40,6 @@ from kinspect.model.rules import (
 )  # fmt: skip
 from kinspect.model.trace import ChainPolicy, Considered, Matched, Place, RuleKey, Step
 from kinspect.netfilter.matches.statistic import Nth
-from kinspect.netfilter.targets.unsupported import UnsupportedTarget
 
 # What a walk may cost before it is given up: the kernel follows one packet along one path of its rules,
 # a walk follows all that it could take, and a few dozen rules can make more of those than can be counted.
@@ -77,6 +69,7 @@ class Ended(msgspec.Struct, frozen=True):
     branch: Branch
     verdict: Verdict
     bound: bool = False  # by a nat binding
+    missing: str | None = None  # in rules that the text lacks: where the packet ends is not known
 
 
 @dataclass(slots=True)
@@ -89,6 +82,7 @@ class Record:
     met: dict[RuleKey, Rule] = field(default_factory=dict)
     considered: list[Considered] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)
+    lacking: dict[Lacking, None] = field(default_factory=dict)
     work: int = 0  # what was spent so far of what a walk may cost
 
     def hit(self, place: Place, rule: Rule, weight: Weight) -> None:
@@ -280,7 +274,7 @@ class Walk:
                     case Chance(share):
                         reasons.append(f"a draw: holds for {share} of the packets")
                     case Undecided(question, answer):
-                        reasons.append(f"not known: {question}{'' if answer else ' (or not)'}")
+                        reasons.append(f"not known: {question.text}{'' if answer else ' (or not)'}")
             held, why = None, "; ".join(reasons)
         else:
             held, why = True, "all of its matches hold" if rule.clauses else "it has no match"
@@ -310,7 +304,7 @@ class Walk:
             case Enter(name, goto):
                 chain = self.rules.chain(self.place.table, name)
                 if chain is None:
-                    self._lost(rule, name, branch, depth, ended, returned, following)
+                    self._lost(rule, name, branch, depth, ended, returned, returned if goto else following)
                     return
                 if self.enter is None:
                     inner_ended, inner_returned = self.chain(chain, [branch], depth + 1)
@@ -331,7 +325,7 @@ class Walk:
     def _lost(
         self,
         rule: Rule,
-        name: str,
+        name: ChainName,
         branch: Branch,
         depth: int,
         ended: list[Ended],
@@ -350,8 +344,19 @@ class Walk:
                 width=len(name),
                 hint="the dump is damaged, or a part of one",
             )
-        target = UnsupportedTarget(f"-j {name}, a chain that this fragment lacks,")
-        self._apply(target.act(branch.packet, self.host), rule, branch, depth, ended, returned, following)
+        what, final = self.rules.missing(rule, name)
+        lacking = Lacking(what, self.place.table)
+        if final:
+            ended.append(Ended(branch, Verdict.ACCEPT, missing=lacking.what))
+            return
+        returns = branch.weight.given(lacking.question, True)
+        if returns:
+            part = Branch(branch.packet, returns, branch.last, branch.snat)
+            self._apply(Proceed(branch.packet), rule, part, depth, ended, returned, following)
+        stays = branch.weight.given(lacking.question, False)
+        if stays:
+            part = Branch(branch.packet, stays, branch.last, branch.snat)
+            ended.append(Ended(part, Verdict.ACCEPT, missing=lacking.what))
 
 
 def _with(branch: Branch, packet: Packet) -> Branch:
