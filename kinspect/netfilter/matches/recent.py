@@ -53,7 +53,7 @@ class Recent:
             return certain(not self.inverted)
         if self._mask_counts(packet):
             question = f"the mask of the list {self.name} of -m recent, of which its rules have several, fits"
-            return unless(self.inverted, Undecided(question))
+            return unless(self.inverted, undecided("recent-list", question))
         if self._of_client(packet):
             if self.name not in packet.recent:
                 return certain(self.inverted)
