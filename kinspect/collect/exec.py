@@ -28,7 +28,8 @@ _SWITCHES: Final = (
     "net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables",
     "net.ipv4.conf.all.route_localnet", "net.ipv4.conf.lo.route_localnet",
     *(f"net.netfilter.nf_conntrack_{name}" for name in (
-        "count", "max", "acct", "udp_timeout", "udp_timeout_stream", "generic_timeout", "icmp_timeout",
+        "count", "max", "acct", "tcp_loose", "udp_timeout", "udp_timeout_stream", "generic_timeout",
+        "icmp_timeout",
         *(f"tcp_timeout_{state}" for state in (
             "close", "close_wait", "established", "fin_wait", "last_ack", "max_retrans", "syn_recv",
             "syn_sent", "time_wait", "unacknowledged",

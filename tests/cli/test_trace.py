@@ -229,8 +229,13 @@ def test_source_ranges_are_said_and_another_client_can_be_traced() -> None:
 
 def test_established_packets_meet_no_nat_rule() -> None:
     ran = kinspect("trace", "svc/test-service", "--demo", "--ctstate", "established", "-o", "json")
+    assert ran.code == 3
+    assert "connection tracking rewrites this packet" in ran.out
     for trace in ran.json["traces"]:
-        assert [o["dnat"] for o in trace["outcomes"]] == [False]
+        assert {(o["dnat"], o["missing"]) for o in trace["outcomes"]} == {
+            (False, None),
+            (False, "its connection"),
+        }
         assert any("no nat rule is asked" in note for note in trace["notes"])
 
 
