@@ -45,6 +45,7 @@ class TraceRequest:
     packet: Packet | None = None
     namespace: str | None = None
     via: Via | Literal["all"] | None = None
+    vias: Sequence[Via] = ()  # several ways in; none: those of ``via``, or what the service's type is for
     entry: Mapping[str, Fraction] | None = None
     sender: Sender | None = None
     iif: str | None = None
@@ -89,8 +90,7 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
 
     if request.packet is not None:
         return _of_packet(request, facts, request.packet, connection)
-    assert request.target is not None
-    return _of_target(request, facts, request.target, namespace, connection)
+    return of_target(request, facts, namespace, connection)
 
 
 def _prober(request: TraceRequest, facts: Facts, namespace: str = "default") -> Prober:
@@ -118,9 +118,12 @@ def _of_packet(request: TraceRequest, facts: Facts, packet: Packet, connection: 
     return _answer(request, facts, probes, NONE, connection)
 
 
-def _of_target(
-    request: TraceRequest, facts: Facts, target: TraceTarget, namespace: str, connection: Connection
+def of_target(
+    request: TraceRequest, facts: Facts, namespace: str, connection: Connection | None = None
 ) -> TraceAnswer:
+    """Trace a request's target, of a cluster and nodes that were read. Raises KinspectError."""
+    target = request.target
+    assert target is not None
     prober = _prober(request, facts, namespace)
     match target:
         case ServiceTarget(name, space, port):
@@ -161,13 +164,11 @@ def _service_probes(request: TraceRequest, prober: Prober, service: Service, por
             " and go there directly, past all rules of services",
             hint="trace an endpoint's ADDRESS:PORT",
         )
-    vias: Sequence[Via]
+    vias: Sequence[Via] = request.vias or default_vias(service, request.sender)
     if request.via == "all":
         vias = VIAS
     elif request.via is not None and request.via != "packet":
         vias = (request.via,)
-    else:
-        vias = default_vias(service, request.sender)
     made = prober.of_service(service, vias, ports_of(service, port))
     if not made.probes and not made.diagnostics and prober.states:
         lacks = {
@@ -222,7 +223,7 @@ def _answer(
     facts: Facts,
     probes: Sequence[Probe],
     skipped: Diagnostics,
-    connection: Connection,
+    connection: Connection | None,
     service: Service | None = None,
 ) -> TraceAnswer:
     endpoints = facts.cluster.endpoints(service.key) if service else ()
