@@ -165,22 +165,9 @@ class Walk:
                         effect = rule.target.act(branch.packet, self.host)
                         self._apply(effect, rule, taken, depth, ended, returned, following)
             live = merged(following)
-<<<<<<< HEAD
-        self.above.pop()
-        return ended, merged([*returned, *live])
-
-    def _spend(self, chain: Chain, live: Sequence[Branch], depth: int) -> None:
-        """Count what asking one more rule costs. Raises Undetermined where it is too much."""
-        broad = sum([len(branch.weight.terms) for branch in live])
-        self.record.work += broad * (depth + 1)
-        if broad > _BROADEST or self.record.work > _MOST_WORK:
-            raise self._too_much(f"its rules fork more than can be followed, at chain {chain.name}")
-
-    def _too_much(self, why: str) -> Undetermined:
-        return Undetermined(f"{self.rules.source}: table {self.place.table}: {why}: not determined")
-=======
         if live and chain.policy is None and not self.rules.complete:
             live = self._past_the_rest(chain, live, ended)
+        self.above.pop()
         return ended, merged([*returned, *live])
 
     def _past_the_rest(self, chain: Chain, live: Sequence[Branch], ended: list[Ended]) -> list[Branch]:
@@ -198,7 +185,16 @@ class Walk:
                 part = Branch(branch.packet, stays, branch.last, branch.snat)
                 ended.append(Ended(part, Verdict.ACCEPT, missing=lacking.what))
         return returning
->>>>>>> main
+
+    def _spend(self, chain: Chain, live: Sequence[Branch], depth: int) -> None:
+        """Count what asking one more rule costs. Raises Undetermined where it is too much."""
+        broad = sum([len(branch.weight.terms) for branch in live])
+        self.record.work += broad * (depth + 1)
+        if broad > _BROADEST or self.record.work > _MOST_WORK:
+            raise self._too_much(f"its rules fork more than can be followed, at chain {chain.name}")
+
+    def _too_much(self, why: str) -> Undetermined:
+        return Undetermined(f"{self.rules.source}: table {self.place.table}: {why}: not determined")
 
     def _in_turn(
         self,
