@@ -9,7 +9,7 @@ from typing import Final
 from kinspect.model.host import Host, PolicyRule, Route, RouteType
 from kinspect.model.packet import Address, Packet, equal_bits
 
-# What a host has that nobody configured: ip rule's three.
+# The three rules that every host has.
 _USUAL: Final = (
     PolicyRule(priority=0, table="local"),
     PolicyRule(priority=32766, table="main"),
@@ -22,9 +22,9 @@ _TABLES: Final = ("local", "main", "default")
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """What the routing decision came to.
+    """The result of a routing decision.
 
-    ``dev`` is None where the snapshot has no routes: onward, but by an unknown interface.
+    ``dev`` is None if the snapshot has no routes: the packet is sent on by an unknown interface.
     """
 
     type: RouteType
@@ -35,7 +35,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """A decision that hangs on a policy rule whose condition cannot be decided."""
+    """A decision that depends on a policy rule whose condition cannot be decided."""
 
     question: str
     applies: Hop | Fork
@@ -43,7 +43,7 @@ class Fork:
 
 
 def usual(decision: Hop | Fork | None) -> Hop | None:
-    """The hop if no rule in doubt applies."""
+    """The hop if no undecided rule applies."""
     while isinstance(decision, Fork):
         decision = decision.usual
     return decision
@@ -54,8 +54,8 @@ def route(
 ) -> Hop | Fork | None:
     """The route to an address, for this packet's source, mark and interface.
 
-    ``only_by``: of the routes by this interface alone. None: it cannot be told whether the address
-    is the host's own.
+    ``only_by``: consider only routes by this interface. None: it is not known whether the address is
+    the host's own.
     """
     routes = host.family_routes(dst)
     if routes is None:
@@ -92,7 +92,7 @@ def _decided(
 
 
 def _condition(rule: PolicyRule, packet: Packet | None) -> str:
-    """What of a rule is open."""
+    """The undecided condition of a rule, in words."""
     if rule.undecidable is not None:
         return rule.undecidable
     if rule.mark is not None and packet is not None and packet.mark_unknown:
@@ -101,7 +101,7 @@ def _condition(rule: PolicyRule, packet: Packet | None) -> str:
 
 
 def _by(rule: PolicyRule, dst: Address, routes: Sequence[Route], only_by: str | None) -> Hop | None:
-    """What a policy rule that applies comes to; None: the next rule is asked."""
+    """The result of a policy rule that applies; None: the next rule decides."""
     if rule.action in ("blackhole", "unreachable", "prohibit"):
         return Hop(rule.action)  # type: ignore[arg-type]
     found = _lookup(rule.table, dst, routes, only_by)
@@ -113,7 +113,7 @@ def _by(rule: PolicyRule, dst: Address, routes: Sequence[Route], only_by: str | 
 
 
 def _of_one_link(dst: Address) -> bool:
-    """Whether the kernel sends it on by the interface only that it came by (rt6_need_strict)."""
+    """Whether the kernel looks for routes by the packet's own interface only (rt6_need_strict)."""
     return dst.version == 6 and (dst.is_loopback or dst.is_link_local or dst.is_multicast)
 
 
@@ -130,7 +130,7 @@ def _applies(rule: PolicyRule, dst: Address, packet: Packet | None) -> bool | No
         iif = ("lo" if packet.local else packet.iif) if packet else "lo"
         conditions.append(None if iif is None else iif == rule.iif)
     if rule.oif is not None:
-        conditions.append(False)  # only a socket bound to a device meets it
+        conditions.append(False)  # matches only sockets that are bound to a device
     if rule.undecidable is not None:
         conditions.append(None)
     if False in conditions:

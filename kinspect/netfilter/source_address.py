@@ -20,14 +20,14 @@ _OTHERS_LABEL: Final = 1
 
 
 def source_address(packet: Packet, host: Host) -> Address | None:
-    """The source that MASQUERADE takes for a routed packet; None where it cannot be known."""
+    """The source that MASQUERADE gives to a routed packet; None if it is not known."""
     if not packet.oif or host.links is None:
         return None
     return _chosen(packet.oif, packet.via or packet.dst, packet.dst, host.links)
 
 
 def own_source(dst: Address, host: Host) -> Address | None:
-    """The source that a process on the host gets for a new connection, if it binds to none."""
+    """The source of a new connection of a process on the host, if the process binds to none."""
     hop = usual(route(dst, host))
     if hop is None:
         return None
@@ -45,7 +45,7 @@ def _chosen(dev: str, next_hop: Address, dst: Address, links: Mapping[str, Link]
 
 
 def _chosen_4(dev: str, next_hop: Address, links: Mapping[str, Link]) -> Address | None:
-    """Of the interface, the address in the next hop's network, else its first; else another's first."""
+    """The interface's address in the next hop's network, else its first, else another interface's first."""
     for name in (dev, *links):
         link = links.get(name)
         usable = [
@@ -54,14 +54,14 @@ def _chosen_4(dev: str, next_hop: Address, links: Mapping[str, Link]) -> Address
             if isinstance(own.address, IPv4Address) and own.scope == "global" and not own.secondary
         ]
         if usable:
-            # Only of the interface itself does the kernel look for one in the next hop's network.
+            # The kernel looks for an address in the next hop's network only on the interface itself.
             same = [own.address for own in usable if name == dev and next_hop in own.network]
             return same[0] if same else usable[0].address
     return None
 
 
 def _chosen_6(dev: str, dst: IPv6Address, links: Mapping[str, Link]) -> Address | None:
-    """The best by the rules of RFC 6724, of the interface only for what is on its link."""
+    """The best address by RFC 6724; for a destination on the link, only the interface's own addresses."""
     near = _scope(dst) <= _LINK_LOCAL
     best: tuple[tuple[int, ...], Address] | None = None
     for link, own in _held(links):
@@ -81,7 +81,7 @@ def _held(links: Mapping[str, Link]) -> Iterable[tuple[Link, LinkAddress]]:
 
 
 def _merit(own: LinkAddress, dst: IPv6Address, *, outgoing: bool) -> tuple[int, ...]:
-    """Its rank by the rules that the kernel applies, in their order (ipv6_get_saddr_eval)."""
+    """The rank of an address by the kernel's rules, in their order (ipv6_get_saddr_eval)."""
     address = own.address
     assert isinstance(address, IPv6Address)
     scope = _scope(address)
@@ -106,5 +106,5 @@ def _scope(address: IPv6Address) -> int:
 
 
 def _label(address: IPv6Address) -> int:
-    """The kernel's own table of labels (addrlabel.c), longest prefix first within a family of prefixes."""
+    """The label by the kernel's default table (addrlabel.c), where longer prefixes come first."""
     return next((label for network, label in _LABELS if address in network), _OTHERS_LABEL)

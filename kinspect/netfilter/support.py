@@ -1,6 +1,6 @@
-"""How far each extension is understood: decided, a question with a reason, or of no account.
+"""How far each extension is modelled: decided, always a question (with the reason), or without effect.
 
-Told by the module that reads it, so nothing is listed twice.
+Derived from the module that reads it, so nothing is listed twice.
 """
 
 from __future__ import annotations
@@ -13,39 +13,39 @@ from kinspect.netfilter import registry
 
 
 class Support(enum.Enum):
-    """What kinspect makes of an extension."""
+    """How far kinspect models an extension."""
 
-    DECIDED = "decided"  # by the packet, the host and stated assumptions
-    UNDECIDED = "undecided"  # always a question, which names what no dump tells
-    INERT = "always_true"  # holds for every packet, or does nothing that a trace sees
-    UNKNOWN = "unknown"  # never heard of: kept as it stands, and undecided
+    DECIDED = "decided"  # by the packet, the host, and stated assumptions
+    UNDECIDED = "undecided"  # always a question, which names the missing fact
+    INERT = "always_true"  # matches every packet, or has no effect that a trace sees
+    UNKNOWN = "unknown"  # not known to kinspect: kept as written, and undecided
 
 
-# By module, with what it takes that no dump tells.
+# By module, with the fact that no dump holds.
 _UNDECIDED: Final[Mapping[str, str]] = {
-    "limits": "the packets that went before decide",
-    "always_open": "a clock, a payload, a program or a processor decides",
-    "socket": "the sockets of the host decide",
-    "realm": "a snapshot's routes do not carry realms",
-    "queue": "a program on the host decides",
-    "tproxy": "a program on the host takes the packet, where it listens",
-    "synproxy": "the host answers in the server's place; what follows is another packet",
+    "limits": "it depends on earlier packets",
+    "always_open": "it depends on a clock, a payload, a program or a processor",
+    "socket": "it depends on the host's sockets",
+    "realm": "routes of a snapshot have no realms",
+    "queue": "it depends on a program on the host",
+    "tproxy": "a program on the host receives the packet, if it listens",
+    "synproxy": "the host answers in place of the server; what follows is another packet",
 }
 _INERT: Final = frozenset({"always_true", "no_effect"})
 
 
 def match(name: str) -> Support:
-    """The standing of a match (``-m``)."""
+    """How far a match (``-m``) is modelled."""
     return _of(registry.MATCHES.get(name))
 
 
 def target(name: str) -> Support:
-    """The standing of a target (``-j``) that is no chain."""
+    """How far a target (``-j``) that is not a chain is modelled."""
     return _of(registry.TARGETS.get(name))
 
 
 def why(name: str) -> str | None:
-    """Why a match or target leaves a question, where it always does."""
+    """Why a match or target is always a question; None if it is not."""
     return _UNDECIDED.get(registry.MATCHES.get(name) or registry.TARGETS.get(name) or "")
 
 

@@ -11,7 +11,7 @@ from kinspect.model.packet import Packet, protocol_name
 from kinspect.model.rules import Match
 from kinspect.netfilter.options import Masked, Option, protocol
 
-# Canonical name of each spelling; all take one value but for -f.
+# The canonical name of each spelling; all take one value, except -f.
 SPELLINGS: Final = {
     "-s": "-s", "--source": "-s", "--src": "-s",
     "-d": "-d", "--destination": "-d", "--dst": "-d",
@@ -30,7 +30,7 @@ class SourceAddress:
     inverted: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Certain: the mask decides."""
+        """Certain: the address is in the packet."""
         return certain((packet.src in self.network) != self.inverted)
 
     def seen(self, packet: Packet) -> str:
@@ -46,7 +46,7 @@ class DestinationAddress:
     inverted: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Certain: the mask decides."""
+        """Certain: the address is in the packet."""
         return certain((packet.dst in self.network) != self.inverted)
 
     def seen(self, packet: Packet) -> str:
@@ -56,13 +56,13 @@ class DestinationAddress:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """The packet is of the protocol; number 0 stands for all (and never matches inverted)."""
+    """The packet has the protocol; number 0 means any (and never matches if inverted)."""
 
     number: int
     inverted: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Certain: the header says."""
+        """Certain: it is in the header."""
         return certain((self.number in (0, packet.protocol)) != self.inverted)
 
     def seen(self, packet: Packet) -> str:
@@ -72,10 +72,10 @@ class Protocol:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """The interface is of the name, or begins with it where the name ends in ``+``.
+    """The interface has this name or, if the name ends in ``+``, a name that begins with it.
 
-    A packet made here comes in by no interface, and one not yet routed leaves by none: the kernel
-    compares with an empty name then, which matches only ``+``.
+    A packet that was made on this host has no input interface, and one that is not routed yet has no
+    output interface. The kernel then compares with an empty name, which only ``+`` matches.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Interface:
     inverted: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided where nobody said by which interface the packet comes in or leaves."""
+        """Undecided if the packet's interface is not known."""
         interface = packet.oif if self.outgoing else packet.iif
         if interface is None and (self.outgoing or not packet.local):
             if self.name == "+":
@@ -99,9 +99,9 @@ class Interface:
         """The interface."""
         interface = packet.oif if self.outgoing else packet.iif
         if not self.outgoing and packet.local:
-            return "the packet is made here"
+            return "the packet is from this host"
         if interface == "":
-            return "it leaves by no interface, or is not routed yet"
+            return "it has no output interface, or is not routed yet"
         return f"it {'leaves' if self.outgoing else 'comes in'} by {interface or 'an unknown interface'}"
 
 
@@ -112,17 +112,17 @@ class Fragment:
     inverted: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Certain: the header says."""
+        """Certain: it is in the header."""
         return certain(packet.fragment != self.inverted)
 
     def seen(self, packet: Packet) -> str:
-        """Whether it is one."""
-        return "it is a later fragment" if packet.fragment else "it is no later fragment"
+        """Whether the packet is one."""
+        return "it is a later fragment" if packet.fragment else "it is not a later fragment"
 
 
 @dataclass(frozen=True, slots=True)
 class Anything:
-    """A condition that every packet meets, such as ``-s 0.0.0.0/0``."""
+    """A condition that matches every packet, such as ``-s 0.0.0.0/0``."""
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Always."""

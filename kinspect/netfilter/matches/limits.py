@@ -1,8 +1,8 @@
 """Rates and amounts: ``limit``, ``hashlimit``, ``connlimit``, ``quota``, ``connbytes``.
 
-Kernel: xt_limit.c, xt_hashlimit.c, xt_connlimit.c, xt_quota.c, xt_connbytes.c. What went before a packet
-decides, and no dump tells it: each rule has a question of its own, in its own words, with two
-answers (within the limit, or over it).
+Kernel: xt_limit.c, xt_hashlimit.c, xt_connlimit.c, xt_quota.c, xt_connbytes.c. Earlier
+packets decide, and no dump holds them: each rule is a question of its own with two answers, within
+the limit or over it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OPTIONS_connlimit: Final = {
 OPTIONS_quota: Final = {"--quota": 1}
 OPTIONS_connbytes: Final = {"--connbytes": 1, "--connbytes-dir": 1, "--connbytes-mode": 1}
 
-_UNITS: Final = ("second", "minute", "hour", "day")  # iptables takes any beginning of them
+_UNITS: Final = ("second", "minute", "hour", "day")  # iptables accepts any prefix of these
 
 
 def _rate(option: Option) -> str:
@@ -47,7 +47,7 @@ def _of(options: Options) -> str:
 
 
 def read_limit(options: Options) -> Open:
-    """``--limit``, by itself three an hour, and ``--limit-burst``."""
+    """``--limit`` (default: 3/hour) and ``--limit-burst``."""
     rate, burst = options.get("--limit"), options.get("--limit-burst")
     text = _rate(rate) if rate else "3/hour"
     if burst:
@@ -56,7 +56,7 @@ def read_limit(options: Options) -> Open:
 
 
 def read_hashlimit(options: Options) -> Open:
-    """``--hashlimit-upto`` or ``--hashlimit-above``, for each of what ``--hashlimit-mode`` names."""
+    """``--hashlimit-upto`` or ``--hashlimit-above``, per group of ``--hashlimit-mode``."""
     option = options.need("--hashlimit-upto", "--hashlimit-above")
     rate = _rate(option)
     burst, mode, name = (options.get(f"--hashlimit-{end}") for end in ("burst", "mode", "name"))
@@ -66,7 +66,7 @@ def read_hashlimit(options: Options) -> Open:
 
 
 def read_connlimit(options: Options) -> Open:
-    """``--connlimit-upto`` or ``--connlimit-above``, of a source's or a destination's connections."""
+    """``--connlimit-upto`` or ``--connlimit-above``, for the connections of a source or a destination."""
     option, mask = options.need("--connlimit-upto", "--connlimit-above"), options.get("--connlimit-mask")
     count = option.read(integer, "a number of connections")
     whose = "destination" if options.has("--connlimit-daddr") else "source"
@@ -83,7 +83,7 @@ def read_quota(options: Options) -> Open:
 
 
 def read_connbytes(options: Options) -> Open:
-    """``--connbytes``; without accounting in conntrack it never holds, which no dump tells either."""
+    """``--connbytes``; without conntrack's accounting, which no dump shows, it never matches."""
     option, way, mode = (
         options.need("--connbytes"),
         options.need("--connbytes-dir"),

@@ -1,8 +1,8 @@
 """``-m recent``: lists of addresses seen lately (kernel: xt_recent.c); kube-proxy's client affinity.
 
-What a list holds is not in a dump. A trace follows a *new* client, one that is on no list, and
-says so; ``Packet.recent`` names the lists that a known client is on, and ``Packet.recent_now``
-those that an earlier rule of the same walk put it on.
+A dump does not have the entries of the lists. A trace follows a *new* client, which is on no list, and
+says so. ``Packet.recent`` names the lists that a known client is on, and ``Packet.recent_now`` those
+to which an earlier rule of the same walk added it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ACTIONS: Final[tuple[Action, ...]] = ("set", "rcheck", "update", "remove")
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """The address is on the list (rcheck, update, remove), or is put on it, which always holds."""
+    """The address is on the list (rcheck, update, remove); or is added to it (set), which always matches."""
 
     name: str
     action: Action
@@ -34,7 +34,7 @@ class Recent:
     inverted: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """A new client is on no list but for those that this walk put it on."""
+        """A new client is on no list, except those to which this walk added it."""
         if self.action == "set":
             return certain(not self.inverted)
         hits = packet.recent_now.count(self.name)
@@ -46,13 +46,13 @@ class Recent:
     def seen(self, packet: Packet) -> str:
         """Whether the client is on the list."""
         if self.action == "set":
-            return f"it is put on the list {self.name}"
+            return f"the client is added to the list {self.name}"
         if self._listed(packet):
-            return f"its client is on the list {self.name}"
+            return f"the client is on the list {self.name}"
         return f"a new client is not on the list {self.name}"
 
     def after(self, packet: Packet) -> Packet:
-        """The packet when the match was asked and held: what the list remembers then."""
+        """The packet after the match: with the list that it is now on, or no longer on."""
         if self.action == "set" or (self.action == "update" and not self.inverted):
             return packet.replace(recent_now=(*packet.recent_now, self.name))
         if self.action == "remove":
@@ -71,7 +71,7 @@ class Recent:
 
 
 def read(options: Options) -> Recent:
-    """One of the four actions and its list."""
+    """One of the four actions, and its list."""
     for action in ACTIONS:
         option = options.get(f"--{action}")
         if option:

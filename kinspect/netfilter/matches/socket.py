@@ -1,7 +1,7 @@
-"""``-m socket``: a socket of this host takes the packet (kernel: xt_socket.c, nf_socket_ipv4.c).
+"""``-m socket``: a socket of this host receives the packet (kernel: xt_socket.c, nf_socket_ipv4.c).
 
 An established socket, or a listening one that is bound to the address (``--nowildcard``: or to
-any). No dump lists sockets.
+any address). No dump has the sockets.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ OPTIONS: Final = {"--transparent": 0, "--nowildcard": 0, "--restore-skmark": 0}
 
 @dataclass(frozen=True, slots=True)
 class Socket:
-    """There is a socket; with ``restores_mark`` the packet then takes its mark."""
+    """There is a socket; with ``restores_mark`` the packet then gets the socket's mark."""
 
     transparent: bool = False
     wildcard: bool = False  # a socket that is bound to no address counts too
     restores_mark: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided for TCP, UDP and ICMP errors; the kernel looks no further for others."""
+        """Undecided for TCP, UDP and ICMP errors; other protocols never match."""
         if packet.protocol not in (TCP, UDP, ICMP, ICMPV6):
             return NEVER
         kind = "transparent socket" if self.transparent else "socket"
@@ -35,11 +35,11 @@ class Socket:
         return Undecided(f"a {kind}{bound} of this host takes {protocol_name(packet.protocol)} to {to}")
 
     def seen(self, packet: Packet) -> str:
-        """What has no socket."""
+        """The packet's protocol."""
         return f"it is {protocol_name(packet.protocol)}"
 
     def after(self, packet: Packet) -> Packet:
-        """Its mark is the socket's then: not known."""
+        """The packet with the socket's mark, which is not known."""
         return packet.replace(mark_unknown=0xFFFFFFFF) if self.restores_mark else packet
 
 

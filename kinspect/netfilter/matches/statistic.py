@@ -1,4 +1,4 @@
-"""``-m statistic``: one packet in so many, at random or by count (kernel: xt_statistic.c)."""
+"""``-m statistic``: one of so many packets, at random or by count (kernel: xt_statistic.c)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _draw(threshold: int) -> Chance:
 
 @dataclass(frozen=True, slots=True)
 class Random:
-    """Holds for ``threshold`` of every 2**31 draws.
+    """Matches ``threshold`` of every 2**31 draws.
 
     iptables keeps ``lround(P * 2**31)`` and the kernel compares 31 random bits with it, so the
     printed decimals name one exact fraction.
@@ -45,10 +45,10 @@ class Random:
 
 @dataclass(frozen=True, slots=True)
 class Nth:
-    """Holds for one of every ``every`` packets that reach the rule.
+    """Matches one of every ``every`` packets that reach the rule.
 
-    Its share is exact in the long run. Where the same packets meet several such rules in turn their
-    counts go hand in hand, and the shares of both together, here a product, may be others.
+    The share is exact in the long run. If the same packets meet several such rules in turn, the counts
+    of these rules are related, and their joint share may differ from the product that is used here.
     """
 
     every: int
@@ -56,13 +56,13 @@ class Nth:
     inverted: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """The share in the long run; which packet it is depends on how many came before."""
+        """The share in the long run; which packets match depends on how many came before."""
         share = Fraction(1, self.every)
         return Chance(1 - share if self.inverted else share)
 
     def seen(self, packet: Packet) -> str:
         """A count."""
-        return "the count of packets before decides"
+        return "the number of earlier packets decides"
 
 
 def read(options: Options) -> Random | Nth:
@@ -70,12 +70,12 @@ def read(options: Options) -> Random | Nth:
     mode = options.need("--mode")
     if mode.value == "random":
         option = options.need("--probability")
-        # Plain decimals only: Fraction would take 1/2 too, and work for ever on 1e999999999.
+        # Plain decimals only: Fraction would accept 1/2 as well, and never finish 1e999999999.
         plain = re.fullmatch(r"[0-9]{1,20}(\.[0-9]{0,40})?|\.[0-9]{1,40}", option.value)
         share = Fraction(option.value) if plain else None
         if share is None or share > 1:
             raise option.error("a number between 0 and 1")
-        # lround: halves go away from zero.
+        # lround: halves are rounded away from zero.
         return Random(int(share * DRAWS + Fraction(1, 2)), option.inverted)
     if mode.value == "nth":
         every = options.need("--every")

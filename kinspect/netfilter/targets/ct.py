@@ -1,7 +1,7 @@
-"""CT and NOTRACK: how connection tracking is to see the packet (kernel: xt_CT.c).
+"""CT and NOTRACK: how connection tracking treats the packet (kernel: xt_CT.c).
 
-An untracked packet belongs to no connection, so no nat rule is asked about it. A zone, a helper,
-a timeout or events change nothing that a trace of one packet sees.
+An untracked packet belongs to no connection, so nat tables are not consulted for it. A zone, helper,
+timeout or event mask changes nothing that a trace of one packet sees.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ OPTIONS_CT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Untrack:
-    """The packet is not tracked, unless it is already."""
+    """The packet is not tracked, unless it already is."""
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Of what comes back by the loopback the connection stays, where it has one."""
+        """A packet that comes back by the loopback keeps the connection that it has."""
         held = packet.tracked and packet.state is not CtState.INVALID
         return Proceed(packet if held else packet.replace(state=CtState.UNTRACKED))
 
@@ -38,5 +38,5 @@ def read_NOTRACK(options: Options) -> Untrack:  # noqa: N802 - named after the t
 
 
 def read_CT(options: Options) -> Untrack | Nothing:  # noqa: N802
-    """``-j CT``, with ``--notrack`` or with what a trace does not see."""
+    """``-j CT``, with ``--notrack`` or with options that have no effect on a trace."""
     return Untrack() if options.has("--notrack") else Nothing()

@@ -11,7 +11,7 @@ from kinspect.model.rules import Effect, Proceed
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """Does nothing that a trace can see: no target, or one that only logs or counts."""
+    """Has no effect that a trace can see: no target, or one that only logs or counts."""
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """The walk goes on."""

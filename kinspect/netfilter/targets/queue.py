@@ -1,4 +1,4 @@
-"""QUEUE and NFQUEUE: to a program, which says what becomes of the packet (kernel: xt_NFQUEUE.c)."""
+"""QUEUE and NFQUEUE: hand the packet to a program, which decides (kernel: xt_NFQUEUE.c)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OPTIONS_NFQUEUE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A program decides if one listens; else the packet is dropped, or with ``bypass`` accepted."""
+    """If a program listens, it decides; else the packet is dropped, or accepted with ``bypass``."""
 
     queues: tuple[int, int] = (0, 0)
     bypass: bool = False

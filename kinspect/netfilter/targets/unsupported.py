@@ -1,4 +1,4 @@
-"""A target that kinspect does not model: what becomes of the packet is undecided."""
+"""A target that kinspect does not model: its effect is undecided."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ GOES_ON: Final = "lets the packet go on unchanged"
 
 @dataclass(frozen=True, slots=True)
 class UnsupportedTarget:
-    """A target that is not known; ``text`` as written."""
+    """A target that is not known; ``text`` is as written."""
 
     text: str
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Both ways: the packet goes on as it is, or ends here."""
+        """Two outcomes: the packet goes on unchanged, or ends here."""
         goes_on = Undecided(f"{self.text} {GOES_ON}")
         return OneOf(((goes_on, Proceed(packet)), (ALWAYS, End(Verdict.DROP, packet))))
