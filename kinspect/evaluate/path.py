@@ -16,15 +16,18 @@ from typing import Literal, TypeAlias
 from kinspect.errors import NotFound
 from kinspect.evaluate.walk import Branch, Ended, Enterer, Record, Walk, merged
 from kinspect.model.host import Host
-from kinspect.model.odds import EVERYTHING, Weight
+from kinspect.model.odds import ALWAYS, EVERYTHING, NOTHING, Odds, Undecided, Weight
 from kinspect.model.packet import Address, CtState, Packet
 from kinspect.model.rules import ChainName, Ruleset, TableName, Verdict
 from kinspect.model.trace import Evaluation, Place, Routed, Step, Way
 from kinspect.netfilter import hooks
-from kinspect.netfilter.hooks import Stage, Track
+from kinspect.netfilter.hooks import Defragment, Stage, Track
 from kinspect.netfilter.matches.addrtype import own_address
 from kinspect.netfilter.routing import Fork, Hop, route
+from kinspect.netfilter.tracking import tracks
 
+_NAT = TableName("nat")
+_NAT_HOOKS = ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")
 _GONE = ("blackhole", "unreachable", "prohibit")
 
 Point: TypeAlias = Literal["came in", "goes elsewhere", "goes out"]
@@ -211,21 +214,81 @@ class Journey:
         last = Step(Routed(gone.why, dropped=True), gone.branch.last)
         self.ways.append(Way(gone.verdict, gone.branch.packet, gone.branch.weight, last, gone.branch.snat))
 
-    def _through(self, stages: Sequence[Stage | Track], branches: Sequence[Branch]) -> list[Branch]:
+    def _through(
+        self, stages: Sequence[Stage | Track | Defragment], branches: Sequence[Branch]
+    ) -> list[Branch]:
         """Through the tables of one hook; who dies there is added to the ways."""
         live = list(branches)
         for stage in stages:
             if not live:
                 return []
-            if isinstance(stage, Track):
-                live = [_with(branch, _tracked(branch.packet)) for branch in live]
-                continue
-            rulesets = [rules for rules in self.rulesets if stage.asks(rules.backend)]
-            live = self._nat(stage, live) if stage.binds else self._table(stage, live, rulesets)
+            match stage:
+                case Defragment():
+                    live = self._whole(live)
+                case Track():
+                    live = self._tracked(live)
+                case _:
+                    live = self._nat(stage, live) if stage.binds else self._table(stage, live)
         return live
 
-    def _table(self, stage: Stage, branches: Sequence[Branch], rulesets: Sequence[Ruleset]) -> list[Branch]:
+    def _whole(self, branches: Sequence[Branch]) -> list[Branch]:
+        """Without the fragments that connection tracking holds back."""
+        live = []
+        for branch in branches:
+            held, passing = NOTHING, branch.weight
+            if branch.packet.fragment or branch.packet.more_fragments:
+                held, passing = branch.weight.split([self._tracking()])
+            if held:
+                why = "connection tracking holds a fragment back until all have come: trace the whole packet"
+                self._end(_Gone(_weighing(branch, held), Verdict.DROP, why))
+            if passing:
+                live.append(_weighing(branch, passing))
+        return live
+
+    def _tracked(self, branches: Sequence[Branch]) -> list[Branch]:
+        """Seen by connection tracking; where that may be off, perhaps not, so that no nat rule is asked."""
+        if not any(self._holds_rules(rules, _NAT, hook) for rules in self.rulesets for hook in _NAT_HOOKS):
+            return [_with(branch, _seen(branch.packet)) for branch in branches]
+        live = []
+        for branch in branches:
+            on, off = branch.weight.split([self._tracking()])
+            if on:
+                live.append(_with(_weighing(branch, on), _seen(branch.packet)))
+            if off:
+                packet = _seen(branch.packet.replace(untracked=True, template=False))
+                live.append(_with(_weighing(branch, off), packet))
+        return live
+
+    def _tracking(self) -> Odds:
+        """Whether connection tracking is on: a rule that needs it turns it on, wherever it stands."""
+        if any(not rules.complete or tracks(rules) for rules in self.rulesets):
+            return ALWAYS
+        return Undecided("connection tracking is on: something besides these rules needs it")
+
+    @staticmethod
+    def _holds_rules(rules: Ruleset, table: TableName, hook: str) -> bool:
+        chain = rules.chain(table, ChainName(hook))
+        return chain is not None and not chain.empty
+
+    def _table(self, stage: Stage, branches: Sequence[Branch]) -> list[Branch]:
         """All back ends' rules of a table, one after the other: each must accept."""
+        rulesets = [rules for rules in self.rulesets if stage.asks(rules.backend)]
+        if stage.table == hooks.SECURITY or any(self._idle(stage, rules) for rules in rulesets):
+            return self._in_order(stage, branches, rulesets)  # whose order is known, or makes no difference
+        live = []
+        for branch in branches:
+            for part, order in _orders(stage, branch, rulesets):
+                live += self._in_order(stage, [part], order)
+        return merged(live)
+
+    def _idle(self, stage: Stage, rules: Ruleset) -> bool:
+        """Whether a back end's rules do nothing at a stage."""
+        chain = rules.chain(stage.table, ChainName(stage.hook))
+        return chain is None or (chain.empty and chain.policy in (None, Verdict.ACCEPT))
+
+    def _in_order(
+        self, stage: Stage, branches: Sequence[Branch], rulesets: Sequence[Ruleset]
+    ) -> list[Branch]:
         live = list(branches)
         for rules in rulesets:
             live = merged([ended.branch for ended in self._accepted(stage, live, rules)])
@@ -260,25 +323,10 @@ class Journey:
             if packet.state is not CtState.NEW or settled:
                 live.append(branch)
                 continue
-            for part, order in self._orders(stage, branch):
+            asked = [rules for rules in self.rulesets if not self._idle(stage, rules)]
+            for part, order in _orders(stage, branch, asked):
                 live.extend(self._first_binding(stage, part, order))
         return merged(live)
-
-    def _orders(self, stage: Stage, branch: Branch) -> list[tuple[Branch, Sequence[Ruleset]]]:
-        """In which order two back ends' nat tables are asked: no dump tells, so both ways."""
-        asked = [
-            rules for rules in self.rulesets if rules.chain(stage.table, ChainName(stage.hook)) is not None
-        ]
-        if len(asked) < 2:
-            return [(branch, asked)]
-        first, second = asked[:2]
-        question = order_question(first, second)
-        orders: list[tuple[Branch, Sequence[Ruleset]]] = []
-        for answer, order in ((True, [first, second]), (False, [second, first])):
-            weight = branch.weight.given(question, answer)
-            if weight:
-                orders.append((_weighing(branch, weight), order))
-        return orders
 
     def _first_binding(self, stage: Stage, branch: Branch, order: Sequence[Ruleset]) -> list[Branch]:
         """The first rules that set a binding end the asking; without one the address stays."""
@@ -291,9 +339,29 @@ class Journey:
         return [*bound, *(_with(rest, rest.packet.replace(**{side: True})) for rest in live)]
 
 
-def order_question(first: Ruleset, second: Ruleset) -> str:
-    """What decides where two back ends' nat rules send a packet to different places."""
-    return f"the nat rules of {first.source} are asked before those of {second.source}"
+def _orders(
+    stage: Stage, branch: Branch, rulesets: Sequence[Ruleset]
+) -> list[tuple[Branch, Sequence[Ruleset]]]:
+    """In which order two back ends' tables are asked: no dump tells, so both ways."""
+    if len(rulesets) < 2:
+        return [(branch, rulesets)]
+    first, second = rulesets[:2]
+    question = order_question(stage.table, first, second)
+    orders: list[tuple[Branch, Sequence[Ruleset]]] = []
+    for answer, order in ((True, [first, second]), (False, [second, first])):
+        weight = branch.weight.given(question, answer)
+        if weight:
+            orders.append((_weighing(branch, weight), order))
+    return orders
+
+
+def order_question(table: TableName, first: Ruleset, second: Ruleset) -> str:
+    """What decides where the rules of two back ends make a packet go different ways.
+
+    A table's hooks are registered together, and of those with one priority the last registered is
+    asked first (nf_hook_entries_grow in the kernel's net/netfilter/core.c).
+    """
+    return f"the {table} rules of {first.source} are asked before those of {second.source}"
 
 
 def _departing(branch: Branch) -> Branch:
@@ -344,8 +412,19 @@ def _leaving(branch: Branch, hop: Hop) -> Branch:
     return _with(branch, branch.packet.replace(oif=hop.dev, via=hop.gateway, ttl=left))
 
 
-def _tracked(packet: Packet) -> Packet:
-    return packet if packet.state is CtState.UNTRACKED else packet.replace(tracked=True)
+def _seen(packet: Packet) -> Packet:
+    """The packet behind connection tracking."""
+    if packet.tracked and not packet.template:
+        return packet
+    packet = packet.replace(tracked=True)
+    if packet.untracked:
+        return packet.replace(state=CtState.UNTRACKED)
+    if not packet.template:
+        return packet
+    zone = packet.zone
+    if packet.zone_by_mark:
+        zone = None if packet.mark_unknown & 0xFFFF else packet.mark & 0xFFFF
+    return packet.replace(template=False, zone=zone, zone_by_mark=False, ct_mark=0, ct_mark_unknown=None)
 
 
 def evaluate(
@@ -389,7 +468,7 @@ def evaluate_chain(
         raise NotFound(f"{rules.source}: there is no chain {name} in table {table}")
     record = Record(explain)
     walk = Walk(Place("", table, rules.source, rules.backend), rules, host, record)
-    tracked = Branch(_tracked(packet), EVERYTHING)
+    tracked = Branch(_seen(packet), EVERYTHING)
     ended, returned = walk.chain(chain, [tracked], 0)
     ways = [
         Way(end.verdict, end.branch.packet, end.branch.weight, end.branch.last, end.branch.snat)

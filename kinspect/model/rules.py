@@ -7,6 +7,7 @@ one module in ``netfilter``; this module only says what they have in common.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterable, Sequence, Set
 from typing import Literal, NewType, Protocol, TypeAlias, runtime_checkable
 
@@ -88,10 +89,13 @@ class Match(Protocol):
 
 @runtime_checkable
 class Remembers(Protocol):
-    """A match that leaves something behind for later rules: an entry of -m recent, a mark."""
+    """A match that leaves something behind once it was asked: an entry of -m recent, a mark, a count.
 
-    def after(self, packet: Packet) -> Packet:
-        """The packet behind a rule all of whose matches held."""
+    It does so also where a later match of its rule does not hold.
+    """
+
+    def asked(self, packet: Packet, held: bool) -> Packet:
+        """The packet behind the match, which held or did not."""
         ...
 
 
@@ -132,7 +136,7 @@ class Rule(msgspec.Struct, frozen=True):
     target: Target | None
     target_text: str
     counters: Counters | None = None
-    remembers: tuple[Remembers, ...] = ()  # of its matches
+    remembers: bool = False  # one of its matches does (see ``Remembers``): they are asked in turn
 
     def printed(self) -> str:
         """The rule as iptables-save would print it, from its parts."""
@@ -222,6 +226,10 @@ class Ruleset(Protocol):
 
     def chain(self, table: TableName, name: ChainName) -> Chain | None:
         """A chain, or None where the dump has no such chain."""
+        ...
+
+    def asks(self, pattern: re.Pattern[str]) -> bool:
+        """Whether the pattern is found in a rule, outside of quoted words, wherever the rule stands."""
         ...
 
     def closure(self, table: TableName, name: ChainName, most: int) -> Closure | None:

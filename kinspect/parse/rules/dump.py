@@ -51,6 +51,7 @@ _KEY: Final = re.compile(
 _DESTINATIONS: Final = (" -d ", " --dst ", " --destination ")
 _PORTS: Final = (" --dport ", " --destination-port ")
 _TARGET: Final = re.compile(r" -[jg] ([^ \n]+)")
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _COUNTED: Final = re.compile(r"^\[\d+:\d+\] ", re.M)
 _LOOKUPS: Final = 64  # chains of a table, beyond which reading all declarations is cheaper
 _INDEX_FROM: Final = 32  # rules in a chain, below which looking at all of them is cheaper
@@ -246,6 +247,10 @@ class _Table:
         verdict = Verdict(policy) if policy in ("ACCEPT", "DROP") else None
         return DumpChain(name, verdict, self, self.runs.get(name, ()))
 
+    def line_at(self, at: int) -> str:
+        """The line that holds a place of the text."""
+        return self.text[self.text.rfind("\n", 0, at) + 1 : self.text.find("\n", at)]
+
     @cached_property
     def bare(self) -> _Table:
         """The table without counters."""
@@ -306,6 +311,7 @@ class Dump:
     ) -> None:
         self._tables = {table.name: table for table in tables}
         self._chains: dict[tuple[str, str], DumpChain | None] = {}
+        self._asked: dict[re.Pattern[str], bool] = {}
         self.source = source
         self.family: Family = family
         self.backend: IptablesBackend | None = backend
@@ -343,6 +349,16 @@ class Dump:
     def mentions(self, text: str) -> bool:
         """Whether the text stands anywhere in the dump."""
         return any(table.text.find(text, table.start, table.end) >= 0 for table in self._tables.values())
+
+    def asks(self, pattern: re.Pattern[str]) -> bool:
+        """See ``Ruleset.asks``."""
+        if pattern not in self._asked:
+            self._asked[pattern] = any(
+                pattern.search(_QUOTED.sub("", table.line_at(found.start())))
+                for table in self._tables.values()
+                for found in pattern.finditer(table.text, table.start, table.end)
+            )
+        return self._asked[pattern]
 
     def jumps(self, table: TableName) -> set[str]:
         """All words that may be targets of the table's rules: what a comment quotes may be among them."""

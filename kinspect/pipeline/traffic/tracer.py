@@ -70,6 +70,11 @@ class Tracer:
             notes.append(
                 "an established connection: no nat rule is asked, it goes where the connection already goes"
             )
+        if packet.state is CtState.INVALID:
+            notes.append(
+                "connection tracking takes it for INVALID, and no nat rule is asked: it opens no connection"
+                " (--ctstate, if it belongs to one that exists)"
+            )
         try:
             if start is None:
                 enter = self.chains.learn if learn else None
