@@ -64,11 +64,15 @@ Source: TypeAlias = Recorded | Demo | Rules | Live
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What of a live cluster is needed: one service or all, pods or not, which nodes."""
+    """What of a live cluster is needed: one service or all, pods or not, which nodes.
+
+    ``connections``: nodes' connection tracking tables too, whole.
+    """
 
     service: tuple[str | None, str] | None = None  # namespace or the one in use, name
     namespace: str | None = None
     pods: bool = False
+    connections: bool = False
     nodes: Sequence[str] = ()
 
 
