@@ -11,14 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 from kinspect.errors import NotFound
 from kinspect.evaluate.walk import Branch, Ended, Enterer, Record, Walk, merged
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, EVERYTHING, NOTHING, Odds, Undecided, Weight
+from kinspect.model.odds import ALWAYS, EVERYTHING, NOTHING, Odds, Weight, undecided
 from kinspect.model.packet import Address, CtState, Packet
-from kinspect.model.rules import ChainName, Ruleset, TableName, Verdict
+from kinspect.model.questions import Question
+from kinspect.model.rules import UNKNOWN_SOURCE, ChainName, Lacking, Ruleset, TableName, Verdict
 from kinspect.model.trace import Evaluation, Place, Routed, Step, Way
 from kinspect.netfilter import hooks
 from kinspect.netfilter.hooks import Defragment, Stage, Track
@@ -263,7 +266,7 @@ class Journey:
         """Whether connection tracking is on: a rule that needs it turns it on, wherever it stands."""
         if any(not rules.complete or tracks(rules) for rules in self.rulesets):
             return ALWAYS
-        return Undecided("connection tracking is on: something besides these rules needs it")
+        return undecided("connection", "connection tracking is on: something besides these rules needs it")
 
     @staticmethod
     def _holds_rules(rules: Ruleset, table: TableName, hook: str) -> bool:
@@ -283,6 +286,8 @@ class Journey:
 
     def _idle(self, stage: Stage, rules: Ruleset) -> bool:
         """Whether a back end's rules do nothing at a stage."""
+        if rules.lacking(stage.table, ChainName(stage.hook)) is not None:
+            return False
         chain = rules.chain(stage.table, ChainName(stage.hook))
         return chain is None or (chain.empty and chain.policy in (None, Verdict.ACCEPT))
 
@@ -295,6 +300,9 @@ class Journey:
         return live
 
     def _accepted(self, stage: Stage, branches: Sequence[Branch], rules: Ruleset) -> list[Ended]:
+        lacking = rules.lacking(stage.table, ChainName(stage.hook))
+        if lacking is not None:
+            branches = self._unless_rewritten(lacking, stage, branches)
         chain = rules.chain(stage.table, ChainName(stage.hook))
         if chain is None or not branches:
             return [Ended(branch, Verdict.ACCEPT) for branch in branches]
@@ -307,12 +315,34 @@ class Journey:
         )
         accepted = []
         for ended in walk.hook(chain, branches):
-            if ended.verdict is Verdict.ACCEPT:
+            if ended.verdict is Verdict.ACCEPT and ended.missing is None:
                 accepted.append(ended)
             else:
-                branch = ended.branch
-                self.ways.append(Way(ended.verdict, branch.packet, branch.weight, branch.last, branch.snat))
+                self.ways.append(_ending(ended))
         return accepted
+
+    def _unless_rewritten(
+        self, lacking: Lacking, stage: Stage, branches: Sequence[Branch]
+    ) -> Sequence[Branch]:
+        """As ``past``; where nat binds sources, nothing but the source of a packet changes."""
+        if stage.binds != "src":
+            return self.past(lacking, branches)
+        self.record.lacking[lacking] = None
+        return [Branch(b.packet, b.weight, b.last, b.snat or UNKNOWN_SOURCE) for b in branches]
+
+    def past(self, lacking: Lacking, branches: Sequence[Branch]) -> list[Branch]:
+        """What goes on past rules that the text lacks; what they may do otherwise is not known."""
+        self.record.lacking[lacking] = None
+        passing = []
+        for branch in branches:
+            stays = branch.weight.given(lacking.question, True)
+            leaves = branch.weight.given(lacking.question, False)
+            if stays:
+                passing.append(_weighing(branch, stays))
+            if leaves:
+                gone = Ended(_weighing(branch, leaves), Verdict.ACCEPT, missing=lacking.what)
+                self.ways.append(_ending(gone))
+        return passing
 
     def _nat(self, stage: Stage, branches: Sequence[Branch]) -> list[Branch]:
         """A nat table: asked once a connection and side; afterwards that side is settled."""
@@ -346,7 +376,7 @@ def _orders(
     if len(rulesets) < 2:
         return [(branch, rulesets)]
     first, second = rulesets[:2]
-    question = order_question(stage.table, first, second)
+    question = _order_question(stage.table, first, second)
     orders: list[tuple[Branch, Sequence[Ruleset]]] = []
     for answer, order in ((True, [first, second]), (False, [second, first])):
         weight = branch.weight.given(question, answer)
@@ -355,13 +385,14 @@ def _orders(
     return orders
 
 
-def order_question(table: TableName, first: Ruleset, second: Ruleset) -> str:
+def _order_question(table: TableName, first: Ruleset, second: Ruleset) -> Question:
     """What decides where the rules of two back ends make a packet go different ways.
 
     A table's hooks are registered together, and of those with one priority the last registered is
     asked first (nf_hook_entries_grow in the kernel's net/netfilter/core.c).
     """
-    return f"the {table} rules of {first.source} are asked before those of {second.source}"
+    text = f"the {table} rules of {first.source} are asked before those of {second.source}"
+    return Question("back-end-order", text, about=table)
 
 
 def _departing(branch: Branch) -> Branch:
@@ -388,6 +419,11 @@ def _with(branch: Branch, packet: Packet) -> Branch:
 
 def _weighing(branch: Branch, weight: Weight) -> Branch:
     return Branch(branch.packet, weight, branch.last, branch.snat)
+
+
+def _ending(ended: Ended) -> Way:
+    branch = ended.branch
+    return Way(ended.verdict, branch.packet, branch.weight, branch.last, branch.snat, missing=ended.missing)
 
 
 def _step(branch: Branch, packet: Packet, event: Routed) -> Branch:
@@ -453,6 +489,7 @@ def evaluate(
         met=record.met,
         considered=tuple(record.considered),
         notes=tuple(record.notes),
+        lacking=tuple(record.lacking),
     )
 
 
@@ -461,25 +498,41 @@ def evaluate_chain(
 ) -> Evaluation:
     """The ways of a packet that begins at one chain, for a fragment of a dump.
 
-    What comes back from the chain is said to be accepted as it is. Raises NotFound, RulesError.
+    What comes back from the chain is said to be accepted as it is. What came before is not known, so
+    neither is the packet's mark; nor is what comes behind, so neither is the source that it leaves with.
+    Raises NotFound, RulesError.
     """
     chain = rules.chain(table, name)
     if chain is None:
         raise NotFound(f"{rules.source}: there is no chain {name} in table {table}")
     record = Record(explain)
     walk = Walk(Place("", table, rules.source, rules.backend), rules, host, record)
-    tracked = Branch(_seen(packet), EVERYTHING)
-    ended, returned = walk.chain(chain, [tracked], 0)
-    ways = [
-        Way(end.verdict, end.branch.packet, end.branch.weight, end.branch.last, end.branch.snat)
-        for end in ended
-    ]
-    ways += [Way(Verdict.ACCEPT, rest.packet, rest.weight, rest.last, rest.snat) for rest in returned]
+    first = table == "raw" and name in ("PREROUTING", "OUTPUT")
+    unknown = 0 if first else 0xFFFFFFFF
+    branches = [Branch(_seen(packet).replace(mark_unknown=unknown), EVERYTHING)]
+    journey = Journey(host, [rules], record)
+    if chain.policy is not None:
+        lacking = rules.lacking(table, name)
+        branches = journey.past(lacking, branches) if lacking else branches
+        ended = walk.hook(chain, branches)
+    else:
+        ended, returned = walk.chain(chain, branches, 0)
+        ended += [Ended(rest, Verdict.ACCEPT) for rest in returned]
+    ways = [*journey.ways, *map(_ending, ended)]
+    if (table, name) != ("nat", "POSTROUTING"):
+        ways = [msgspec.structs.replace(way, snat=way.snat or UNKNOWN_SOURCE) for way in ways]
     return Evaluation(
         packet=packet,
         ways=tuple(ways),
         hits=record.hits,
         met=record.met,
         considered=tuple(record.considered),
-        notes=tuple(record.notes),
+        notes=(*record.notes, _PART.format(f"{table}:{name}")),
+        lacking=tuple(record.lacking),
     )
+
+
+_PART: Final = (
+    "only {} is followed, and what it leads to: the mark that packets have before it is not known, nor is the"
+    " source that they leave with behind it"
+)

@@ -20,23 +20,17 @@ from typing_extensions import assert_never
 
 from kinspect.errors import RulesError
 from kinspect.model.host import Host
-from kinspect.model.odds import (
-    ALWAYS,
-    NEVER,
-    NOTHING,
-    Chance,
-    Odds,
-    Undecided,
-    Weight,
-)  # fmt: skip
+from kinspect.model.odds import ALWAYS, NEVER, NOTHING, Chance, Odds, Undecided, Weight  # fmt: skip
 from kinspect.model.packet import Packet
 from kinspect.model.rules import (
     Back,
     Bind,
     Chain,
+    ChainName,
     Effect,
     End,
     Enter,
+    Lacking,
     OneOf,
     Proceed,
     Remembers,
@@ -46,7 +40,6 @@ from kinspect.model.rules import (
 )  # fmt: skip
 from kinspect.model.trace import ChainPolicy, Considered, Matched, Place, RuleKey, Step
 from kinspect.netfilter.matches.statistic import Nth
-from kinspect.netfilter.targets.unsupported import UnsupportedTarget
 
 _DEEPEST: Final = 256  # chains in chains; the kernel refuses loops, a damaged dump may have one
 
@@ -72,6 +65,7 @@ class Ended(msgspec.Struct, frozen=True):
     branch: Branch
     verdict: Verdict
     bound: bool = False  # by a nat binding
+    missing: str | None = None  # in rules that the text lacks: where the packet ends is not known
 
 
 @dataclass(slots=True)
@@ -84,6 +78,7 @@ class Record:
     met: dict[RuleKey, Rule] = field(default_factory=dict)
     considered: list[Considered] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)
+    lacking: dict[Lacking, None] = field(default_factory=dict)
 
     def hit(self, place: Place, rule: Rule, weight: Weight) -> None:
         """Count a share of the packet at a rule."""
@@ -258,7 +253,7 @@ class Walk:
                     case Chance(share):
                         reasons.append(f"a draw: holds for {share} of the packets")
                     case Undecided(question, answer):
-                        reasons.append(f"not known: {question}{'' if answer else ' (or not)'}")
+                        reasons.append(f"not known: {question.text}{'' if answer else ' (or not)'}")
             held, why = None, "; ".join(reasons)
         else:
             held, why = True, "all of its matches hold" if rule.clauses else "it has no match"
@@ -288,7 +283,7 @@ class Walk:
             case Enter(name, goto):
                 chain = self.rules.chain(self.place.table, name)
                 if chain is None:
-                    self._lost(rule, name, branch, depth, ended, returned, following)
+                    self._lost(rule, name, branch, depth, ended, returned, returned if goto else following)
                     return
                 if self.enter is None:
                     inner_ended, inner_returned = self.chain(chain, [branch], depth + 1)
@@ -309,7 +304,7 @@ class Walk:
     def _lost(
         self,
         rule: Rule,
-        name: str,
+        name: ChainName,
         branch: Branch,
         depth: int,
         ended: list[Ended],
@@ -328,8 +323,19 @@ class Walk:
                 width=len(name),
                 hint="the dump is damaged, or a part of one",
             )
-        target = UnsupportedTarget(f"-j {name}, a chain that this fragment lacks,")
-        self._apply(target.act(branch.packet, self.host), rule, branch, depth, ended, returned, following)
+        what, final = self.rules.missing(rule, name)
+        lacking = Lacking(what, self.place.table)
+        if final:
+            ended.append(Ended(branch, Verdict.ACCEPT, missing=lacking.what))
+            return
+        returns = branch.weight.given(lacking.question, True)
+        if returns:
+            part = Branch(branch.packet, returns, branch.last, branch.snat)
+            self._apply(Proceed(branch.packet), rule, part, depth, ended, returned, following)
+        stays = branch.weight.given(lacking.question, False)
+        if stays:
+            part = Branch(branch.packet, stays, branch.last, branch.snat)
+            ended.append(Ended(part, Verdict.ACCEPT, missing=lacking.what))
 
 
 def _with(branch: Branch, packet: Packet) -> Branch:

@@ -29,6 +29,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     snat: str | None = None  # the source it leaves with; "masquerade" where that is not known
     weight: Weight
     ways: tuple[Way, ...]
+    missing: str | None = None  # the rules that it goes to and that the text lacks: its end is not known
     backend: EndpointOwner | None = None
 
     @property
@@ -62,7 +63,7 @@ class NodeTrace(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def undecided(self) -> bool:
         """Whether an outcome depends on what no dump tells."""
-        return any(outcome.weight.exact is None for outcome in self.outcomes)
+        return any(o.weight.exact is None or o.missing is not None for o in self.outcomes)
 
 
 class NodeShare(msgspec.Struct, frozen=True):
@@ -108,15 +109,38 @@ class Stale(msgspec.Struct, frozen=True):
     backend: EndpointOwner | None
 
 
+class EndedByRule(msgspec.Struct, frozen=True):
+    """A rule ended it; ``comment`` is the rule's own."""
+
+    table: str
+    chain: str
+    comment: str | None
+
+
+class EndedByPolicy(msgspec.Struct, frozen=True):
+    """The policy of a built-in chain ended it."""
+
+    table: str
+    chain: str
+
+
+class EndedByRouting(msgspec.Struct, frozen=True):
+    """Routing ended it; ``why`` in words."""
+
+    why: str
+
+
+EndedBy: TypeAlias = EndedByRule | EndedByPolicy | EndedByRouting
+
+
 class Died(msgspec.Struct, frozen=True):
-    """Rules end packets at some nodes; ``rule`` is the one that does, where it is a rule."""
+    """Packets end at some nodes. ``by`` None: nothing that is known ended them."""
 
     nodes: tuple[str, ...]
     via: Via
     verdict: Verdict
     share: Bounds
-    chain: str
-    comment: str | None
+    by: EndedBy | None
     source_ranges: tuple[str, ...] = ()  # of the service, where they are the reason
 
 

@@ -68,6 +68,7 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
         namespace=request.namespace,
         pods=isinstance(request.sender, FromPod | FromAddress),
         nodes=nodes,
+        family=request.family,
     )
     snapshot, namespace = opened(source, wanted)
     facts = read_facts(
@@ -75,6 +76,7 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
         nodes,
         local=request.local,
         table=request.table or (request.start[0] if request.start else None),
+        chain=request.start[1] if request.start else None,
     )
     if request.packet is not None:
         return _of_packet(request, facts, request.packet)

@@ -13,6 +13,10 @@ from kinspect.model.answer import (
     Cordoned,
     Crossing,
     Died,
+    EndedBy,
+    EndedByPolicy,
+    EndedByRouting,
+    EndedByRule,
     Missing,
     NodeLabelled,
     NodeTrace,
@@ -42,7 +46,7 @@ VIA_NAMES: Final[dict[Via, str]] = {
 }
 
 _SMALL: Final = 100  # denominators that read well as they are
-_NEAR: Final = Fraction(1, 1 << 20)
+_NEAR: Final = Fraction(1, 100_000)  # early kube-proxy wrote probabilities of five digits
 
 
 def share_text(share: Fraction) -> str:
@@ -138,7 +142,7 @@ def remark_text(remark: Remark) -> str:
                 f"{safe_name(node)} is cordoned and gets {spoken(share)} all the same: cordoning keeps new pods away, not"
                 " traffic. Only leaving the service's endpoints ends it (take the pod's label away, or the pod)."
             )
-        case Died(nodes, via, verdict, share, chain, comment, ranges):
+        case Died(nodes, via, verdict, share, by, ranges):
             did = (
                 "dropped"
                 if verdict is Verdict.DROP
@@ -146,10 +150,9 @@ def remark_text(remark: Remark) -> str:
                 if verdict is Verdict.REJECT
                 else "queued"
             )
-            said = f" (“{safe(comment)}”)" if comment else ""
             text = (
                 f"{_begins(spoken(share))} of the {VIA_NAMES[via]} traffic at {listed(nodes)} is {did} in"
-                f" {safe(chain)}{said}."
+                f" {_ended_by(by)}."
             )
             if ranges:
                 text += (
@@ -179,6 +182,20 @@ def remark_text(remark: Remark) -> str:
             assert_never(remark)
 
 
+def _ended_by(by: EndedBy | None) -> str:
+    match by:
+        case EndedByRule(table, chain, comment):
+            return f"{safe(table)} {safe(chain)}{f' (“{safe(comment)}”)' if comment else ''}"
+        case EndedByPolicy(table, chain):
+            return f"the policy of {safe(table)} {safe(chain)}"
+        case EndedByRouting(why):
+            return f"routing: {safe(why)}"
+        case None:
+            return "no rule"
+        case _:
+            assert_never(by)
+
+
 def backend_text(backend: EndpointOwner | None) -> str:
     """``pod default/web-1 on node1``, as far as it is known."""
     if backend is None:
@@ -193,6 +210,8 @@ def backend_text(backend: EndpointOwner | None) -> str:
 
 def outcome_text(outcome: Outcome) -> str:
     """Where an outcome ends, in a few words."""
+    if outcome.missing is not None:
+        return safe(f"{outcome.missing}, not in this text")
     return safe(outcome.to) if outcome.to is not None else outcome.verdict.value
 
 

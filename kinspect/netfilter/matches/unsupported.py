@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kinspect.model.host import Host
-from kinspect.model.odds import Odds, Undecided
+from kinspect.model.odds import Odds, undecided
 from kinspect.model.packet import Packet
 
 
@@ -17,7 +17,7 @@ class UnsupportedMatch:
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Always undecided."""
-        return Undecided(f"the packet matches {self.text}")
+        return undecided("unsupported-match", f"the packet matches {self.text}")
 
     def seen(self, packet: Packet) -> str:
         """The reason."""

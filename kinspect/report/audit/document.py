@@ -44,7 +44,7 @@ def _finding(found: Observation) -> dict[str, Any]:
         "ways": list(found.ways),
         "text": observation_text(found),
         "evidence": [rule_document(rule) for rule in found.evidence],
-        "conditions": list(found.questions),
+        "conditions": [question.text for question in found.questions],
         "moved": found.moved,
         "todo": found.kind.todo,
     }

@@ -68,8 +68,8 @@ def _print_one(console: Console, found: Observation, *, wide: bool) -> None:
 
 
 def explained(kind: FindingKind, width: int) -> str:
-    """The page of a kind, in lines of a width."""
-    return "\n\n".join(
-        part if part.startswith("To see") else textwrap.fill(part, max(40, min(width, 100)))
-        for part in page(kind).split("\n\n")
-    )
+    """The page of a kind, in lines of a width; commands stay whole."""
+    parts = [textwrap.fill(part, max(40, min(width, 100))) for part in page(kind)]
+    if kind.look:
+        parts.append("\n".join(["To see it by hand:", *(f"  {command}" for command in kind.look)]))
+    return "\n\n".join(parts)

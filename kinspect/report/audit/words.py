@@ -33,20 +33,18 @@ def summary_text(answer: AuditAnswer) -> str:
 
 def doubts(found: Observation) -> list[str]:
     """Why it is not sure, where it is not."""
-    lines = [f"depends on: {safe(question)}" for question in found.questions]
+    lines = [f"depends on: {safe(question.text)}" for question in found.questions]
     if found.moved:
         lines.append("the service's endpoints changed while this was read: a change was under way")
     return lines
 
 
-def page(kind: FindingKind) -> str:
-    """What ``kinspect explain`` prints of a kind."""
+def page(kind: FindingKind) -> list[str]:
+    """What ``kinspect explain`` prints of a kind, in paragraphs."""
     parts = [f"{kind.code} · {kind.title} ({kind.severity.value})", kind.means, f"What to do: {kind.todo}"]
     if kind.settles:
         parts.append(
             "About time: rules and API are read a moment apart, so a change under way looks the same. What is"
             " still there a minute later is no such change."
         )
-    if kind.look:
-        parts.append("\n".join(["To see it by hand:", *(f"  {command}" for command in kind.look)]))
-    return "\n\n".join(parts)
+    return parts

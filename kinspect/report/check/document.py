@@ -35,6 +35,7 @@ from typing import Any
 from kinspect.model.answer import Bounds
 from kinspect.model.check import CheckAnswer, Finding, Reaches, RuleReference
 from kinspect.model.cluster import EndpointOwner
+from kinspect.model.packet import SocketAddress
 from kinspect.report.check.words import finding_text, note_text
 from kinspect.report.trace.document import API_VERSION
 
@@ -67,6 +68,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
     entry, problem = finding.entry, finding.problem
     port = entry.port if entry else None
     share: Bounds | None = getattr(problem, "share", None)
+    to: SocketAddress | None = getattr(problem, "to", None)
     backend: EndpointOwner | None = getattr(problem, "backend", None)
     return {
         "code": type(problem).__name__,
@@ -77,15 +79,15 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "from": entry.sources if entry else None,
         "node": entry.node if entry else None,
         "client": str(entry.client) if entry else None,
-        "frontend": entry.frontend if entry else None,
+        "frontend": str(entry.frontend) if entry else None,
         "family": entry.family if entry else None,
-        "to": getattr(problem, "to", None),
+        "to": str(to) if to is not None else None,
         "endpoint": _endpoint(backend),
         "what": problem.what if isinstance(problem, Reaches) else None,
         "probability": str(share[0]) if share else None,
         "share": _number(share[0]) if share else None,
         "bounds": [_number(share[0]), _number(share[1])] if share else None,
-        "conditions": list(finding.questions),
+        "conditions": [question.text for question in finding.questions],
         "rule": rule_document(finding.rule),
         "text": finding_text(finding),
     }

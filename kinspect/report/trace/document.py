@@ -8,7 +8,10 @@ from typing import Any
 
 from kinspect.model.answer import NodeTrace, Outcome, TraceAnswer
 from kinspect.model.packet import protocol_name
+from kinspect.model.questions import Question
+from kinspect.model.rules import UNKNOWN_SOURCE
 from kinspect.model.trace import ChainPolicy, Considered, Event, Matched, Routed
+from kinspect.report.questions import question_document
 from kinspect.report.words import note_lines, remark_text
 
 API_VERSION = "kinspect/v1"
@@ -29,8 +32,23 @@ def trace_document(answer: TraceAnswer) -> dict[str, Any]:
             for d in answer.destinations
         ],
         "remarks": [{"code": type(r).__name__, "text": remark_text(r)} for r in answer.remarks],
+        "undetermined": _undetermined(answer),
         "warnings": [*answer.warnings, *map(str, answer.undetermined)],
     }
+
+
+def _undetermined(answer: TraceAnswer) -> list[dict[str, Any]]:
+    """What was not read, and the questions that outcomes depend on, once for each node."""
+    asked: dict[tuple[str, Question], None] = {}
+    for trace in answer.traces:
+        for outcome in trace.outcomes:
+            if outcome.weight.exact is None:
+                asked.update(((trace.node, question), None) for question in outcome.weight.questions())
+    unread = [
+        {"code": each.code, "text": each.text, "node": each.node, "answeredBy": each.answered_by}
+        for each in answer.undetermined
+    ]
+    return [*unread, *(question_document(question, node) for node, question in asked)]
 
 
 def _trace(trace: NodeTrace) -> dict[str, Any]:
@@ -70,11 +88,13 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         "verdict": outcome.verdict.value,
         "to": outcome.to,
         "dnat": outcome.dnat,
-        "snat": outcome.snat,
+        "snat": None if outcome.snat == UNKNOWN_SOURCE else outcome.snat,
+        "sourceKnown": outcome.snat not in (UNKNOWN_SOURCE, "masquerade") and outcome.missing is None,
+        "missing": outcome.missing,
         "probability": str(low),
         "share": _number(low),
         "bounds": [_number(low), _number(high)],
-        "conditions": list(outcome.weight.questions()) if low != high else [],
+        "conditions": [question.text for question in outcome.weight.questions()] if low != high else [],
         "endpoint": endpoint,
         "path": [entry for event in outcome.ways[0].events() if (entry := _event(event))],
         "ways": len(outcome.ways),
@@ -88,7 +108,7 @@ def _event(event: Event) -> dict[str, Any] | None:
                 "hook": place.hook,
                 "table": place.table,
                 "chain": rule.chain,
-                "line": rule.line,
+                "line": _line(rule.line),
                 "rule": rule.text,
             }
         case ChainPolicy(place, chain, verdict):
@@ -112,11 +132,16 @@ def _considered(entry: Considered) -> dict[str, Any]:
         "hook": entry.place.hook,
         "table": entry.place.table,
         "chain": entry.rule.chain,
-        "line": entry.rule.line,
+        "line": _line(entry.rule.line),
         "rule": entry.rule.text,
         "matched": entry.held,
         "why": entry.why,
     }
+
+
+def _line(number: int) -> int | None:
+    """A rule's line; None where no line of the text holds it."""
+    return number if number > 0 else None
 
 
 def _number(share: Fraction) -> float:
