@@ -39,7 +39,7 @@ def source_address(packet: Packet, host: Host) -> Address | Nothing | None:
 def own_source(dst: Address, host: Host) -> Address | None:
     """The source that a process on the host gets for a new connection, if it binds to none.
 
-    If that depends on something that is not known, such as which of several next hops is used, it is one of them.
+    If that depends on something that is not known, such as the choice of a next hop, it is one of them.
     """
     decision = route(dst, host)
     if decision is None:
