@@ -13,6 +13,7 @@ from kinspect.model.odds import Odds, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.netfilter.options import Options
 
+ALWAYS_OPEN: Final = "routes of a snapshot have no realms"
 OPTIONS: Final = {"--realm": 1}
 
 

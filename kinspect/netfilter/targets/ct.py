@@ -12,7 +12,7 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import CtState, Packet
-from kinspect.model.rules import Described, Effect, Proceed
+from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, Proceed
 from kinspect.netfilter.options import Options, integer
 
 OPTIONS_NOTRACK: Final[dict[str, int]] = {}
@@ -31,6 +31,10 @@ class Untrack:
     def described(self) -> Described:
         """Its name."""
         return Described("NOTRACK")
+
+    def distinguishes(self) -> Distinctions:
+        """Nothing."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """A packet that comes back by the loopback keeps the connection that it has."""
@@ -51,6 +55,10 @@ class Template:
         """The zone, if there is one."""
         zone = "the packet's mark" if self.zone is None else str(self.zone)
         return Described(f"CT in zone {zone}" if self.zone != 0 else "CT")
+
+    def distinguishes(self) -> Distinctions:
+        """Nothing."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """The template, and so its mark, is shared by all packets of the rule: the mark is not known."""
