@@ -155,7 +155,25 @@ class Walk:
                         effect = rule.target.act(branch.packet, self.host)
                         self._apply(effect, rule, taken, depth, ended, returned, following)
             live = merged(following)
+        if live and chain.policy is None and not self.rules.complete:
+            live = self._past_the_rest(chain, live, ended)
         return ended, merged([*returned, *live])
+
+    def _past_the_rest(self, chain: Chain, live: Sequence[Branch], ended: list[Ended]) -> list[Branch]:
+        """What comes to the end of a chain of which a fragment holds a part: it may have more rules."""
+        lacking = self.rules.lacking(self.place.table, chain.name)
+        if lacking is None:
+            return list(live)
+        returning = []
+        for branch in live:
+            returns = branch.weight.given(lacking.question, True)
+            stays = branch.weight.given(lacking.question, False)
+            if returns:
+                returning.append(Branch(branch.packet, returns, branch.last, branch.snat))
+            if stays:
+                part = Branch(branch.packet, stays, branch.last, branch.snat)
+                ended.append(Ended(part, Verdict.ACCEPT, missing=lacking.what))
+        return returning
 
     def _in_turn(
         self,

@@ -27,7 +27,8 @@ from kinspect.parse.user.target import (
     TraceTarget,
 )
 from kinspect.pipeline.gather.read import Facts, read_facts
-from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
+from kinspect.pipeline.gather.sources import Source, Wanted, opened
+from kinspect.pipeline.traffic.by_comments import by_node_port, probes_by_comments
 from kinspect.pipeline.traffic.probes import VIAS, Probe, Prober, Probes, came_in, default_vias, ports_of
 from kinspect.pipeline.traffic.tracer import Tracer
 
@@ -58,11 +59,6 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
     if request.packet is None and request.target is None:
         raise CallError("nothing to trace", hint="give a TARGET such as svc/NAME, or --packet")
     target = request.target
-    if isinstance(source, Rules) and isinstance(target, ServiceTarget):
-        raise CallError(
-            f"--rules alone does not know the service {target.name}",
-            hint="give its address: kinspect trace ADDRESS:PORT --rules …, or a --snapshot",
-        )
     nodes = list(dict.fromkeys([*request.nodes, *(request.entry or ())]))
     wanted = Wanted(
         service=(target.namespace, target.name) if isinstance(target, ServiceTarget) else None,
@@ -114,9 +110,14 @@ def of_target(request: TraceRequest, facts: Facts, namespace: str) -> TraceAnswe
     target = request.target
     assert target is not None
     prober = _prober(request, facts, namespace)
+    service: Service | None
     match target:
+        case ServiceTarget() if not facts.cluster.has("services"):
+            service, made = None, probes_by_comments(prober, target, request.namespace, request.via)
+        case NodePortTarget(number, protocol) if not facts.cluster.has("services"):
+            service, made = None, by_node_port(prober, number, protocol)
         case ServiceTarget(name, space, port):
-            service: Service | None = facts.cluster.service(space or namespace, name)
+            service = facts.cluster.service(space or namespace, name)
             assert service is not None
             made = _service_probes(request, prober, service, port)
         case NodePortTarget(number, protocol):

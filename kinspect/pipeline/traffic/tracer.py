@@ -97,17 +97,18 @@ class Tracer:
 
         both = back_ends(state.name, rulesets, evaluation)
         diagnostics = warned([*damaged, *both.warnings]) if damaged or both.warnings else NONE
+        ends = outcomes(evaluation, lookup)
         trace = NodeTrace(
             node=probe.node,
             via=probe.via,
             packet=packet,
             evaluation=evaluation,
-            outcomes=outcomes(evaluation, lookup),
+            outcomes=ends,
             port=probe.port,
             origin=probe.origin,
             notes=tuple(
                 dict.fromkeys(
-                    [*notes, *both.notes, *evaluation.notes, *hints(rulesets, state.host, evaluation)]
+                    [*notes, *both.notes, *evaluation.notes, *hints(rulesets, state.host, evaluation, ends)]
                 )
             ),
         )
