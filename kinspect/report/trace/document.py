@@ -6,7 +6,7 @@ import json
 from fractions import Fraction
 from typing import Any
 
-from kinspect.model.answer import NodeTrace, Outcome, TraceAnswer
+from kinspect.model.answer import NodeTrace, Outcome, Total, TraceAnswer
 from kinspect.model.packet import protocol_name
 from kinspect.model.questions import Question
 from kinspect.model.rules import UNKNOWN_SOURCE
@@ -31,9 +31,32 @@ def trace_document(answer: TraceAnswer) -> dict[str, Any]:
             {"node": d.node, "share": _number(d.share), "bounds": [_number(d.share), _number(d.most)]}
             for d in answer.destinations
         ],
+        "totals": [_total(total) for total in answer.totals],
         "remarks": [{"code": type(r).__name__, "text": remark_text(r)} for r in answer.remarks],
         "undetermined": _undetermined(answer),
         "warnings": [*answer.warnings, *map(str, answer.undetermined)],
+    }
+
+
+def _total(total: Total) -> dict[str, Any]:
+    """Where one way in ends; ``lost`` is what reaches no endpoint."""
+    return {
+        "via": total.via,
+        "port": total.port.name or str(total.port.port) if total.port else None,
+        "family": total.family,
+        "destinations": [
+            {"node": d.node, "share": _number(d.share), "bounds": [_number(d.share), _number(d.most)]}
+            for d in total.ends
+        ],
+        "lost": [
+            {
+                "node": lost.node,
+                "how": lost.how,
+                "share": _number(lost.share),
+                "bounds": [_number(lost.share), _number(lost.most)],
+            }
+            for lost in total.lost
+        ],
     }
 
 
