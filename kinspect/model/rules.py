@@ -222,6 +222,10 @@ class Chain(Protocol):
         """All rules."""
         ...
 
+    def texts(self) -> Sequence[str]:
+        """All rules as the dump has them, without counters; nothing of them is parsed."""
+        ...
+
     def relevant(self, packet: Packet) -> Sequence[Rule]:
         """The rules in order, but for some that certainly do not match this packet's addresses."""
         ...
@@ -283,7 +287,7 @@ class Ruleset(Protocol):
         ...
 
     def lacking(self, table: TableName, name: ChainName) -> Lacking | None:
-        """The rules of a built-in chain that a text may lack; None: all are here, or there are none."""
+        """The rules of a chain that a text may lack; None: all are here, or there are none."""
         ...
 
     def beginnings(self, table: TableName) -> Sequence[ChainName]:
