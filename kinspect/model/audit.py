@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Literal, get_args
 
 from kinspect.errors import ExitCode
 from kinspect.model.check import Problem, RuleReference, ServiceKey
@@ -20,11 +21,21 @@ class Severity(str, enum.Enum):
     INFO = "info"
 
 
+Fact = Literal["way in", "ends", "endpoints", "source", "routes", "rules", "counters", "node files"]
+"""What can decide whether something is found: the service, the port and how traffic enters; where packets
+end and how many of them; the service's endpoints at the API; the address that packets leave with; the
+node's routes; its rules as they are written; their counters; what else was read of the node."""
+
+ALL_FACTS: Final[frozenset[Fact]] = frozenset(get_args(Fact))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingKind:
     """A kind of finding. ``means`` and ``todo`` are whole sentences; ``look`` are commands to see it by hand.
 
-    ``settles``: a change under way looks the same, and is gone a moment later.
+    ``settles``: a change under way looks the same, and is gone a moment later. ``depends`` is all that
+    decides whether it is found: traffic that is the same in these is examined on one node only. A kind that
+    does not say depends on everything, and is looked for on every node.
     """
 
     code: str
@@ -34,6 +45,7 @@ class FindingKind:
     todo: str
     look: tuple[str, ...] = ()
     settles: bool = False
+    depends: frozenset[Fact] = ALL_FACTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

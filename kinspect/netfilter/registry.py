@@ -4,10 +4,12 @@ A module of ``matches`` or ``targets`` has ``OPTIONS`` (option name to the numbe
 an alias' canonical name) and ``read(options)``, which makes the frozen match or target; ``REPEATABLE``
 are the options that a rule may give more than once, which iptables mostly refuses. One module
 may serve several names that share their options, as ``tcp`` and ``udp`` do; ``read_NAME`` then
-stands for each that differs. What else a module may declare: ``VALUES`` (what the values of its options
-tell of a cluster, see ``ValueKind``: what is not named there, redaction replaces), ``ALWAYS_OPEN``,
-``NO_EFFECT`` and ``PROTOCOLS`` (see ``Extension``). The type that it reads has the methods of ``model.rules`` (``Match``
-or ``Target``; ``distinguishes``, without which packets that can meet it share nothing).
+stands for each that differs.
+
+What else a module may declare: ``VALUES`` (what the values of its options tell of a cluster, see
+``ValueKind``: what is not named there, redaction replaces), ``ALWAYS_OPEN``, ``NO_EFFECT`` and
+``PROTOCOLS`` (see ``Extension``). The type that it reads has the methods of ``model.rules``
+(``Match`` or ``Target``; ``distinguishes``, without which packets that can meet it share nothing).
 """
 
 from __future__ import annotations

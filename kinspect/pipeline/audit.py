@@ -6,14 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from kinspect.checks.assertions.in_sync import in_sync
 from kinspect.checks.audit import nodes as of_nodes
+from kinspect.checks.audit import of_traffic
 from kinspect.checks.audit import rules as of_rules
 from kinspect.checks.audit.catalogue import KINDS
-from kinspect.checks.audit.no_endpoints import empty
-from kinspect.checks.audit.node_drift import Ballot, Votes, ballot
+from kinspect.checks.audit.node_drift import DISAGREE, Ballot, Votes, ballot
 from kinspect.checks.audit.seen_healthy import Healthy, asked
-from kinspect.checks.audit.traffic import astray
 from kinspect.errors import CallError, KinspectError, NotFound
 from kinspect.evaluate.shortcuts.chains import ChainMemo
 from kinspect.evaluate.shortcuts.outcomes_only import ends_of
@@ -123,6 +121,10 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
     )
 
 
+def _memory() -> Healthy:
+    return Healthy([DISAGREE, *(kind for family in of_traffic.FAMILIES for kind in family.kinds)])
+
+
 @dataclass
 class _Round:
     """The way from node to node, and what is remembered on it."""
@@ -132,7 +134,7 @@ class _Round:
     cluster: Cluster
     services: Sequence[Service]
     chains: ChainMemo = field(default_factory=ChainMemo)
-    healthy: Healthy = field(default_factory=Healthy)
+    healthy: Healthy = field(default_factory=_memory)
     _more: bool = False  # there is another node to come, to remember what is well for
 
     def __post_init__(self) -> None:
@@ -224,27 +226,30 @@ class _Round:
 
     def _examine(self, traffic: Traffic, found: _Found) -> tuple[Ballot | None, bool]:
         """See what is wrong with traffic; gives what its node does, and if all is well."""
-        zones = self._zones
-        differences = list(in_sync([traffic], zones))
-        seen = list(empty(traffic, zones))
-        if differences:
-            moved = "/".join(traffic.service.key) in self._changed
-            seen += astray(traffic, differences, self._owners, moved=moved)
-        found.observations += seen
+        well = True
+        for family in of_traffic.FAMILIES:
+            examined = family.examine(traffic, self._context)
+            found.observations += examined.observations
+            well = well and examined.well
         vote = ballot(traffic)
         if vote is not None:
             found.votes.cast(vote, traffic.trace.node)
-        return vote, not differences and not seen
+        return vote, well
+
+    @cached_property
+    def _context(self) -> of_traffic.Context:
+        return of_traffic.Context(self._zones, self._owners, self._changed)
 
     @cached_property
     def _zones(self) -> Zones:
         return Locator(self.cluster, {}).zones
 
     @cached_property
-    def _changed(self) -> frozenset[str]:
+    def _changed(self) -> frozenset[ServiceKey]:
         """Services whose endpoints changed while they were read."""
         manifest = self.snapshot.manifest
-        return frozenset(manifest.changed) if manifest else frozenset()
+        changed = set(manifest.changed) if manifest else set()
+        return frozenset(service.key for service in self.services if "/".join(service.key) in changed)
 
 
 def _chosen(request: AuditRequest, cluster: Cluster, namespace: str) -> list[Service]:

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from kinspect.checks.common import cited
 from kinspect.kubeproxy.names import is_kube
-from kinspect.model.audit import FindingKind, Observation, Severity
+from kinspect.model.audit import Fact, FindingKind, Observation, Severity
 from kinspect.model.check import (
     Finding,
     Queued,
@@ -25,10 +25,13 @@ from kinspect.model.check import (
 from kinspect.model.packet import Address, endpoint_text
 from kinspect.model.traffic import Traffic
 
+_DEPENDS: Final[frozenset[Fact]] = frozenset({"way in", "ends", "endpoints"})
+
 STALE: Final = FindingKind(
     code="KI101",
     title="stale endpoint",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="A node's rules send a share of new connections to an address that the API does not list for the"
     " service: to a pod that is gone, or is no longer meant to get traffic. Clients time out, or reach what"
     " was taken out of service. Only rules that packets can reach count: kube-proxy leaves chains that"
@@ -46,6 +49,7 @@ REUSED: Final = FindingKind(
     code="KI102",
     title="address of another service's pod",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="A node's rules send a share of a service's connections to an address that now belongs to another"
     " pod: the pod behind the rule is gone, and its address was given anew. Clients of one service are"
     " answered by another.",
@@ -57,6 +61,7 @@ UNREADY: Final = FindingKind(
     code="KI103",
     title="endpoint that should get nothing",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="A node's rules send a share of new connections to an endpoint that the API lists, but that is not"
     " ready, is terminating, or is on another node although the policy is Local.",
     todo="As for a stale endpoint: the node's kube-proxy has not followed the API.",
@@ -67,6 +72,7 @@ MISSING: Final = FindingKind(
     code="KI104",
     title="ready endpoint gets nothing",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="An endpoint that the API lists as ready gets no new connection from a node that should send to it:"
     " its share goes to the others.",
     todo="Look at kube-proxy on the nodes named. If the finding is gone when you run this again, a change was"
@@ -78,6 +84,7 @@ UNEVEN: Final = FindingKind(
     code="KI105",
     title="uneven shares",
     severity=Severity.WARNING,
+    depends=_DEPENDS,
     means="Endpoints of a service get other shares of new connections than equal ones, by more than the"
     " kernel's rounding (a probability is one of 2**31 steps). kube-proxy never writes such rules.",
     todo="See which rules of the service's chain have another probability, and who wrote them.",
@@ -88,6 +95,7 @@ UNKNOWN: Final = FindingKind(
     code="KI106",
     title="service unknown to a node",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="A node has no rule for a way into a service that has ready endpoints: the packet passes with its"
     " destination as it is, and is lost.",
     todo="Look at kube-proxy on the nodes named; for a NodePort see also its nodePortAddresses setting.",
@@ -101,6 +109,7 @@ REFUSED: Final = FindingKind(
     code="KI107",
     title="kube-proxy's rules refuse, though endpoints are ready",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="A rule of kube-proxy (has no endpoints, a firewall chain) rejects or drops connections although the"
     " API lists ready endpoints for this way in.",
     todo="Look at kube-proxy on the nodes named: it does not know of the endpoints yet, or no longer hears.",
@@ -111,6 +120,7 @@ FILTERED: Final = FindingKind(
     code="KI108",
     title="another rule ends the traffic",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="Connections to a service are dropped or rejected by a rule or a policy that is not kube-proxy's: a"
     " firewall, a network plugin, a FORWARD policy of DROP.",
     todo="Decide whether that rule is meant for this traffic; the evidence names it.",
@@ -120,6 +130,7 @@ TAKEN: Final = FindingKind(
     code="KI109",
     title="another rule takes the traffic first",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="A rule that is not kube-proxy's rewrites the destination before kube-proxy's rules are asked: the"
     " hostPort of a pod, a port published by a container engine, a redirect. The service gets nothing of it.",
     todo="Free the port: another NodePort for the service, or another hostPort for what took it.",
@@ -129,6 +140,7 @@ UNSURE: Final = FindingKind(
     code="KI110",
     title="what becomes of it, no rule tells",
     severity=Severity.WARNING,
+    depends=_DEPENDS,
     means="A program of the node decides (NFQUEUE), or a target that kinspect does not model.",
     todo="Ask the program.",
 )
