@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from kinspect.errors import ExitCode
-from kinspect.model.check import Problem, RuleReference, ServiceKey
+from kinspect.model.cause import RuleReference
+from kinspect.model.check import Problem, ServiceKey
 from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
 from kinspect.model.questions import Question
 
@@ -21,10 +22,13 @@ class Severity(str, enum.Enum):
     INFO = "info"
 
 
-Fact = Literal["way in", "ends", "endpoints", "source", "routes", "rules", "counters", "node files"]
+Fact = Literal[
+    "way in", "ends", "endpoints", "outside source", "source", "routes", "rules", "counters", "node files"
+]  # fmt: skip
 """What can decide whether something is found: the service, the port and how traffic enters; where packets
-end and how many of them; the service's endpoints at the API; the address that packets leave with; the
-node's routes; its rules as they are written; their counters; what else was read of the node."""
+end and how many of them; the service's endpoints at the API; the address that packets from outside leave
+with, or any packets; the node's routes; its rules as they are written; their counters; what else was read
+of the node."""
 
 ALL_FACTS: Final[frozenset[Fact]] = frozenset(get_args(Fact))
 
@@ -46,6 +50,7 @@ class FindingKind:
     look: tuple[str, ...] = ()
     settles: bool = False
     depends: frozenset[Fact] = ALL_FACTS
+    root: bool = False  # other findings follow from it: it is shown first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,4 +133,7 @@ def merged(observations: Sequence[Observation]) -> list[Observation]:
         for same in found.values()
     ]
     order = list(Severity)
-    return sorted(together, key=lambda each: (order.index(each.severity), each.kind.code, each.service or ()))
+    return sorted(
+        together,
+        key=lambda each: (order.index(each.severity), not each.kind.root, each.kind.code, each.service or ()),
+    )

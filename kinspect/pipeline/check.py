@@ -13,7 +13,9 @@ from kinspect.checks.assertions.in_sync import in_sync
 from kinspect.checks.assertions.local_only import local_only
 from kinspect.checks.assertions.no_traffic import no_traffic
 from kinspect.checks.assertions.reachable import no_way, reachable
+from kinspect.checks.common import RulesOf
 from kinspect.errors import CallError, NotFound
+from kinspect.kubeproxy.frontends import Owned
 from kinspect.model.check import (
     Assertion,
     AssertionResult,
@@ -41,6 +43,8 @@ from kinspect.model.packet import Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.aims import drained_nodes, meant
+from kinspect.pipeline.connections import Connections
+from kinspect.pipeline.existing import Asked, existing_notes, judge_existing, read_existing
 from kinspect.pipeline.gather.read import Facts, not_read, read_facts
 from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
 from kinspect.pipeline.processes import WORTH, spread
@@ -48,6 +52,7 @@ from kinspect.pipeline.traffic.locations import Locator
 from kinspect.pipeline.traffic.probes import ports_of
 from kinspect.pipeline.traffic.survey import Survey
 from kinspect.pipeline.traffic.tracer import Tracer
+from kinspect.snapshot.types import Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,11 @@ class CheckRequest:
     only_namespace: bool = False
     nodes: Sequence[str] = ()
     families: Sequence[Family] = (4, 6)
+
+    @property
+    def established(self) -> bool:
+        """Whether any assertion is about connections that exist."""
+        return any(isinstance(a.claim, NoTraffic) and a.claim.established for a in self.assertions)
 
 
 @dataclass(slots=True)
@@ -72,13 +82,35 @@ class _Asked:
     entered: set[ServiceKey] = field(default_factory=set)  # services with any traffic to look at
 
 
-def check(request: CheckRequest, source: Source) -> CheckAnswer:
+def check(request: CheckRequest, source: Source, *, connections: bool = False) -> CheckAnswer:
     """Judge all assertions in one survey of the traffic. Raises KinspectError."""
+    return read_and_judge(request, source, connections=connections).answer
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One answer, and what it was made from: to see what moves until the next."""
+
+    answer: CheckAnswer
+    snapshot: Snapshot
+    asked: tuple[Asked, ...] = ()  # the assertions about traffic to somewhere
+    connections: Connections | None = None
+
+
+def read_and_judge(request: CheckRequest, source: Source, *, connections: bool = False) -> Reading:
+    """Read the source once and judge all assertions; ``connections``: read them even if none is about them.
+
+    Raises KinspectError.
+    """
     if isinstance(source, Rules):
         raise CallError("--rules alone knows no services to check", hint="give a --snapshot")
-    snapshot, namespace = opened(
-        source, Wanted(namespace=request.namespace, pods=True, nodes=tuple(request.nodes))
+    wanted = Wanted(
+        namespace=request.namespace,
+        pods=True,
+        connections=connections or request.established,
+        nodes=tuple(request.nodes),
     )
+    snapshot, namespace = opened(source, wanted)
     facts = read_facts(snapshot, request.nodes)
     diagnostics = [facts.diagnostics, not_read(facts.cluster, snapshot, request.nodes)]
     services = _services(request, facts.cluster, namespace)
@@ -102,7 +134,13 @@ def check(request: CheckRequest, source: Source) -> CheckAnswer:
                 for key in one.services
                 if key not in one.entered
             ]
-    return CheckAnswer(
+    towards = [_towards(one, request, facts) for one in asked if one.avoided not in (None, Avoided())]
+    existing = read_existing(towards, facts, snapshot, services, request.nodes, request.families)
+    for one, there in zip([a for a in asked if a.avoided not in (None, Avoided())], towards, strict=True):
+        if there.claim.established and existing is not None:
+            one.findings += judge_existing(there, existing, facts.cluster)
+        notes += existing_notes(there, existing, facts)
+    answer = CheckAnswer(
         judged=tuple(
             AssertionResult(
                 assertion=a.assertion,
@@ -114,6 +152,22 @@ def check(request: CheckRequest, source: Source) -> CheckAnswer:
         ),
         diagnostics=found,
         notes=tuple(dict.fromkeys(notes)),
+    )
+    return Reading(answer, snapshot, tuple(towards), existing)
+
+
+def _towards(one: _Asked, request: CheckRequest, facts: Facts) -> Asked:
+    """An assertion about traffic to somewhere, for what is asked about connections."""
+    assertion = one.assertion
+    assert isinstance(assertion.claim, NoTraffic)
+    assert one.avoided is not None
+    narrowed = bool(assertion.scope.services) or request.only_namespace
+    addresses = {str(address) for address in one.avoided.addresses}
+    for pod in facts.cluster.pods.values():
+        if pod.node in one.avoided.nodes and not pod.host_network:
+            addresses.update(map(str, pod.addresses))
+    return Asked(
+        assertion, assertion.claim, one.avoided, frozenset(one.services), frozenset(addresses), narrowed
     )
 
 
@@ -145,13 +199,53 @@ def _survey(
         for one, findings, entered in zip(asked, found.findings, found.entered, strict=True):
             one.findings += findings
             one.entered |= entered
-    return together(found.diagnostics for found in parts)
+    unowned = _unowned(request, facts, asked, namespace)
+    return together([*(found.diagnostics for found in parts), unowned])
+
+
+def _unowned(request: CheckRequest, facts: Facts, asked: Sequence[_Asked], namespace: str) -> Diagnostics:
+    """Judge what nodes send to frontends that no service of the API owns; returns what is not known.
+
+    Such traffic counts for assertions about where traffic goes. Whether it is reachable or balanced is
+    a question about services that exist.
+    """
+    judges = [one for one in asked if isinstance(one.assertion.claim, NoTraffic | InSync | LocalOnly)]
+    if not judges:
+        return NONE
+    tracer = Tracer(facts.cluster, facts.states)
+    survey = Survey(tracer, request.families)
+    places = Locator(facts.cluster, facts.states)
+    planned, unknown = survey.unowned(Owned(facts.cluster.services()))
+    diagnostics = [unknown]
+    for each in planned:
+        key = each.service.key
+        wanted = [one for one in judges if _selects(one.assertion.scope, key, namespace)]
+        if not wanted or (request.only_namespace and key[0] != namespace):
+            continue
+        traffic, unknown = survey.followed(each)
+        diagnostics.append(unknown)
+        if traffic is None:
+            continue
+        for one in wanted:
+            if _within(one.assertion.scope, traffic, namespace):
+                one.services.setdefault(key)
+                one.entered.add(key)
+                one.findings += _judge(one, [traffic], places, tracer.rules_of)
+    return together(diagnostics)
+
+
+def _selects(scope: Scope, key: ServiceKey, namespace: str) -> bool:
+    """Whether a scope is about a service, by its name alone."""
+    if any(pattern.matches(key, namespace) for pattern in scope.ignore):
+        return False
+    return not scope.services or any(pattern.matches(key, namespace) for pattern in scope.services)
 
 
 def _followed(
     request: CheckRequest, facts: Facts, services: Sequence[Service], asked: Sequence[_Asked], namespace: str
 ) -> _Followed:
-    survey = Survey(Tracer(facts.cluster, facts.states), request.families)
+    tracer = Tracer(facts.cluster, facts.states)
+    survey = Survey(tracer, request.families)
     found = _Followed([[] for _ in asked], [set() for _ in asked])
     diagnostics = []
     places = Locator(facts.cluster, facts.states)
@@ -165,12 +259,14 @@ def _followed(
                 within = [t for t in traffics if _within(one.assertion.scope, t, namespace)]
                 if within:
                     entered.add(service.key)
-                findings += _judge(one, within, places)
+                findings += _judge(one, within, places, tracer.rules_of)
     found.diagnostics = together(diagnostics)
     return found
 
 
-def _judge(asked: _Asked, traffics: Sequence[Traffic], places: Locator) -> Iterator[Finding]:
+def _judge(
+    asked: _Asked, traffics: Sequence[Traffic], places: Locator, rules_of: RulesOf
+) -> Iterator[Finding]:
     claim: Claim = asked.assertion.claim
     match claim:
         case NoTraffic():
@@ -179,7 +275,7 @@ def _judge(asked: _Asked, traffics: Sequence[Traffic], places: Locator) -> Itera
                 claim, asked.avoided, traffics, places.locate, places.of_daemon_set, places.zones
             )
         case InSync():
-            return in_sync(traffics, places.zones)
+            return in_sync(traffics, places.zones, rules_of)
         case Reachable():
             return reachable(claim, traffics)
         case Balanced():
@@ -265,9 +361,7 @@ def _asked(
     chosen = {
         key: None
         for key, service in services.items()
-        if (not scope.services or any(p.matches(key, namespace) for p in scope.services))
-        and not any(p.matches(key, namespace) for p in scope.ignore)
-        and not _without_rules(service)
+        if _selects(scope, key, namespace) and not _without_rules(service)
     }
     if not isinstance(claim, NoTraffic):
         return _Asked(assertion, chosen), NONE
@@ -276,7 +370,7 @@ def _asked(
     missing = NONE
     if not facts.cluster.has("nodes"):
         missing = unknown("there is no api/nodes.json: which nodes are cordoned is not known")
-    return _Asked(assertion, chosen, Avoided(drained_nodes(facts.cluster))), missing
+    return _Asked(assertion, chosen, Avoided(drained_nodes(facts.cluster, claim.taints))), missing
 
 
 def _notes(asked: Sequence[_Asked], facts: Facts, found: Diagnostics) -> list[Note]:

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 from kinspect.checks.assertions.in_sync import in_sync
 from kinspect.checks.audit import no_endpoints, traffic
 from kinspect.checks.audit.traffic import Owners
+from kinspect.checks.common import RulesOf
 from kinspect.kubeproxy.endpoints import Zones
 from kinspect.model.audit import FindingKind, Observation
 from kinspect.model.check import ServiceKey
@@ -26,6 +27,7 @@ class Context:
 
     zones: Zones
     owners: Owners
+    rules_of: RulesOf
     changed: Collection[ServiceKey] = ()  # services whose endpoints changed while they were read
 
 
@@ -35,6 +37,7 @@ class Examined:
 
     observations: tuple[Observation, ...]
     well: bool
+    without_jump: bool = False  # nothing leads to kube-proxy's rules, which is a finding about the node
 
 
 Examine: TypeAlias = Callable[[Traffic, Context], Examined]
@@ -49,11 +52,13 @@ class TrafficFindings:
 
 
 def _astray(found: Traffic, context: Context) -> Examined:
-    differences = list(in_sync([found], context.zones))
+    differences = list(in_sync([found], context.zones, context.rules_of))
     if not differences:
         return Examined((), well=True)
     moved = found.service.key in context.changed
-    return Examined(tuple(traffic.astray(found, differences, context.owners, moved=moved)), well=False)
+    observations = tuple(traffic.astray(found, differences, context.owners, moved=moved))
+    lost = any(traffic.follows_from_missing_jump(each.cause) for each in differences)
+    return Examined(observations, well=False, without_jump=lost)
 
 
 def _empty(found: Traffic, context: Context) -> Examined:

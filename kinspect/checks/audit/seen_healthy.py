@@ -21,8 +21,8 @@ from kinspect.model.cluster import Endpoint, Service, ServicePort
 from kinspect.model.packet import Packet
 from kinspect.model.traffic import SenderClass
 
-KEYED: Final[frozenset[Fact]] = frozenset({"way in", "endpoints", "ends"})
-"""What traffic is told apart by here: the first two are in ``Asked``, the ends beside it."""
+KEYED: Final[frozenset[Fact]] = frozenset({"way in", "endpoints", "ends", "outside source"})
+"""What traffic is told apart by here: the first two are in ``Asked``, the others in ``PacketEnds``."""
 
 Asked: TypeAlias = tuple[object, ...]
 """All that audit's questions about a class of traffic depend on, but for where it ends."""

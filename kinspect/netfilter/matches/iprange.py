@@ -1,4 +1,4 @@
-"""``-m iprange``: addresses from one to another (kernel: xt_iprange.c)."""
+"""``-m iprange``: a range of addresses (kernel: xt_iprange.c)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """Addresses from the lower to the higher, both included; or all others."""
+    """Addresses from ``low`` to ``high``, both included; or all others."""
 
     low: Address
     high: Address
@@ -30,14 +30,14 @@ class Between:
         return int(self.low), int(self.high)
 
     def holds(self, candidate: Address) -> bool:
-        """Whether it is one of them."""
+        """Whether an address is one of them."""
         same = candidate.version == self.low.version
         return (same and int(self.low) <= int(candidate) <= int(self.high)) != self.inverted
 
 
 @dataclass(frozen=True, slots=True)
 class AddressRange:
-    """Source and destination are in the ranges given."""
+    """Source and destination are in the given ranges."""
 
     src: Between | None = None
     dst: Between | None = None
@@ -49,7 +49,7 @@ class AddressRange:
         )
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Certain: the header says."""
+        """Certain: it is in the header."""
         return certain(
             (self.src is None or self.src.holds(packet.src))
             and (self.dst is None or self.dst.holds(packet.dst))

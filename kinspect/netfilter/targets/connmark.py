@@ -1,4 +1,4 @@
-"""CONNMARK: moves marks between the packet and its connection (kernel: xt_connmark.c)."""
+"""CONNMARK: copies marks between the packet and its connection (kernel: xt_connmark.c)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SetConnectionMark:
         return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Nothing for a packet that has no connection."""
+        """Has no effect on a packet that has no connection."""
         if not connected(packet):
             return Proceed(packet)
         mark = _shifted((packet.ct_mark & ~self.mask & ALL) ^ self.value, self.shift)
@@ -48,7 +48,7 @@ class SetConnectionMark:
 
 @dataclass(frozen=True, slots=True)
 class SaveMark:
-    """``ctmark = (ctmark & ~ctmask) ^ (mark & nfmask)``, what is moved being shifted."""
+    """``ctmark = (ctmark & ~ctmask) ^ (mark & nfmask)``; the copied bits are shifted."""
 
     nfmask: int = ALL
     ctmask: int = ALL
@@ -63,7 +63,7 @@ class SaveMark:
         return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Nothing for a packet that has no connection."""
+        """Has no effect on a packet that has no connection."""
         if not connected(packet):
             return Proceed(packet)
         moved = _shifted(packet.mark & self.nfmask, self.shift)
@@ -78,7 +78,7 @@ class SaveMark:
 
 @dataclass(frozen=True, slots=True)
 class RestoreMark:
-    """``mark = (mark & ~nfmask) ^ (ctmark & ctmask)``, what is moved being shifted."""
+    """``mark = (mark & ~nfmask) ^ (ctmark & ctmask)``; the copied bits are shifted."""
 
     nfmask: int = ALL
     ctmask: int = ALL
@@ -93,7 +93,7 @@ class RestoreMark:
         return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Nothing for a packet that has no connection."""
+        """Has no effect on a packet that has no connection."""
         if not connected(packet):
             return Proceed(packet)
         moved = _shifted(packet.ct_mark & self.ctmask, self.shift)

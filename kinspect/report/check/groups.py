@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kinspect.model.answer import Via
-from kinspect.model.check import Finding, Problem, RuleReference, ServiceKey, Standing
+from kinspect.model.cause import RuleReference
+from kinspect.model.check import Finding, Problem, ServiceKey, Standing
 from kinspect.model.cluster import ServicePort
 from kinspect.model.traffic import SenderClass
 
@@ -19,7 +20,7 @@ Row: TypeAlias = tuple[Via, str, tuple[SenderClass, ...], tuple[str, ...]]
 class Group:
     """One problem of one service's port, and all the ways in that show it."""
 
-    service: ServiceKey
+    service: ServiceKey | None
     port: ServicePort | None
     problem: Problem
     standing: Standing
