@@ -49,7 +49,8 @@ COMMANDS: Final = {
     "check": "check",
     "audit": "audit",
     "capture": "capture",
-    "explain": "audit",
+    "explain": "explain",
+    "schema": "schema",
 }
 
 

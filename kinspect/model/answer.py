@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from kinspect.errors import Status
 from kinspect.model.cluster import Endpoint, EndpointOwner, Service, ServicePort
 from kinspect.model.odds import Weight
 from kinspect.model.packet import Address, Family, Packet, endpoint_text
@@ -186,9 +187,14 @@ class TraceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     entry: tuple[tuple[str, Fraction], ...] = ()  # weights that were given; none: all nodes alike
     remarks: tuple[Remark, ...] = ()
     warnings: tuple[str, ...] = ()
-    undetermined: tuple[str, ...] = msgspec.field(default=())  # what could not be had: nodes and why
+    undetermined: tuple[str, ...] = ()  # what could not be had: nodes and why
 
     @property
     def complete(self) -> bool:
         """Whether everything asked for was decided."""
         return not self.undetermined and not any(trace.undecided for trace in self.traces)
+
+    @property
+    def status(self) -> Status:
+        """Whether it could be answered."""
+        return "answered" if self.complete else "undetermined"

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from kinspect.errors import SnapshotError
+from kinspect.errors import SnapshotError, Status
 
 NAME: Final = "manifest.json"
 FORMAT: Final = 1  # grows where an older kinspect would misread a capture
@@ -74,6 +74,31 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     changed: tuple[str, ...] = ()  # services whose endpoints changed while nodes were read
     nodes: dict[str, NodeRecord] = {}
     redaction: Redaction | None = None
+
+    @property
+    def failures(self) -> list[str]:
+        """What was not read, a line each."""
+        records: dict[str, ListRecord | NodeRecord] = {**self.api, **self.nodes}
+        return [f"{name}: {record.error}" for name, record in records.items() if record.error]
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """A capture that was written: what is in it, where it is (None: standard output), its size in bytes.
+
+    ``interrupted``: the reading was ended by the user, and what was read until then is kept.
+    """
+
+    manifest: Manifest
+    file: str | None
+    size: int | None = None
+    interrupted: bool = False
+
+    @property
+    def status(self) -> Status:
+        """Whether all that was asked for was read."""
+        if self.interrupted:
+            return "interrupted"
+        return "undetermined" if self.manifest.failures else "answered"
 
 
 def now() -> str:

@@ -10,12 +10,13 @@ from kinspect.report.audit.words import doubts, observation_text, subject_text, 
 from kinspect.report.check.github import command
 from kinspect.report.check.junit import report, suite_of_unread
 from kinspect.report.check.words import rule_text
+from kinspect.report.screen import View
 from kinspect.sanitise import safe, safe_name
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
 
-def audit_to_github(answer: AuditAnswer) -> str:
+def github(answer: AuditAnswer, view: View) -> str:
     """All of it, a line each."""
     return "\n".join(_annotations(answer))
 
@@ -27,10 +28,10 @@ def _annotations(answer: AuditAnswer) -> Iterator[str]:
         title = f"{found.kind.code} {found.kind.title}: {subject_text(found)}"
         yield command(_COMMANDS[found.severity], title, f"{_lines(found)}\n{found.kind.todo}")
     for text in (*answer.undetermined, *answer.warnings):
-        yield command("warning", "kinspect audit", safe(text))
+        yield command("warning", "kinspect audit", safe(str(text)))
 
 
-def audit_to_junit(answer: AuditAnswer) -> str:
+def junit(answer: AuditAnswer, view: View) -> str:
     """A case for each kind: it fails by errors, and by what is only possible it is in error."""
     suite = ET.Element("testsuite", name="audit")
     for kind in answer.kinds:

@@ -1,0 +1,52 @@
+"""Public codes: all that has one is in the table, and those that were given out stay."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from kinspect.checks.audit.catalogue import KINDS
+from kinspect.model.answer import Remark
+from kinspect.model.check import Claim, Problem
+from kinspect.model.codes import _BY_TYPE, CODES
+from tests.cli.run import kinspect
+
+# Scripts know these: a line here is never changed or taken away.
+GIVEN = {
+    "Crossing", "StaysLocal", "SourceHidden", "Stale", "Missing", "Cordoned", "Died", "NodeLabelled", "WaysOut",
+    "NoEndpoint", "Terminating", "Sticky",
+    "Reaches", "Unplaced", "Queued", "Unmodelled", "Unexpected", "Unserved", "Uneven", "Refused", "Unhandled",
+    "TooFew", "NoWay", "Crosses",
+    "NoTraffic", "InSync", "Reachable", "Balanced", "LocalOnly",
+    "not-read", "not-sent", "not-traced", "open-question",
+}  # fmt: skip
+
+
+def test_codes_that_were_given_out_stay() -> None:
+    assert set(CODES) >= GIVEN
+    assert set(CODES) == GIVEN, "a new code: add it to GIVEN"
+
+
+@pytest.mark.parametrize("union", [Remark, Problem, Claim])
+def test_every_remark_problem_and_claim_has_a_code(union: object) -> None:
+    assert set(get_args(union)) <= set(_BY_TYPE)
+
+
+def test_a_code_stands_for_one_thing() -> None:
+    known = [*CODES, *KINDS]
+    assert len({code.lower() for code in known}) == len(known)
+    assert len(CODES) == len(_BY_TYPE) + 4
+
+
+@pytest.mark.parametrize("code", [*CODES, *KINDS])
+def test_explain_has_a_page_on_every_code(code: str) -> None:
+    ran = kinspect("explain", code.lower())
+    assert ran.code == 0
+    assert ran.out.startswith(f"{code} · ")
+
+
+def test_explain_lists_every_code() -> None:
+    first = {line.split(" ")[0] for line in kinspect("explain").out.splitlines() if line}
+    assert first >= {*CODES, *KINDS}
+    assert kinspect("explain", "KI999").code == 2
