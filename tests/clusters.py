@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -11,8 +12,12 @@ from kinspect.evaluate.path import evaluate
 from kinspect.model.node import NodeState
 from kinspect.model.packet import PROTOCOLS, TCP, Packet, TcpFlag
 from kinspect.model.trace import Evaluation
+from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.node.state import read_node
+from kinspect.pipeline.gather.read import Facts
+from kinspect.pipeline.traffic.survey import Survey
+from kinspect.pipeline.traffic.tracer import Tracer
 from kinspect.snapshot.store import open_snapshot
 
 DATA = Path(__file__).parent / "data"
@@ -50,3 +55,11 @@ def walked(cluster: str, at: str, probe: Packet) -> Evaluation:
     """What becomes of a packet at a node."""
     state = node(cluster, at)
     return evaluate(probe, state.host, state.rulesets[probe.family])
+
+
+def all_traffic(facts: Facts) -> Iterator[Traffic]:
+    """All traffic to all services of what was read."""
+    survey = Survey(Tracer(facts.cluster, facts.states))
+    for service in facts.cluster.services():
+        traffic, _ = survey.of(service)
+        yield from traffic

@@ -9,6 +9,7 @@ import msgspec
 
 from kinspect.errors import Status
 from kinspect.model.cluster import Endpoint, EndpointOwner, Service, ServicePort
+from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
 from kinspect.model.odds import Weight
 from kinspect.model.packet import Address, Family, Packet, endpoint_text
 from kinspect.model.rules import Verdict
@@ -186,8 +187,17 @@ class TraceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     destinations: tuple[NodeShare, ...] = ()
     entry: tuple[tuple[str, Fraction], ...] = ()  # weights that were given; none: all nodes alike
     remarks: tuple[Remark, ...] = ()
-    warnings: tuple[str, ...] = ()
-    undetermined: tuple[str, ...] = ()  # what could not be had: nodes and why
+    diagnostics: Diagnostics = NONE
+
+    @property
+    def undetermined(self) -> tuple[Undetermined, ...]:
+        """What is not known and the answer depends on."""
+        return self.diagnostics.undetermined
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is known but worth a warning."""
+        return self.diagnostics.warnings
 
     @property
     def complete(self) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from kinspect.errors import Status
 from kinspect.model.check import Problem, RuleReference, ServiceKey
+from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
 
 
 class Severity(str, enum.Enum):
@@ -67,8 +68,17 @@ class AuditAnswer:
     kinds: tuple[FindingKind, ...]  # all that were looked for
     services: int
     nodes: tuple[str, ...]
-    undetermined: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    diagnostics: Diagnostics = NONE
+
+    @property
+    def undetermined(self) -> tuple[Undetermined, ...]:
+        """What is not known and the answer depends on."""
+        return self.diagnostics.undetermined
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is known but worth a warning."""
+        return self.diagnostics.warnings
 
     def count(self, severity: Severity) -> int:
         """How many there are."""

@@ -15,6 +15,7 @@ import msgspec
 from kinspect.errors import Status
 from kinspect.model.answer import Bounds, Via
 from kinspect.model.cluster import EndpointOwner, ServicePort, TrafficPolicy
+from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
 from kinspect.model.packet import Address, Family
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import SenderClass
@@ -296,9 +297,18 @@ class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What ``kinspect check`` answers."""
 
     judged: tuple[AssertionResult, ...]
-    undetermined: tuple[str, ...] = ()  # what could not be had: nodes and why
-    warnings: tuple[str, ...] = ()
+    diagnostics: Diagnostics = NONE
     notes: tuple[Note, ...] = ()
+
+    @property
+    def undetermined(self) -> tuple[Undetermined, ...]:
+        """What is not known and the answer depends on."""
+        return self.diagnostics.undetermined
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is known but worth a warning."""
+        return self.diagnostics.warnings
 
     def standing(self, judged: AssertionResult | None = None) -> Literal["holds", "violated", "undetermined"]:
         """The verdict of one assertion, or of all."""

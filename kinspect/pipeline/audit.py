@@ -21,16 +21,17 @@ from kinspect.kubeproxy.endpoints import Zones
 from kinspect.model.audit import AuditAnswer, Observation, merged
 from kinspect.model.check import ServiceKey, ServicePattern
 from kinspect.model.cluster import Service
+from kinspect.model.diagnostics import Diagnostics, together
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Address, Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
+from kinspect.pipeline.gather.read import node_state, not_read, read_api, some_nodes, unreadable
 from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened, selected
 from kinspect.pipeline.processes import WORTH, spread, usable_cores
 from kinspect.pipeline.traffic.locations import Locator
-from kinspect.pipeline.traffic.source_ranges import admitted_traffic
-from kinspect.pipeline.traffic.survey import PlannedProbe, followed, sendings
-from kinspect.pipeline.traffic.tracer import Tracer, api_facts, node_state, some_nodes, unread
+from kinspect.pipeline.traffic.survey import PlannedProbe, Survey
+from kinspect.pipeline.traffic.tracer import Tracer
 from kinspect.snapshot.types import NodeName, Snapshot
 
 
@@ -71,8 +72,7 @@ class _Found:
     votes: Votes = field(default_factory=Votes)
     nodes: list[str] = field(default_factory=list)  # those that were read
     failures: list[KinspectError] = field(default_factory=list)  # of those that were not
-    undetermined: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    diagnostics: list[Diagnostics] = field(default_factory=list)
 
     def add(self, other: _Found) -> None:
         """What was found elsewhere, too."""
@@ -80,8 +80,7 @@ class _Found:
         self.votes.add(other.votes)
         self.nodes += other.nodes
         self.failures += other.failures
-        self.undetermined += other.undetermined
-        self.warnings += other.warnings
+        self.diagnostics += other.diagnostics
 
 
 def audit(request: AuditRequest, source: Source) -> AuditAnswer:
@@ -94,12 +93,12 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
     snapshot, namespace = opened(
         source, Wanted(namespace=request.namespace, pods=True, nodes=tuple(request.nodes))
     )
-    facts = api_facts(snapshot, request.nodes)
-    facts.undetermined += unread(facts, snapshot, request.nodes)
-    cluster, names = facts.cluster, list(selected(snapshot, request.nodes))
+    cluster, diagnostics = read_api(snapshot, request.nodes)
+    diagnostics += not_read(cluster, snapshot, request.nodes)
+    names = list(selected(snapshot, request.nodes))
     services = _chosen(request, cluster, namespace)
     rounds = _Round(request, snapshot, cluster, services)
-    found = _Found(undetermined=facts.undetermined, warnings=facts.warnings)
+    found = _Found(diagnostics=[diagnostics])
     if len(names) < usable_cores():
         for name in names:  # the services of each are shared out among the cores
             found.add(rounds.node(name, alone=True))
@@ -107,7 +106,8 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
         least = -(-WORTH // max(1, len(services)))
         for part in spread(names, rounds.nodes, least=least):
             found.add(part)
-    some_nodes(snapshot, found.nodes, found.undetermined, found.failures)
+    diagnostics = together(found.diagnostics)
+    some_nodes(snapshot, found.nodes, diagnostics, found.failures)
     wanted = request.nodes or list(dict.fromkeys([*cluster.nodes, *snapshot.nodes]))
     observations = [
         *of_nodes.unread(node for node in wanted if node not in found.nodes),
@@ -119,8 +119,7 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
         kinds=tuple(KINDS.values()),
         services=len(services),
         nodes=tuple(found.nodes),
-        undetermined=tuple(dict.fromkeys(found.undetermined)),
-        warnings=tuple(dict.fromkeys(found.warnings)),
+        diagnostics=diagnostics,
     )
 
 
@@ -154,7 +153,7 @@ class _Round:
         try:
             state = node_state(self.snapshot, self.cluster, name)
         except KinspectError as error:
-            return _Found(failures=[error], undetermined=[str(error)])
+            return _Found(failures=[error], diagnostics=[unreadable([error])])
         found.nodes.append(name)
         found.observations += of_nodes.data_path(state)
         found.observations += of_nodes.both(state)
@@ -185,29 +184,36 @@ class _Round:
 
     def _traffic(self, state: NodeState, services: Sequence[Service]) -> _Found:
         """All traffic to some services at a node, one after the other: none of it is kept."""
-        facts = Tracer(self.cluster, {state.name: state}, [], one_of_many=True, chains=self.chains)
-        found = _Found(undetermined=facts.undetermined, warnings=facts.warnings)
-        for sending in sendings(facts, services, families=self.request.families):
-            self._look(facts, sending, found)
+        tracer = Tracer(self.cluster, {state.name: state}, one_of_many=True, chains=self.chains)
+        survey = Survey(tracer, self.request.families)
+        found = _Found()
         for service in services:
-            for traffic in admitted_traffic(facts, service, self.request.families):
+            planned, unknown = survey.planned(service)
+            found.diagnostics.append(unknown)
+            for each in planned:
+                self._look(tracer, survey, each, found)
+            admitted, unknown = survey.admitted(service)
+            found.diagnostics.append(unknown)
+            for traffic in admitted:
                 self._examine(traffic, found)
+        found.diagnostics = [together(found.diagnostics)]
         return found
 
-    def _look(self, facts: Tracer, sending: PlannedProbe, found: _Found) -> None:
+    def _look(self, tracer: Tracer, survey: Survey, planned: PlannedProbe, found: _Found) -> None:
         """Follow what is sent and see what is wrong, unless it is known to be well."""
-        probe = sending.probe
-        service, endpoints, sources = sending.service, sending.endpoints, sending.sources
+        probe = planned.probe
+        service, endpoints, sources = planned.service, planned.endpoints, planned.sources
         about = asked(service, endpoints, sources, probe.via, probe.port, probe.packet, probe.node)
         if about is not None and self.healthy.among(about):
-            ends = facts.ends(probe)
+            ends = tracer.ends(probe)
             known = self.healthy.get(about, ends) if ends is not None else None
             if known is not None:
                 (vote,) = known
                 if vote is not None:
                     found.votes.cast(vote, probe.node)
                 return
-        traffic = followed(facts, sending, learn=self._more)
+        traffic, unknown = survey.followed(planned, learn=self._more)
+        found.diagnostics.append(unknown)
         if traffic is None:
             return
         vote, well = self._examine(traffic, found)

@@ -40,16 +40,17 @@ from kinspect.model.check import (
     Vacuous,
 )  # fmt: skip
 from kinspect.model.cluster import Service
+from kinspect.model.diagnostics import NONE, Diagnostics, together, unknown
 from kinspect.model.packet import Address, Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
+from kinspect.pipeline.gather.read import Facts, not_read, read_facts
 from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
 from kinspect.pipeline.processes import WORTH, spread
 from kinspect.pipeline.traffic.locations import Locator
 from kinspect.pipeline.traffic.probes import ports_of
-from kinspect.pipeline.traffic.source_ranges import admitted_traffic
-from kinspect.pipeline.traffic.survey import survey
-from kinspect.pipeline.traffic.tracer import Tracer, read_facts, unread
+from kinspect.pipeline.traffic.survey import Survey
+from kinspect.pipeline.traffic.tracer import Tracer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,20 +83,25 @@ def check(request: CheckRequest, source: Source) -> CheckAnswer:
         source, Wanted(namespace=request.namespace, pods=True, nodes=tuple(request.nodes))
     )
     facts = read_facts(snapshot, request.nodes)
-    facts.undetermined += unread(facts, snapshot, request.nodes)
+    diagnostics = [facts.diagnostics, not_read(facts.cluster, snapshot, request.nodes)]
     services = _services(request, facts.cluster, namespace)
     notes: list[Note] = []
     asked = []
     for assertion in request.assertions:
         with _said_of(assertion):
             notes += _named(assertion, facts.cluster, services, namespace)
-            asked.append(_asked(assertion, facts, services, namespace))
-    _survey(request, facts, services, [a for a in asked if a.avoided != Avoided()], namespace)
-    notes += _notes(asked, facts)
+            one, unknown = _asked(assertion, facts, services, namespace)
+            asked.append(one)
+            diagnostics.append(unknown)
+    diagnostics.append(
+        _survey(request, facts, services, [a for a in asked if a.avoided != Avoided()], namespace)
+    )
+    found = together(diagnostics)
+    notes += _notes(asked, facts, found)
     for one in asked:
         if isinstance(one.assertion.claim, Reachable):
             one.findings += [
-                no_way(services[key], all_followed=not facts.undetermined)
+                no_way(services[key], all_followed=not found.undetermined)
                 for key in one.services
                 if key not in one.entered
             ]
@@ -109,8 +115,7 @@ def check(request: CheckRequest, source: Source) -> CheckAnswer:
             )
             for a in asked
         ),
-        undetermined=tuple(dict.fromkeys(facts.undetermined)),
-        warnings=tuple(dict.fromkeys(facts.warnings)),
+        diagnostics=found,
         notes=tuple(dict.fromkeys(notes)),
     )
 
@@ -121,46 +126,50 @@ class _Followed:
 
     findings: list[list[Finding]]
     entered: list[set[ServiceKey]]
-    undetermined: list[str]
-    warnings: list[str]
+    diagnostics: Diagnostics = NONE
 
 
 def _survey(
     request: CheckRequest,
-    facts: Tracer,
+    facts: Facts,
     services: dict[ServiceKey, Service],
     asked: Sequence[_Asked],
     namespace: str,
-) -> None:
-    """Follow what any of the assertions is about, once, and judge it service by service."""
+) -> Diagnostics:
+    """Follow what any of the assertions is about, once, and judge it service by service.
+
+    Returns what could not be followed.
+    """
     wanted = {key for one in asked for key in one.services}
     chosen = [service for key, service in services.items() if key in wanted]
     least = -(-WORTH // max(1, len(facts.states)))  # a service is followed on every node
-    for found in spread(chosen, lambda part: _followed(request, facts, part, asked, namespace), least=least):
+    parts = spread(chosen, lambda part: _followed(request, facts, part, asked, namespace), least=least)
+    for found in parts:
         for one, findings, entered in zip(asked, found.findings, found.entered, strict=True):
             one.findings += findings
             one.entered |= entered
-        facts.undetermined += found.undetermined
-        facts.warnings += found.warnings
+    return together(found.diagnostics for found in parts)
 
 
 def _followed(
-    request: CheckRequest, read: Tracer, services: Sequence[Service], asked: Sequence[_Asked], namespace: str
+    request: CheckRequest, facts: Facts, services: Sequence[Service], asked: Sequence[_Asked], namespace: str
 ) -> _Followed:
-    facts = Tracer(read.cluster, read.states, [])
-    found = _Followed([[] for _ in asked], [set() for _ in asked], facts.undetermined, facts.warnings)
+    survey = Survey(Tracer(facts.cluster, facts.states), request.families)
+    found = _Followed([[] for _ in asked], [set() for _ in asked])
+    diagnostics = []
     places = Locator(facts.cluster, facts.states)
     for service in services:
-        traffics = [
-            *survey(facts, [service], families=request.families),
-            *admitted_traffic(facts, service, request.families),
-        ]
+        usual, unknown = survey.of(service)
+        admitted, unknown_of_admitted = survey.admitted(service)
+        traffics = [*usual, *admitted]
+        diagnostics += [unknown, unknown_of_admitted]
         for one, findings, entered in zip(asked, found.findings, found.entered, strict=True):
             if service.key in one.services:
                 within = [t for t in traffics if _within(one.assertion.scope, t, namespace)]
                 if within:
                     entered.add(service.key)
                 findings += _judge(one, within, places)
+    found.diagnostics = together(diagnostics)
     return found
 
 
@@ -252,8 +261,9 @@ def _without_rules(service: Service) -> bool:
 
 
 def _asked(
-    assertion: Assertion, facts: Tracer, services: dict[ServiceKey, Service], namespace: str
-) -> _Asked:
+    assertion: Assertion, facts: Facts, services: dict[ServiceKey, Service], namespace: str
+) -> tuple[_Asked, Diagnostics]:
+    """An assertion as it stands in this cluster, and what is not known about that."""
     scope, claim = assertion.scope, assertion.claim
     chosen = {
         key: None
@@ -263,16 +273,17 @@ def _asked(
         and not _without_rules(service)
     }
     if not isinstance(claim, NoTraffic):
-        return _Asked(assertion, chosen)
+        return _Asked(assertion, chosen), NONE
     if claim.to is not None:
-        return _Asked(assertion, chosen, _avoided(claim.to, facts, namespace))
+        return _Asked(assertion, chosen, _avoided(claim.to, facts, namespace)), NONE
+    missing = NONE
     if not facts.cluster.has("nodes"):
-        facts.undetermined.append("there is no api/nodes.json: which nodes are cordoned is not known")
+        missing = unknown("there is no api/nodes.json: which nodes are cordoned is not known")
     cordoned = frozenset(node.name for node in facts.cluster.nodes.values() if node.unschedulable)
-    return _Asked(assertion, chosen, Avoided(cordoned))
+    return _Asked(assertion, chosen, Avoided(cordoned)), missing
 
 
-def _avoided(aims: Sequence[NoTrafficTo], facts: Tracer, namespace: str) -> Avoided:
+def _avoided(aims: Sequence[NoTrafficTo], facts: Facts, namespace: str) -> Avoided:
     """The nodes, pods and addresses that are meant. Raises NotFound: a slip must not pass."""
     cluster = facts.cluster
     nodes: set[str] = set()
@@ -303,13 +314,13 @@ def _avoided(aims: Sequence[NoTrafficTo], facts: Tracer, namespace: str) -> Avoi
     return Avoided(frozenset(nodes), frozenset(pods), frozenset(addresses))
 
 
-def _notes(asked: Sequence[_Asked], facts: Tracer) -> list[Note]:
+def _notes(asked: Sequence[_Asked], facts: Facts, found: Diagnostics) -> list[Note]:
     notes: list[Note] = []
     for one in asked:
         if one.avoided == Avoided():
             if facts.cluster.has("nodes"):
                 notes.append(NoneDrained())
-        elif not one.services or (not one.entered and not facts.undetermined):
+        elif not one.services or (not one.entered and not found.undetermined):
             notes.append(Vacuous(one.assertion.name))
         if one.avoided is not None and one.avoided.nodes and not facts.cluster.has("pods"):
             notes.append(PodsUnread())

@@ -12,6 +12,7 @@ from kinspect.errors import CallError, NotFound
 from kinspect.evaluate.summary import destinations
 from kinspect.model.answer import OUTSIDE, TraceAnswer, Via
 from kinspect.model.cluster import Service, ServicePort
+from kinspect.model.diagnostics import NONE, Diagnostics, together
 from kinspect.model.packet import Address, CtState, Family, Packet, protocol_name
 from kinspect.model.rules import ChainName, TableName
 from kinspect.parse.api.cluster import Cluster
@@ -24,9 +25,10 @@ from kinspect.parse.user.target import (
     ServiceTarget,
     TraceTarget,
 )
+from kinspect.pipeline.gather.read import Facts, read_facts
 from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
-from kinspect.pipeline.traffic.probes import VIAS, Probe, Prober, came_in, default_vias, ports_of
-from kinspect.pipeline.traffic.tracer import Tracer, read_facts
+from kinspect.pipeline.traffic.probes import VIAS, Probe, Prober, Probes, came_in, default_vias, ports_of
+from kinspect.pipeline.traffic.tracer import Tracer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,7 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
     return _of_target(request, facts, request.target, namespace)
 
 
-def _prober(request: TraceRequest, facts: Tracer, namespace: str = "default") -> Prober:
+def _prober(request: TraceRequest, facts: Facts, namespace: str = "default") -> Prober:
     return Prober(
         facts.cluster,
         facts.states,
@@ -91,7 +93,7 @@ def _prober(request: TraceRequest, facts: Tracer, namespace: str = "default") ->
     )
 
 
-def _of_packet(request: TraceRequest, facts: Tracer, packet: Packet) -> TraceAnswer:
+def _of_packet(request: TraceRequest, facts: Facts, packet: Packet) -> TraceAnswer:
     """One packet, at every node asked for."""
     probes = []
     for name, state in facts.states.items():
@@ -99,16 +101,16 @@ def _of_packet(request: TraceRequest, facts: Tracer, packet: Packet) -> TraceAns
         iif = None if local else request.iif or came_in(packet.src, state)
         entering = packet.replace(iif=iif, local=local, state=request.state)
         probes.append(Probe(name, "packet", entering, "the packet's sender"))
-    return _answer(request, facts, probes)
+    return _answer(request, facts, probes, NONE)
 
 
-def _of_target(request: TraceRequest, facts: Tracer, target: TraceTarget, namespace: str) -> TraceAnswer:
+def _of_target(request: TraceRequest, facts: Facts, target: TraceTarget, namespace: str) -> TraceAnswer:
     prober = _prober(request, facts, namespace)
     match target:
         case ServiceTarget(name, space, port):
             service: Service | None = facts.cluster.service(space or namespace, name)
             assert service is not None
-            probes = _service_probes(request, prober, service, port)
+            made = _service_probes(request, prober, service, port)
         case NodePortTarget(number, protocol):
             service, service_port = _frontend(facts.cluster, None, number, protocol)
             if service is None or service_port is None:
@@ -116,22 +118,20 @@ def _of_target(request: TraceRequest, facts: Tracer, target: TraceTarget, namesp
                     f"no service has the NodePort {number}/{protocol_name(protocol)}",
                     hint="kubectl get services -A lists them; a port of one node is ADDRESS:PORT",
                 )
-            probes = list(prober.of_service(service, ("nodeport",), (service_port,)))
+            made = prober.of_service(service, ("nodeport",), (service_port,))
         case AddressTarget(address, number_or_none, protocol):
             service, service_port = _frontend(facts.cluster, address, number_or_none, protocol)
             via, nodes = _address_way(facts, service, address)
-            probes = list(
-                prober.to_address(
-                    address, number_or_none, protocol, via, service_port, service=service, nodes=nodes
-                )
+            made = prober.to_address(
+                address, number_or_none, protocol, via, service_port, service=service, nodes=nodes
             )
-    facts.undetermined += prober.skipped
+    probes = list(made.probes)
     if request.entry:
         probes = [probe for probe in probes if probe.via not in OUTSIDE or probe.node in request.entry]
-    return _answer(request, facts, probes, service)
+    return _answer(request, facts, probes, made.diagnostics, service)
 
 
-def _service_probes(request: TraceRequest, prober: Prober, service: Service, port: str | None) -> list[Probe]:
+def _service_probes(request: TraceRequest, prober: Prober, service: Service, port: str | None) -> Probes:
     """The packets into a service; an error that says why there is no path, where there is none."""
     if service.type == "ExternalName":
         raise CallError(
@@ -152,8 +152,8 @@ def _service_probes(request: TraceRequest, prober: Prober, service: Service, por
         vias = (request.via,)
     else:
         vias = default_vias(service, request.sender)
-    probes = list(prober.of_service(service, vias, ports_of(service, port)))
-    if not probes and not prober.skipped and prober.states:
+    made = prober.of_service(service, vias, ports_of(service, port))
+    if not made.probes and not made.diagnostics and prober.states:
         lacks = {
             "nodeport": "no NodePort",
             "loadbalancer": "no load-balancer address",
@@ -166,7 +166,7 @@ def _service_probes(request: TraceRequest, prober: Prober, service: Service, por
             f"service {service} (type {service.type}) has {what}{family} to trace at these nodes",
             hint="--via names another way in: clusterip, nodeport, loadbalancer, externalip, all",
         )
-    return probes
+    return made
 
 
 def _frontend(
@@ -187,9 +187,7 @@ def _frontend(
     return None, None
 
 
-def _address_way(
-    facts: Tracer, service: Service | None, address: Address
-) -> tuple[Via, Sequence[str] | None]:
+def _address_way(facts: Facts, service: Service | None, address: Address) -> tuple[Via, Sequence[str] | None]:
     """By which way an address is entered, and at which nodes: a node's own address at that node."""
     home = [name for name, state in facts.states.items() if state.host.is_local(address) is True]
     if service is None:
@@ -204,17 +202,20 @@ def _address_way(
 
 
 def _answer(
-    request: TraceRequest, facts: Tracer, probes: Sequence[Probe], service: Service | None = None
+    request: TraceRequest,
+    facts: Facts,
+    probes: Sequence[Probe],
+    skipped: Diagnostics,
+    service: Service | None = None,
 ) -> TraceAnswer:
     endpoints = facts.cluster.endpoints(service.key) if service else ()
     start = request.start
     if start is not None and start[0] is None and request.table is not None:
         start = (TableName(request.table), start[1])
-    traces = [
-        traced
-        for probe in probes
-        if (traced := facts.follow(probe, endpoints, start=start, explain=request.explain)) is not None
-    ]
+    tracer = Tracer(facts.cluster, facts.states)
+    followed = [tracer.follow(probe, endpoints, start=start, explain=request.explain) for probe in probes]
+    traces = [trace for trace, _ in followed if trace is not None]
+    diagnostics = together([facts.diagnostics, skipped, *(each for _, each in followed)])
     entry = request.entry or {}
     shares = destinations(traces, entry)
     return TraceAnswer(
@@ -224,8 +225,7 @@ def _answer(
         destinations=shares,
         entry=tuple(entry.items()),
         remarks=tuple(remarks(service, endpoints, traces, shares, facts.cluster.nodes)),
-        warnings=tuple(dict.fromkeys(facts.warnings)),
-        undetermined=tuple(dict.fromkeys(facts.undetermined)),
+        diagnostics=diagnostics,
     )
 
 

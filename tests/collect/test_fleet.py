@@ -16,7 +16,8 @@ import pytest
 from tests.cli.run import kinspect
 from tests.collect.fleet import Fleet, address_of, fleet
 from tests.collect.sshd import keygen
-from tests.needs import needs
+from tests.needs import isolated, needs
+from tests.wait import until
 
 pytestmark = pytest.mark.ssh
 
@@ -46,14 +47,14 @@ kill -9 "$p"; sleep 1"""
 
 @pytest.fixture
 def night(tmp_path: Path) -> Iterator[Fleet]:
-    needs("unshare", "pgrep")
+    needs("pgrep")
     (tmp_path / "empty").mkdir()
     configs = {
         "denied": {"AuthorizedKeysFile": "none"},
         "no-shell": {"ForceCommand": "echo This account is currently not available.; exit 1"},
         # The machine's own tools are hidden, in a mount namespace of the session.
         "no-tools": {
-            "ForceCommand": f"unshare -rm sh -c 'mount --bind {tmp_path}/empty /usr/sbin; PATH=/usr/bin:/bin;"
+            "ForceCommand": f"{isolated('mount')} sh -c 'mount --bind {tmp_path}/empty /usr/sbin; PATH=/usr/bin:/bin;"
             ' exec sh -c "$SSH_ORIGINAL_COMMAND"\''
         },
     }
@@ -84,9 +85,7 @@ def night(tmp_path: Path) -> Iterator[Fleet]:
 
 
 def test_a_fleet_on_a_bad_night(night: Fleet) -> None:
-    begun = time.monotonic()
     ran = kinspect("trace", "svc/test-service", "-o", "json", "--timeout", str(TIMEOUT), *night.argv)
-    took = time.monotonic() - begun
     assert ran.code == 3
 
     traces = {trace["node"]: trace for trace in ran.json["traces"]}
@@ -101,25 +100,18 @@ def test_a_fleet_on_a_bad_night(night: Fleet) -> None:
     assert {name for name, begins in FAULTS.items() if not lines[name].startswith(begins)} == set(), lines
     assert all(line.isprintable() for line in ran.err.splitlines())
 
-    # A node that hangs takes its time limit, and no other waits for it.
-    assert took < TIMEOUT * 5
     assert _clients(night.port) == ""
 
 
 def test_an_interrupt_ends_all_clients(night: Fleet) -> None:
     for node in night.nodes.values():
-        node.tool("iptables-nft-save", "exec sleep 5")
+        node.tool("iptables-nft-save", "exec sleep 30")
     words = [sys.executable, "-m", "kinspect", "trace", "svc/test-service", *night.argv]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        for _ in range(200):
-            if _clients(night.port):
-                break
-            time.sleep(0.05)
+        until(lambda: _clients(night.port) != "")
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        begun = time.monotonic()
-        out, err = process.communicate(timeout=30)
-    assert time.monotonic() - begun < 10
+        out, err = process.communicate(timeout=25)  # before any node would have answered
     assert (process.returncode, out) == (130, "")
     assert err in ("", "kinspect: interrupted\n")
     assert _clients(night.port) == ""

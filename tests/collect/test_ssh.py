@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from tests.cli.run import kinspect
 from tests.clusters import DATA
 from tests.collect.replay import ReplayServer
 from tests.collect.sshd import Sshd, free_port, keygen, sshd
-from tests.needs import needs
+from tests.needs import isolated, needs
 
 pytestmark = pytest.mark.ssh
 
@@ -150,10 +149,8 @@ def test_no_client_at_all(server: Sshd) -> None:
 def test_a_node_that_hangs_is_given_up_and_nothing_stays_behind(server: Sshd) -> None:
     server.recorded(RECORDED)
     server.tool("iptables-nft-save", "echo $$ > hanging; exec sleep 1000")
-    begun = time.monotonic()
     error = failure(server.options(timeout=2.0))
     assert "no answer within 2 s" in error.message
-    assert time.monotonic() - begun < 15
     running = subprocess.run(
         ["pgrep", "-f", f"-p {server.port} "], capture_output=True, text=True, check=False
     )
@@ -200,10 +197,10 @@ def test_a_dump_without_its_end_is_no_dump(server: Sshd) -> None:
 
 
 def test_a_held_xtables_lock_does_not_keep_rules_from_being_read(tmp_path: Path) -> None:
-    needs("iptables-legacy-save", "flock", "unshare")
+    needs("iptables-legacy-save", "flock")
     # The real tools, in namespaces of their own. iptables waits for this lock; iptables-save takes none.
     held = (
-        "unshare -rmn sh -c 'PATH=$PATH:/usr/sbin; mount -t tmpfs none /run;"
+        f"{isolated('net', 'mount')} sh -c 'PATH=$PATH:/usr/sbin; mount -t tmpfs none /run;"
         " iptables-legacy -t nat -A OUTPUT -j ACCEPT; exec 9>/run/xtables.lock; flock 9;"
         ' iptables-legacy -w 1 -t nat -S >/dev/null 2>&1 && exit 1; exec sh -c "$SSH_ORIGINAL_COMMAND"\''
     )
@@ -214,8 +211,8 @@ def test_a_held_xtables_lock_does_not_keep_rules_from_being_read(tmp_path: Path)
 
 
 def test_the_data_path_is_told_by_nft_tables_of_kube_proxy(tmp_path: Path) -> None:
-    needs("nft", "unshare")
-    own = """unshare -rn sh -c 'PATH=$PATH:/usr/sbin; nft add table ip kube-proxy; nft add table ip6 kube-proxy; exec sh -c "$SSH_ORIGINAL_COMMAND"'"""
+    needs("nft")
+    own = f"""{isolated("net")} sh -c 'PATH=$PATH:/usr/sbin; nft add table ip kube-proxy; nft add table ip6 kube-proxy; exec sh -c "$SSH_ORIGINAL_COMMAND"'"""
     with sshd(tmp_path / "sshd", {"ForceCommand": own}) as server:
         state = read_node("node1", fetched(server))
     assert (state.data_path, state.proof) == ("nftables", "there are nft tables named kube-proxy")
@@ -413,7 +410,7 @@ def cluster_over_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     story = DATA / "story-1-both-nodes"
     # Each node's switches are those of a network namespace of its own, where forwarding is on.
     own = {
-        "ForceCommand": "unshare -rn sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward;"
+        "ForceCommand": f"{isolated('net')} sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward;"
         ' echo 1 > /proc/sys/net/ipv6/conf/all/forwarding; exec sh -c "$SSH_ORIGINAL_COMMAND"\''
     }
     with (
@@ -466,7 +463,9 @@ def test_a_node_that_fails_is_named_and_the_other_answered(
     assert ran.code == 3
     assert [trace["node"] for trace in ran.json["traces"]] == ["node1"]
     assert "kinspect: node2: permission denied" in ran.err
-    assert any("node2: permission denied" in warning for warning in ran.json["warnings"])
+    (missing,) = ran.json["undetermined"]
+    assert (missing["code"], missing["node"]) == ("not-read", "node2")
+    assert missing["text"].startswith("node2: permission denied")
 
 
 def test_no_node_is_asked_for_a_service_that_is_not_there(cluster_over_ssh: list[str]) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from kinspect.model.node import NodeState
 from kinspect.model.packet import Family
 from kinspect.parse.node.host import read_host
 from kinspect.parse.rules.dump import Dump, read_dump
-from tests.needs import needs, unmet
+from tests.needs import isolated, needs
 
 BACKENDS = ("nft", "legacy")
 
@@ -135,20 +134,9 @@ def _tables(family: Family) -> str:
 @contextmanager
 def lab() -> Iterator[Lab]:
     """The namespaces, with the addresses of the recorded node1; gone afterwards."""
-    needs(
-        "unshare", "nsenter", "ip", "iptables-nft-restore", "iptables-legacy-restore", "conntrack", "nfacct"
-    )
-    rootless = [] if os.geteuid() == 0 else ["-r"]
+    needs("nsenter", "ip", "iptables-nft-restore", "iptables-legacy-restore", "conntrack", "nfacct")
     holder = subprocess.Popen(
-        [
-            shutil.which("unshare") or "unshare",
-            *rootless,
-            "-n",
-            "-m",
-            "sh",
-            "-c",
-            "echo ready; exec sleep 3600",
-        ],
+        [*isolated("net", "mount").split(), "sh", "-c", "echo ready; exec sleep 3600"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -156,7 +144,7 @@ def lab() -> Iterator[Lab]:
         assert holder.stdout is not None
         if holder.stdout.readline() != b"ready\n":
             assert holder.stderr is not None
-            unmet(f"no network namespace here: {holder.stderr.read().decode().strip()}")
+            raise AssertionError(holder.stderr.read().decode())
         made = Lab(holder.pid)
         _wire(made)
         yield made

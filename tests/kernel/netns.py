@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kinspect.model.packet import Family
-from tests.needs import needs, unmet
+from tests.needs import isolated, needs
 
 TOOLS = ("unshare", "ip", "nft", "iptables-nft-restore", "iptables-legacy-restore", "ipset", "conntrack")
 HOOKS = {
@@ -105,11 +105,10 @@ def _tool(family: Family) -> str:
 def node() -> Iterator[Node]:
     """A node; its namespaces end with its agent."""
     needs(*TOOLS)
-    rootless = [] if os.geteuid() == 0 else ["-r"]
     agent = Path(__file__).parent / "agent.py"
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
-            ["unshare", *rootless, "-n", sys.executable, str(agent)],
+            [*isolated("net").split(), sys.executable, str(agent)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -121,7 +120,7 @@ def node() -> Iterator[Node]:
         assert process.stderr is not None
         try:
             if process.stdout.readline() != '"ready"\n':
-                unmet(f"no network namespace here: {process.stderr.read().strip()[-500:]}")
+                raise AssertionError(process.stderr.read().strip()[-500:])
             yield Node(process)
         finally:
             process.stdin.close()

@@ -173,6 +173,7 @@ def test_what_nobody_has_heard_of_is_unknown() -> None:
     assert support.target("KUBE-SERVICES") is Support.UNKNOWN
 
 
+@pytest.mark.outside
 def test_only_what_is_met_is_imported() -> None:
     code = (
         "import sys; from kinspect.netfilter import registry; registry.match('mark');"

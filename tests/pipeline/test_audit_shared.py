@@ -246,7 +246,7 @@ def test_a_node_that_cannot_be_read_is_said_and_does_not_stop_the_others(
         monkeypatch.setattr("kinspect.pipeline.processes.usable_cores", lambda cores=cores: cores)
         found = audit(AuditRequest(), Recorded(folder))
         assert found.nodes == ("node1", "node3")
-        assert all(any(node in text for text in found.undetermined) for node in ("node2", "node4"))
+        assert all(any(node in one.text for one in found.undetermined) for node in ("node2", "node4"))
         assert any(
             each.kind.code == "KI201" and each.nodes == ("node2", "node4") for each in found.observations
         )

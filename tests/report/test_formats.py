@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any, get_type_hints
 
 import pytest
@@ -82,14 +80,3 @@ def test_every_document_has_the_common_head(answer: Answer) -> None:
     properties = schema["$defs"][schema["$ref"].rpartition("/")[2]]["properties"]
     head = {field.encode_name for field in __import__("msgspec").structs.fields(Document)}
     assert head <= set(properties)
-
-
-def test_json_needs_nothing_of_tables() -> None:
-    code = (
-        "import sys; from kinspect.cli import main;"
-        f"sys.argv = ['kinspect', 'trace', 'svc/test-service', '--snapshot', {STORY!r}, '-o', 'json']\n"
-        "try: main()\nexcept SystemExit: pass\n"
-        "print(*sorted(name for name in sys.modules if name in ('rich.table', 'yaml')), file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr.split("\n")[-2] == ""

@@ -332,7 +332,7 @@ def test_a_header_that_would_fill_the_memory(tmp_path: Path) -> None:
         open_snapshot(path)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_an_archive_with_any_bytes_changed_opens_or_is_one_line(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "s.tar"

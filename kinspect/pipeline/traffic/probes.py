@@ -15,6 +15,7 @@ import msgspec
 from kinspect.errors import CallError, NotFound
 from kinspect.model.answer import Via
 from kinspect.model.cluster import Node, Pod, Service, ServicePort
+from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined, together
 from kinspect.model.node import NodeState
 from kinspect.model.packet import (
     CLIENT_PORT,
@@ -51,6 +52,21 @@ class Probe(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+class Probes(msgspec.Struct, frozen=True):
+    """Packets to trace, and what could not be sent, with the reasons."""
+
+    probes: tuple[Probe, ...] = ()
+    diagnostics: Diagnostics = NONE
+
+
+class _Origin(msgspec.Struct, frozen=True):
+    """Who sends from a node: ``local`` if the node itself does."""
+
+    src: Address
+    local: bool
+    text: str
+
+
 @dataclass(slots=True)
 class Prober:
     """Makes the probes of one request."""
@@ -62,26 +78,25 @@ class Prober:
     namespace: str = "default"
     state: CtState = CtState.NEW
     iif: str | None = None
-    skipped: list[str] = field(default_factory=list)  # what could not be asked, and why
     _came_in: dict[tuple[str, Address], str | None] = field(default_factory=dict)
 
-    def of_service(
-        self, service: Service, vias: Sequence[Via], ports: Sequence[ServicePort]
-    ) -> Iterator[Probe]:
+    def of_service(self, service: Service, vias: Sequence[Via], ports: Sequence[ServicePort]) -> Probes:
         """Every way into a service's ports."""
-        for via in vias:
-            for service_port in ports:
-                for family in self.families:
-                    if service.families and family not in service.families:
-                        continue
-                    yield from self._of_frontend(service, service_port, via, family)
+        return _joined(
+            part
+            for via in vias
+            for service_port in ports
+            for family in self.families
+            if not service.families or family in service.families
+            for part in self._of_frontend(service, service_port, via, family)
+        )
 
-    def _of_frontend(self, service: Service, port: ServicePort, via: Via, family: Family) -> Iterator[Probe]:
+    def _of_frontend(self, service: Service, port: ServicePort, via: Via, family: Family) -> Iterator[Probes]:
         number = PROTOCOLS[port.protocol.lower()]
         if via == "nodeport":
             if port.node_port is not None:
                 for name, address in self._node_addresses(family):
-                    yield from self.to_address(address, port.node_port, number, via, port, nodes=[name])
+                    yield self.to_address(address, port.node_port, number, via, port, nodes=[name])
             return
         frontends: Iterable[Address] = {
             "clusterip": service.cluster_ips,
@@ -90,7 +105,7 @@ class Prober:
         }[via]
         for frontend in frontends:
             if frontend.version == family:
-                yield from self.to_address(frontend, port.port, number, via, port, service=service)
+                yield self.to_address(frontend, port.port, number, via, port, service=service)
 
     def to_address(
         self,
@@ -102,27 +117,32 @@ class Prober:
         *,
         service: Service | None = None,
         nodes: Sequence[str] | None = None,
-    ) -> Iterator[Probe]:
+    ) -> Probes:
         """A packet to one address, at the nodes where the sender's packets enter."""
         inside = via == "clusterip"
+        probes: list[Probe] = []
+        skipped: list[Undetermined] = []
         for name in self._entered(nodes):
-            found = self._source(name, dst, inside, service)
-            if found is None:
+            origin = self._source(name, dst, inside, service)
+            if origin is None:
                 continue
-            src, local, origin = found
-            iif = None if local else self.iif or self._interface(name, src)
+            if isinstance(origin, Undetermined):
+                skipped.append(origin)
+                continue
+            iif = None if origin.local else self.iif or self._interface(name, origin.src)
             packet = Packet(
-                src=src,
+                src=origin.src,
                 dst=dst,
                 protocol=protocol,
                 sport=CLIENT_PORT if protocol in WITH_PORTS else None,
                 dport=dport,
                 tcp_flags=TcpFlag.SYN if protocol == TCP else None,
                 iif=iif,
-                local=local,
+                local=origin.local,
                 state=self.state,
             )
-            yield Probe(name, via, packet, origin, port)
+            probes.append(Probe(name, via, packet, origin.text, port))
+        return Probes(tuple(probes), Diagnostics(tuple(skipped)) if skipped else NONE)
 
     def _interface(self, name: str, src: Address) -> str | None:
         """By which interface a node gets packets from an address: they are many from few addresses."""
@@ -148,8 +168,8 @@ class Prober:
 
     def _source(
         self, name: str, dst: Address, inside: bool, service: Service | None
-    ) -> tuple[Address, bool, str] | None:
-        """(source address, made by the node itself, who that is)."""
+    ) -> _Origin | Undetermined | None:
+        """Who sends at a node; None if the sender sends nothing of this family."""
         family: Family = 4 if dst.version == 4 else 6
         match self.sender:
             case "pod":
@@ -158,24 +178,22 @@ class Prober:
                 node = name
                 own = own_source(dst, self.states[node].host) or self._node_address(node, family)
                 if own is None:
-                    self.skipped.append(f"{node} has no address to send from to {dst}")
-                    return None
-                return own, True, f"a process on {node}"
+                    return _not_sent(f"{node} has no address to send from to {dst}", node)
+                return _Origin(own, True, f"a process on {node}")
             case FromPod() as sender:
                 pod = self._pod(sender)
                 addresses = [a for a in pod.addresses if a.version == family]
                 if not addresses:
-                    self.skipped.append(f"pod {pod.namespace}/{pod.name} has no IPv{family} address")
-                    return None
-                return addresses[0], pod.host_network, f"pod {pod.namespace}/{pod.name}"
+                    return _not_sent(f"pod {pod.namespace}/{pod.name} has no IPv{family} address", name)
+                return _Origin(addresses[0], pod.host_network, f"pod {pod.namespace}/{pod.name}")
             case FromAddress(address):
                 if address.version != family:
                     return None
                 local = self.states[name].host.is_local(address) is True
-                return address, local, f"a process on {name}" if local else str(address)
+                return _Origin(address, local, f"a process on {name}" if local else str(address))
             case None:
                 if not inside:
-                    return OUTSIDE_CLIENT[family], False, "an outside client"
+                    return _Origin(OUTSIDE_CLIENT[family], False, "an outside client")
                 return self._some_pod(name, family, service)
 
     def _pod(self, sender: FromPod) -> Pod:
@@ -190,9 +208,7 @@ class Prober:
             raise CallError(f"pod {namespace}/{sender.name} is on no node yet")
         return pod
 
-    def _some_pod(
-        self, name: str, family: Family, service: Service | None
-    ) -> tuple[Address, bool, str] | None:
+    def _some_pod(self, name: str, family: Family, service: Service | None) -> _Origin | Undetermined:
         """A pod's address on the node that is no endpoint of the service: who calls is not itself called."""
         own = self.cluster.endpoint_addresses(service.key) if service else frozenset()
         node = self.cluster.nodes.get(name)
@@ -204,19 +220,20 @@ class Prober:
             for number in range(first, min(network.num_addresses - 1, first + 300)):
                 candidate = network[number]
                 if candidate not in own and self.states[name].host.is_local(candidate) is not True:
-                    return candidate, False, f"a pod on {name}"
+                    return _Origin(candidate, False, f"a pod on {name}")
         for pod in self.cluster.pods.values():
             if pod.node == name and not pod.host_network:
                 for address in pod.addresses:
                     if address.version == family and address not in own:
-                        return address, False, f"pod {pod.namespace}/{pod.name}"
+                        return _Origin(address, False, f"pod {pod.namespace}/{pod.name}")
         for address in sorted(own, key=int):
             if address.version == family and self.cluster.node_of(address) == name:
-                return address, False, f"a pod on {name} that is an endpoint itself"
-        self.skipped.append(
-            f"{name}: no address of a pod on it is known for IPv{family}: give one with --from ADDRESS"
+                return _Origin(address, False, f"a pod on {name} that is an endpoint itself")
+        return _not_sent(
+            f"{name}: no address of a pod on it is known for IPv{family}: give one with --from ADDRESS",
+            name,
+            answered_by="--from ADDRESS",
         )
-        return None
 
     def _node_addresses(self, family: Family) -> Iterator[tuple[str, Address]]:
         for name in self.states:
@@ -234,6 +251,18 @@ class Prober:
                 if own.address.version == family and own.scope == "global" and not link.loopback:
                     return own.address
         return None
+
+
+def _joined(parts: Iterable[Probes]) -> Probes:
+    every = list(parts)
+    return Probes(
+        tuple(probe for part in every for probe in part.probes),
+        together(part.diagnostics for part in every),
+    )
+
+
+def _not_sent(text: str, node: str, answered_by: str | None = None) -> Undetermined:
+    return Undetermined(text=text, code="not-sent", node=node, answered_by=answered_by)
 
 
 def ports_of(service: Service, wanted: str | None) -> Sequence[ServicePort]:

@@ -1,4 +1,4 @@
-"""Clients that loadBalancerSourceRanges let in: the usual outside client is none of them, perhaps."""
+"""Clients that loadBalancerSourceRanges let in: the usual outside client may be none of them."""
 
 from __future__ import annotations
 
@@ -8,27 +8,22 @@ from ipaddress import ip_network
 from kinspect.kubeproxy.endpoints import within
 from kinspect.model.cluster import Service
 from kinspect.model.packet import OUTSIDE_CLIENT, Address, Family
-from kinspect.model.traffic import Traffic
 from kinspect.parse.user.target import FromAddress
-from kinspect.pipeline.traffic.probes import Prober
+from kinspect.pipeline.traffic.probes import Prober, Probes
 from kinspect.pipeline.traffic.tracer import Tracer
 
 
-def admitted_traffic(facts: Tracer, service: Service, families: Sequence[Family]) -> Iterator[Traffic]:
-    """What a client of each range sends to the load balancer's addresses.
-
-    A node has a rule for each range, so each is asked by an address of its own.
-    """
+def admitted_clients(service: Service, families: Sequence[Family]) -> list[Address]:
+    """An address of each range: a node has a rule for each, so each is asked by an address of its own."""
     if not service.source_ranges or not service.load_balancer_ips:
-        return
-    endpoints = facts.cluster.endpoints(service.key)
-    for client in dict.fromkeys(_clients(service, families)):
-        prober = Prober(facts.cluster, facts.states, families=families, sender=FromAddress(client))
-        for probe in prober.of_service(service, ("loadbalancer",), service.ports):
-            trace = facts.follow(probe, endpoints)
-            if trace is not None:
-                yield Traffic(service, endpoints, "outside", trace)
-        facts.undetermined += prober.skipped
+        return []
+    return list(dict.fromkeys(_clients(service, families)))
+
+
+def from_client(tracer: Tracer, service: Service, client: Address, families: Sequence[Family]) -> Probes:
+    """What such a client sends to the load balancer's addresses."""
+    prober = Prober(tracer.cluster, tracer.states, families=families, sender=FromAddress(client))
+    return prober.of_service(service, ("loadbalancer",), service.ports)
 
 
 def _clients(service: Service, families: Sequence[Family]) -> Iterator[Address]:

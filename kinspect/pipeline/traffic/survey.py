@@ -1,22 +1,24 @@
 """All traffic to all services: every way in, from outside, from a pod and from a process on each node.
 
-What ``check`` and ``audit`` look at. One packet stands for a class of sources; what a rule does for
+What ``check`` and ``audit`` look at. One packet stands for a class of senders; what a rule does for
 some addresses of the class only (a source range, an outside client that is not OUTSIDE_CLIENT) is
-seen where the class's packet is among them.
+seen if the class's packet is among them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from kinspect.model.answer import OUTSIDE
 from kinspect.model.cluster import Endpoint, Service
+from kinspect.model.diagnostics import NONE, Diagnostics, together
 from kinspect.model.packet import Family
 from kinspect.model.traffic import SenderClass, Traffic
 from kinspect.pipeline.traffic.probes import VIAS, AnySender, Probe, Prober
+from kinspect.pipeline.traffic.source_ranges import admitted_clients, from_client
 from kinspect.pipeline.traffic.tracer import Tracer
 
 _SENDERS: Final[tuple[tuple[SenderClass, AnySender | None], ...]] = (
@@ -27,7 +29,7 @@ _SENDERS: Final[tuple[tuple[SenderClass, AnySender | None], ...]] = (
 
 
 class PlannedProbe(msgspec.Struct, frozen=True):
-    """What one class of sources sends to a service, not followed yet."""
+    """What one class of senders sends to a service, not followed yet."""
 
     service: Service
     endpoints: tuple[Endpoint, ...]  # all that the API lists for the service, ready or not
@@ -35,43 +37,69 @@ class PlannedProbe(msgspec.Struct, frozen=True):
     probe: Probe
 
 
-def survey(
-    facts: Tracer, services: Iterable[Service], *, families: Sequence[Family] = (4, 6)
-) -> Iterator[Traffic]:
-    """Follow all of it. What cannot be followed is left out and added to ``facts.undetermined``."""
-    for sending in sendings(facts, services, families=families):
-        traffic = followed(facts, sending)
-        if traffic is not None:
-            yield traffic
+class Survey:
+    """The traffic to services at the nodes that a tracer has."""
 
+    def __init__(self, tracer: Tracer, families: Sequence[Family] = (4, 6)) -> None:
+        self._tracer = tracer
+        self._families = families
+        self._probers = [
+            (kind, Prober(tracer.cluster, tracer.states, families=families, sender=sender))
+            for kind, sender in _SENDERS
+        ]
 
-def followed(facts: Tracer, sending: PlannedProbe, *, learn: bool = False) -> Traffic | None:
-    """What becomes of it; None where that cannot be told, which is added to ``facts.undetermined``.
+    def planned(self, service: Service) -> tuple[list[PlannedProbe], Diagnostics]:
+        """All that is sent to a service, and what nobody can send.
 
-    ``learn``: what becomes known of chains is kept for ``facts.ends``.
-    """
-    trace = facts.follow(sending.probe, sending.endpoints, among_many=True, learn=learn)
-    return None if trace is None else Traffic(sending.service, sending.endpoints, sending.sources, trace)
-
-
-def sendings(
-    facts: Tracer, services: Iterable[Service], *, families: Sequence[Family] = (4, 6)
-) -> Iterator[PlannedProbe]:
-    """All that is sent. What nobody can send is added to ``facts.undetermined``.
-
-    Services without rules (headless, ExternalName) have no traffic that a node sends anywhere.
-    """
-    probers = [
-        (kind, Prober(facts.cluster, facts.states, families=families, sender=sender))
-        for kind, sender in _SENDERS
-    ]
-    for service in services:
+        Services without rules (headless, ExternalName) have no traffic that a node sends anywhere.
+        """
         if service.headless or service.type == "ExternalName":
-            continue
-        endpoints = facts.cluster.endpoints(service.key)
-        for kind, prober in probers:
+            return [], NONE
+        endpoints = self._tracer.cluster.endpoints(service.key)
+        found: list[PlannedProbe] = []
+        diagnostics: list[Diagnostics] = []
+        for kind, prober in self._probers:
             ways = [via for via in VIAS if kind != "outside" or via in OUTSIDE]
-            for probe in prober.of_service(service, ways, service.ports):
-                yield PlannedProbe(service, endpoints, kind, probe)
-    for _, prober in probers:
-        facts.undetermined += prober.skipped
+            made = prober.of_service(service, ways, service.ports)
+            diagnostics.append(made.diagnostics)
+            found += [PlannedProbe(service, endpoints, kind, probe) for probe in made.probes]
+        return found, together(diagnostics)
+
+    def followed(self, planned: PlannedProbe, *, learn: bool = False) -> tuple[Traffic | None, Diagnostics]:
+        """What becomes of it; None if that cannot be followed, with the reason.
+
+        ``learn``: what becomes known of chains is kept for ``Tracer.ends``.
+        """
+        trace, diagnostics = self._tracer.follow(
+            planned.probe, planned.endpoints, among_many=True, learn=learn
+        )
+        if trace is None:
+            return None, diagnostics
+        return Traffic(planned.service, planned.endpoints, planned.sources, trace), diagnostics
+
+    def admitted(self, service: Service) -> tuple[list[Traffic], Diagnostics]:
+        """What clients that loadBalancerSourceRanges let in send to the load balancer's addresses."""
+        found: list[Traffic] = []
+        diagnostics: list[Diagnostics] = []
+        for client in admitted_clients(service, self._families):
+            made = from_client(self._tracer, service, client, self._families)
+            diagnostics.append(made.diagnostics)
+            endpoints = self._tracer.cluster.endpoints(service.key)
+            for probe in made.probes:
+                traffic, unknown = self.followed(PlannedProbe(service, endpoints, "outside", probe))
+                diagnostics.append(unknown)
+                if traffic is not None:
+                    found.append(traffic)
+        return found, together(diagnostics)
+
+    def of(self, service: Service) -> tuple[list[Traffic], Diagnostics]:
+        """All traffic to a service, followed, and what could not be."""
+        planned, diagnostics = self.planned(service)
+        parts = [diagnostics]
+        found: list[Traffic] = []
+        for each in planned:
+            traffic, unknown = self.followed(each)
+            parts.append(unknown)
+            if traffic is not None:
+                found.append(traffic)
+        return found, together(parts)

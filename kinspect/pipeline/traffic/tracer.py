@@ -1,13 +1,13 @@
-"""What a snapshot tells, read: the cluster and its nodes; and one packet followed at one of them."""
+"""One packet followed at one node."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from kinspect.checks.backends import back_ends
-from kinspect.errors import CallError, KinspectError
+from kinspect.errors import KinspectError
 from kinspect.evaluate.path import evaluate, evaluate_chain
 from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo
 from kinspect.evaluate.shortcuts.chains import ChainMemo
@@ -15,15 +15,13 @@ from kinspect.evaluate.shortcuts.outcomes_only import PacketEnds, ends
 from kinspect.evaluate.summary import outcomes
 from kinspect.model.answer import NodeTrace
 from kinspect.model.cluster import Endpoint, EndpointOwner
+from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined, unknown, warned
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Address, CtState, Family
 from kinspect.model.rules import ChainName, Ruleset, TableName
 from kinspect.model.trace import Evaluation
 from kinspect.parse.api.cluster import Cluster
-from kinspect.parse.node.state import read_node
-from kinspect.pipeline.gather.sources import selected
 from kinspect.pipeline.traffic.probes import Probe
-from kinspect.snapshot.types import NodeName, Snapshot
 
 _UNTRACED: Final = {
     "ipvs": "kube-proxy runs in ipvs mode there",
@@ -38,12 +36,10 @@ Start = tuple[TableName | None, ChainName]
 
 @dataclass(slots=True)
 class Tracer:
-    """What was read, and what could not be: ``undetermined`` grows where a packet cannot be followed."""
+    """Follows packets at the nodes that were read."""
 
     cluster: Cluster
-    states: dict[str, NodeState]
-    undetermined: list[str]
-    warnings: list[str] = field(default_factory=list)
+    states: Mapping[str, NodeState]
     one_of_many: bool = False  # there are other nodes, or other things to tell, when a packet is lost
     chains: ChainMemo = field(default_factory=ChainMemo)  # may be shared with facts of other nodes
     _after_nat: dict[tuple[str, Family], AfterNatMemo] = field(default_factory=dict)
@@ -57,8 +53,8 @@ class Tracer:
         explain: bool = False,
         among_many: bool = False,
         learn: bool = False,
-    ) -> NodeTrace | None:
-        """One packet at one node; None where its rules cannot be followed, which is then said.
+    ) -> tuple[NodeTrace | None, Diagnostics]:
+        """One packet at one node; None if its rules cannot be followed, with the reason.
 
         ``endpoints`` are those of the service that is traced. ``among_many``: what is known of
         packets followed before may be used (see ``shortcuts.after_nat``); ``learn``: what becomes
@@ -68,8 +64,7 @@ class Tracer:
         rulesets = state.rulesets[packet.family]
         why = _untraceable(state, probe)
         if why is not None:
-            self.undetermined.append(f"{state.name}: {why}")
-            return None
+            return None, unknown(f"{state.name}: {why}", node=state.name, code="not-traced")
         notes = [*probe.notes, *state.notes]
         if packet.state is CtState.ESTABLISHED:
             notes.append(
@@ -87,18 +82,16 @@ class Tracer:
         except KinspectError as error:
             if len(self.states) == 1 and not self.one_of_many:
                 raise
-            self.undetermined.append(str(error))
-            return None
-        for rules in rulesets:
-            self.warnings += [str(error) for error in rules.damaged]
+            return None, Diagnostics((Undetermined(text=str(error), node=state.name, code="not-traced"),))
+        damaged = [str(error) for rules in rulesets for error in rules.damaged]
 
         def lookup(address: Address, port: int | None) -> EndpointOwner:
             known = endpoints or self.cluster.endpoints_at(address)
             return self.cluster.backend(address, port, known)
 
         both = back_ends(state.name, rulesets, evaluation)
-        self.warnings += both.warnings
-        return NodeTrace(
+        diagnostics = warned([*damaged, *both.warnings]) if damaged or both.warnings else NONE
+        trace = NodeTrace(
             node=probe.node,
             via=probe.via,
             packet=packet,
@@ -108,6 +101,7 @@ class Tracer:
             origin=probe.origin,
             notes=tuple(dict.fromkeys([*notes, *both.notes, *evaluation.notes])),
         )
+        return trace, diagnostics
 
     def ends(self, probe: Probe) -> PacketEnds | None:
         """Where a packet ends at one node, told without following it; None where that takes following."""
@@ -128,76 +122,6 @@ class Tracer:
         if key not in self._after_nat:
             self._after_nat[key] = AfterNatMemo(state.host, state.rulesets[family])
         return self._after_nat[key]
-
-
-def read_facts(
-    snapshot: Snapshot, nodes: Sequence[str] = (), *, local: Sequence[Address] = (), table: str | None = None
-) -> Tracer:
-    """The nodes that are asked for, or all; one that cannot be read does not stop the others.
-
-    ``local`` are addresses of the hosts that no snapshot tells, ``table`` names that of a fragment.
-    Raises KinspectError where no node could be read.
-    """
-    facts = api_facts(snapshot, nodes)
-    failures: list[KinspectError] = []
-    for name in selected(snapshot, nodes):
-        try:
-            facts.states[name] = node_state(snapshot, facts.cluster, name, local=local, table=table)
-        except KinspectError as error:
-            failures.append(error)
-            facts.undetermined.append(str(error))
-    some_nodes(snapshot, facts.states, facts.undetermined, failures)
-    return facts
-
-
-def api_facts(snapshot: Snapshot, nodes: Sequence[str] = ()) -> Tracer:
-    """What is known before any node is read: the cluster, and what could not be had."""
-    undetermined = [f"{name}: {why}" for name, why in snapshot.failed.items() if not nodes or name in nodes]
-    undetermined += snapshot.lacking
-    return Tracer(Cluster(snapshot.api, snapshot.origin), {}, undetermined, snapshot.remarks)
-
-
-def node_state(
-    snapshot: Snapshot,
-    cluster: Cluster,
-    name: NodeName,
-    *,
-    local: Sequence[Address] = (),
-    table: str | None = None,
-) -> NodeState:
-    """One node, read. Raises KinspectError."""
-    node = cluster.nodes.get(name)
-    known = [a for of in (node.addresses.values() if node else ()) for a in of]
-    known += [str(address) for address in local]
-    return read_node(name, snapshot.nodes[name], known, table=table, paths=snapshot.paths)
-
-
-def some_nodes(
-    snapshot: Snapshot,
-    read: Collection[str],
-    undetermined: Collection[str],
-    failures: Sequence[KinspectError],
-) -> None:
-    """Raises where no node could be read, and nobody said why."""
-    if read:
-        return
-    if failures:
-        raise failures[0]
-    if not undetermined:
-        raise CallError(f"{snapshot.origin} has no nodes", hint="give a snapshot with nodes/, or --rules")
-
-
-def unread(facts: Tracer, snapshot: Snapshot, nodes: Sequence[str]) -> list[str]:
-    """What a claim about everything needs, and is not there; nodes that failed are said already."""
-    known = {*snapshot.nodes, *snapshot.failed}
-    found = [
-        f"{name}: none of its rules were read (--node narrows to those that were)"
-        for name in facts.cluster.nodes
-        if name not in known and (not nodes or name in nodes)
-    ]
-    if not facts.cluster.has("endpointslices") and not facts.cluster.has("endpoints"):
-        found.append("there is no api/endpointslices.json: which endpoints services have is not known")
-    return found
 
 
 def _untraceable(state: NodeState, probe: Probe) -> str | None:

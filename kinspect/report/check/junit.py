@@ -78,12 +78,12 @@ def _text(group: Group) -> str:
     return "\n".join(lines)
 
 
-def suite_of_unread(undetermined: Sequence[Undetermined | str]) -> list[ET.Element]:
+def suite_of_unread(undetermined: Sequence[Undetermined]) -> list[ET.Element]:
     """A suite of what could not be read, a case each; none where all was."""
     suite = ET.Element("testsuite", name="what was read")
     named: set[str] = set()
     for entry in undetermined:
-        text, node = str(entry), entry.node if isinstance(entry, Undetermined) else None
+        text, node = entry.text, entry.node
         name = safe_name(node) if node and node not in named else safe(text)
         named.add(name)
         case = ET.SubElement(suite, "testcase", classname="kinspect.facts", name=name)

@@ -12,10 +12,9 @@ from kinspect.evaluate.path import evaluate
 from kinspect.evaluate.shortcuts import after_nat
 from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo
 from kinspect.parse.rules.dump import read_dump
-from kinspect.pipeline.traffic.survey import survey
-from kinspect.pipeline.traffic.tracer import read_facts
+from kinspect.pipeline.gather.read import read_facts
 from kinspect.snapshot.store import open_snapshot
-from tests.clusters import DATA, packet
+from tests.clusters import DATA, all_traffic, packet
 from tests.evaluate.host import HOST
 from tests.kernel.differential import same_ways
 
@@ -25,7 +24,7 @@ CLUSTERS = sorted(path for path in DATA.iterdir() if (path / "nodes").is_dir())
 @pytest.mark.parametrize("cluster", CLUSTERS, ids=lambda path: path.name)
 def test_all_traffic_of_recorded_clusters_goes_as_it_goes_alone(cluster: Path) -> None:
     facts = read_facts(open_snapshot(cluster))
-    for traffic in survey(facts, facts.cluster.services()):
+    for traffic in all_traffic(facts):
         state = facts.states[traffic.trace.node]
         alone = evaluate(traffic.trace.packet, state.host, state.rulesets[traffic.trace.family])
         assert same_ways(traffic.trace.evaluation, alone), traffic.trace.packet

@@ -13,10 +13,9 @@ from kinspect.evaluate.shortcuts.outcomes_only import ends, ends_of
 from kinspect.evaluate.walk import Walk
 from kinspect.model.rules import ChainName, TableName
 from kinspect.parse.rules.dump import Dump, read_dump
-from kinspect.pipeline.traffic.survey import survey
-from kinspect.pipeline.traffic.tracer import read_facts
+from kinspect.pipeline.gather.read import read_facts
 from kinspect.snapshot.store import open_snapshot
-from tests.clusters import DATA, packet
+from tests.clusters import DATA, all_traffic, packet
 from tests.evaluate.host import HOST
 from tests.kernel.differential import same_ways
 
@@ -28,7 +27,7 @@ def test_all_traffic_of_recorded_clusters_ends_as_its_ways_do() -> None:
     for cluster in CLUSTERS:
         facts = read_facts(open_snapshot(cluster))
         memos: dict[tuple[str, int], AfterNatMemo] = {}
-        for traffic in survey(facts, facts.cluster.services()):
+        for traffic in all_traffic(facts):
             state, family = facts.states[traffic.trace.node], traffic.trace.family
             rules = state.rulesets[family]
             shared = memos.setdefault((state.name, family), AfterNatMemo(state.host, rules))

@@ -251,7 +251,7 @@ CONDITIONS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(CONDITIONS, min_size=40, max_size=60),
     st.sampled_from(ADDRESSES),
@@ -295,7 +295,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(PIECES, max_size=40).map("".join), st.sampled_from([None, "nat"]))
 def test_no_text_does_worse_than_a_rules_error(text: str, table: str | None) -> None:
     try:

@@ -59,7 +59,7 @@ WORDS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(st.lists(WORDS, max_size=6), st.sampled_from([4, 6]), st.sampled_from([" ", " ", " ", "  "]))
 def test_any_rule_is_read_alike(words: list[str], family: Family, gap: str) -> None:
     text = gap.join(["-A A", *words])

@@ -31,7 +31,7 @@ WORDS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(WORDS, max_size=30).map("".join))
 def test_sets_are_read_or_refused_with_their_line(text: str) -> None:
     try:
@@ -45,7 +45,7 @@ def test_sets_are_read_or_refused_with_their_line(text: str) -> None:
         assert str(error).startswith("sets:")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.tuples(st.sampled_from(TYPES), st.lists(st.sampled_from(MEMBERS), max_size=4)), max_size=3)
 )
@@ -75,7 +75,7 @@ OBJECTS = st.dictionaries(
 FILES = ("ip-addr.json", "ip-route.json", "ip-6-route.json", "ip-rule.json", "ip-6-rule.json")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.dictionaries(st.sampled_from(FILES), st.lists(OBJECTS | ODD, max_size=3), min_size=1))
 def test_addresses_routes_and_rules_are_read_or_refused(files: dict[str, list[Any]]) -> None:
     try:
@@ -120,6 +120,7 @@ except KinspectError as error:
 """
 
 
+@pytest.mark.outside
 @pytest.mark.parametrize(
     ("what", "piece"),
     [

@@ -223,7 +223,7 @@ WORDS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=5000)
+@settings(max_examples=300)
 @given(st.one_of(st.text(), st.lists(st.sampled_from(WORDS), max_size=30).map("".join)))
 def test_any_text_is_a_packet_or_a_packet_error(text: str) -> None:
     answer = packet_or_error(text)
@@ -243,7 +243,7 @@ FIELDS: st.SearchStrategy[dict[str, object]] = st.dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=5000)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(CALLS, FIELDS), min_size=1, max_size=5))
 def test_any_layers_are_a_packet_or_a_packet_error(layers: list[tuple[str, dict[str, object]]]) -> None:
     text = "/".join(
@@ -280,7 +280,6 @@ def packets(draw: st.DrawFn) -> Packet:
     return drawn
 
 
-@settings(deadline=5000)
 @given(packets())
 def test_a_printed_packet_reads_back(drawn: Packet) -> None:
     assert packet_from_expression(packet_to_expression(drawn)) == drawn
@@ -326,6 +325,7 @@ def test_no_name_is_looked_up_and_nothing_is_sent(monkeypatch: pytest.MonkeyPatc
             packet_from_expression(text)
 
 
+@pytest.mark.outside
 def test_the_first_use_opens_no_socket_and_says_nothing() -> None:
     code = (
         "import socket\n"

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kinspect.errors import PacketError
@@ -178,7 +178,6 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         packet_from_capture(tmp_path)
 
 
-@settings(deadline=5000)
 @given(st.data())
 def test_any_file_is_a_packet_or_a_packet_error(
     tmp_path_factory: pytest.TempPathFactory, drawn: st.DataObject

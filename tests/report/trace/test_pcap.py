@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -18,6 +17,9 @@ from kinspect.parse.user.packet_text import packet_from_expression
 from kinspect.parse.user.pcap import packet_from_capture
 from kinspect.parse.user.scapy_layers import scapy_module, silence
 from kinspect.report.trace.pcap import write_pcap
+from tests.needs import needs
+
+pytestmark = pytest.mark.outside  # tshark
 
 ENTERS = packet_from_expression('IP(src="192.168.0.1",dst="192.168.0.11")/TCP(dport=31000)')
 LEAVES = packet_from_expression('IP(src="10.42.19.1",dst="10.42.20.2",ttl=63)/TCP(dport=80)')
@@ -32,10 +34,7 @@ def path(tmp_path: Path) -> Path:
 
 def tshark(path: Path, *fields: str) -> list[list[str]]:
     """The fields of each packet, as tshark reads them."""
-    if shutil.which("tshark") is None:
-        if os.environ.get("CI"):
-            pytest.fail("tshark is missing")
-        pytest.skip("tshark is missing")
+    needs("tshark")
     checks = [word for name in ("ip", "tcp", "udp") for word in ("-o", f"{name}.check_checksum:TRUE")]
     wanted = [word for field in fields for word in ("-e", field)]
     command = ["tshark", "-n", *checks, "-r", str(path), "-T", "fields", *wanted]
