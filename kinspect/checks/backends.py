@@ -39,7 +39,7 @@ def back_ends(node: str, rulesets: Sequence[Ruleset], evaluation: Evaluation) ->
     if met:
         note += f"; packets that met their DNAT rules for this: {_counts(carrying, met)}"
     asked = {
-        order_question(first, second) for first in carrying for second in carrying if first is not second
+        order_question(NAT, first, second) for first in carrying for second in carrying if first is not second
     }
     if not any(asked.intersection(way.weight.questions()) for way in evaluation):
         return BackEnds((note,))

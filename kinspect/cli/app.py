@@ -48,6 +48,7 @@ COMMANDS: Final = {
     "trace": "trace",
     "check": "check",
     "audit": "audit",
+    "flows": "flows",
     "capture": "capture",
     "explain": "explain",
     "schema": "schema",

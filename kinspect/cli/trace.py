@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kinspect.cli import complete, params
-from kinspect.cli.output import emit, talk
+from kinspect.cli.output import emit
 from kinspect.cli.shared_options import sourced
 from kinspect.errors import CallError
 
@@ -96,8 +96,12 @@ def trace(
         ),
     ] = [],  # noqa: B006
     ctstate: Annotated[
-        StateOption, typer.Option("--ctstate", help="The state of the connection.")
-    ] = StateOption.NEW,
+        StateOption | None,
+        typer.Option(
+            "--ctstate",
+            help="The state of the connection. [default: new, or what a packet that opens none gets]",
+        ),
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option("--start", metavar="TABLE:CHAIN", help="Begin at this chain, for a fragment of a dump."),
@@ -141,7 +145,7 @@ def trace(
         sender=read_sender(sender) if sender else None,
         iif=iif,
         local=params.read_addresses(local),
-        state=CtState[ctstate.value.upper()],
+        state=CtState[ctstate.value.upper()] if ctstate else None,
         nodes=node,
         family=4 if only4 and not only6 else 6 if only6 and not only4 else None,
         start=_start(start),
@@ -163,12 +167,9 @@ def _packet(expression: str | None, pcap: Path | None, index: int | None) -> Pac
 
         return packet_from_expression(expression)
     if pcap is not None:
-        from kinspect.parse.user.pcap import is_opening, packet_from_capture
+        from kinspect.parse.user.pcap import packet_from_capture
 
-        found = packet_from_capture(pcap, index)
-        if not is_opening(found):
-            talk([f"{pcap}: the packet does not open a connection; it is followed as if it did (--ctstate)"])
-        return found
+        return packet_from_capture(pcap, index)
     if index is not None:
         raise CallError("--index is the number of a packet in a capture", hint="give --pcap FILE")
     return None

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from kinspect.collect.node_output import Ground, Section, node_files
+from kinspect.collect.node_output import Ground, Section, cut, node_files
 from kinspect.collect.options import ExecOptions
 from kinspect.collect.pod_exec import ExecPod, PodExec
 from kinspect.collect.ports import ClusterApi, RemoteNode
@@ -27,6 +27,17 @@ _SWITCHES: Final = (
     "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding",
     "net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables",
     "net.ipv4.conf.all.route_localnet", "net.ipv4.conf.lo.route_localnet",
+    *(f"net.netfilter.nf_conntrack_{name}" for name in (
+        "count", "max", "acct", "udp_timeout", "udp_timeout_stream", "generic_timeout", "icmp_timeout",
+        *(f"tcp_timeout_{state}" for state in (
+            "close", "close_wait", "established", "fin_wait", "last_ack", "max_retrans", "syn_recv",
+            "syn_sent", "time_wait", "unacknowledged",
+        )),
+        *(f"sctp_timeout_{state}" for state in (
+            "closed", "cookie_echoed", "cookie_wait", "established", "shutdown_ack_sent", "shutdown_recd",
+            "shutdown_sent",
+        )),
+    )),
 )  # fmt: skip
 _PROXY_MODE: Final = "http://127.0.0.1:10249/proxyMode"  # kube-proxy's metrics address
 
@@ -44,6 +55,11 @@ COMMANDS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (names.IPVS, ("cat", "/proc/net/ip_vs")),
     (names.PROXY_MODE, ("curl", "-s", "-f", "--noproxy", "*", "-m", "2", _PROXY_MODE)),
     (names.PROXY_MODE, ("wget", "-q", "-O", "-", "-T", "2", _PROXY_MODE)),
+)
+
+CONNECTIONS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    (names.CONNTRACK, ("conntrack", "-L", "-f", "ipv4")),
+    (names.CONNTRACK6, ("conntrack", "-L", "-f", "ipv6")),
 )
 
 
@@ -138,9 +154,8 @@ class ExecShell:
         for file, argv in COMMANDS:
             if file not in sections and (section := runner.run(argv)) is not None and section.status == 0:
                 sections[file] = section
-        if self._options.connections and (section := runner.run(("conntrack", "-L"))) is not None:
-            lines = section.output.splitlines(keepends=True)[: self._options.connections]
-            sections[names.CONNTRACK] = replace(section, output=b"".join(lines))
+        if self._options.connections:
+            sections.update(runner.connections(self._options.connections))
         return node_files(sections, ground)
 
     def address(self, host: RemoteNode) -> str:
@@ -189,6 +204,17 @@ class _Runner:
         if section is None:
             self._missing.add(argv[0])
         return section
+
+    def connections(self, most: int) -> Iterator[tuple[str, Section]]:
+        """Both families' tables, or the kernel's own text where the image has no ``conntrack``."""
+        for file, argv in CONNECTIONS:
+            section = self.run(argv)
+            if section is not None:
+                yield file, replace(section, output=cut(section.output, most))
+        if "conntrack" in self._missing:
+            section = self.run(("cat", "/proc/net/nf_conntrack"))
+            if section is not None and section.status == 0:
+                yield names.CONNTRACK, replace(section, output=cut(section.output, most))
 
     def dumps(self) -> Iterator[tuple[str, Section]]:
         """Those of both back ends where both tools are there; else what is called iptables there."""

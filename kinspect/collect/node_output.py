@@ -135,6 +135,16 @@ def node_files(sections: dict[str, Section], ground: Ground = Ground()) -> Fetch
     return Fetched(files, ran)
 
 
+def cut(output: bytes, most: int) -> bytes:
+    """The first lines of a table; the last line says if there were more, as ``remote.sh`` does."""
+    end = -1
+    for _ in range(most):
+        end = output.find(b"\n", end + 1)
+        if end < 0 or end + 1 == len(output):
+            return output
+    return output[: end + 1] + f"# cut after {most} entries\n".encode()
+
+
 def _same(one: str, other: str) -> bool:
     """Whether two dumps are of one family."""
     return one.startswith("ip6") == other.startswith("ip6")
@@ -206,7 +216,8 @@ _SUDO_REFUSED: Final = re.compile(
 )
 _ROOT_TOOLS: Final = (
     "iptables-save -c", "ip6tables-save -c", "iptables-legacy-save -c", "iptables-nft-save -c",
-    "ip6tables-legacy-save -c", "ip6tables-nft-save -c", "ipset save", "conntrack -L", "nft list tables",
+    "ip6tables-legacy-save -c", "ip6tables-nft-save -c", "ipset save", "nft list tables",
+    "conntrack -L -f ipv4", "conntrack -L -f ipv6",
 )  # fmt: skip
 
 

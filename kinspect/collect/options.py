@@ -12,6 +12,9 @@ from kinspect.errors import CallError
 Progress: TypeAlias = Callable[[str, str | None], None]
 """Told of each node that is done: its name, and why it failed, or None."""
 
+EVERY_CONNECTION: Final = 1_000_000_000
+"""More than any table holds: the limit that is none."""
+
 # What a template may name, and the type of address that the API has for it.
 ADDRESS_FIELDS: Final = {
     "name": None,
@@ -27,7 +30,7 @@ class SshOptions:
 
     ``target`` is a template of ``{name}``, ``{internal_ip}``, ``{external_ip}``, ``{hostname}``;
     ``sudo`` None means where needed; ``timeout`` is in seconds, for all of a node; ``connections``
-    is how many lines of conntrack to bring.
+    is how many connections of each family to bring, EVERY_CONNECTION for all.
     """
 
     user: str | None = None
@@ -59,7 +62,7 @@ class ExecOptions:
 
     The default is kube-proxy's own as kubeadm and most providers install it. ``container`` None is
     the one that kubectl takes; ``timeout`` is in seconds, for all of a node; ``connections`` is how
-    many lines of conntrack to bring; ``because`` says why this way was taken where nobody asked for
+    many connections of each family to bring; ``because`` says why this way was taken where nobody asked for
     it.
     """
 

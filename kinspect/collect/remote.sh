@@ -4,7 +4,7 @@
 #
 # NONCE      marks the sections; made anew by the caller, so that no output can imitate a mark
 # SUDO       yes, no, or auto: only where this user is not root
-# CONNTRACK  how many connections to bring, 0 for none
+# CONNTRACK  how many connections of each family to bring, 0 for none
 #
 # Each command's output goes out as it comes, between marks; its standard error follows in a
 # section NAME.stderr. The mark "done" comes last: without it the connection was cut.
@@ -48,6 +48,9 @@ switches() {
                 "$(basename "$path" | tr . /)" "$switch" "$(cat "$path/$switch")"
         done
     done
+    # How full connection tracking is, and its timeouts: forty files, so not a process for each.
+    grep -s . /proc/sys/net/netfilter/nf_conntrack_* /dev/null |
+        sed -e 's,^/proc/sys/net/netfilter/\([^:]*\):,net.netfilter.\1 = ,'
     return 0
 }
 
@@ -67,6 +70,16 @@ root_tools() {
         command -v "$tool"
     done
     return 0
+}
+
+# connections COMMAND...: its entries, up to the number asked for; a last line says if there were more.
+# The status is the command's, not that of the end of the pipe: a table that may not be read is not empty.
+connections() {
+    more=$((connections + 1))
+    exec 4>&1
+    status=$({ { "$@"; echo $? >&5; } | sed -e "$more{" -e "s/.*/# cut after $connections entries/" -e q -e "}" >&4; } 5>&1)
+    [ "$status" = 141 ] && status=0 # SIGPIPE: it had more to say than was asked for
+    return "$status"
 }
 
 first_lines() {
@@ -99,8 +112,13 @@ sections() {
     section proxy-mode.txt proxy_mode
     [ -r /proc/net/ip_vs ] && section ip-vs.txt first_lines 100 cat /proc/net/ip_vs
     have nft && section nft-tables.txt $root nft list tables
-    if [ "$connections" != 0 ] && have conntrack; then
-        section conntrack.txt first_lines "$connections" $root conntrack -L
+    if [ "$connections" != 0 ]; then
+        if have conntrack; then
+            section conntrack.txt connections $root conntrack -L -f ipv4
+            section conntrack-6.txt connections $root conntrack -L -f ipv6
+        elif [ -e /proc/net/nf_conntrack ]; then
+            section conntrack.txt connections $root cat /proc/net/nf_conntrack
+        fi
     fi
     printf '\n@%s done\n' "$nonce"
 }

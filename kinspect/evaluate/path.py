@@ -11,20 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 from kinspect.errors import NotFound
 from kinspect.evaluate.walk import Branch, Ended, Enterer, Record, Walk, merged
 from kinspect.model.host import Host
-from kinspect.model.odds import EVERYTHING, Weight
+from kinspect.model.odds import ALWAYS, EVERYTHING, NOTHING, Odds, Undecided, Weight
 from kinspect.model.packet import Address, CtState, Packet
-from kinspect.model.rules import ChainName, Ruleset, TableName, Verdict
+from kinspect.model.rules import UNKNOWN_SOURCE, ChainName, Lacking, Ruleset, TableName, Verdict
 from kinspect.model.trace import Evaluation, Place, Routed, Step, Way
 from kinspect.netfilter import hooks
-from kinspect.netfilter.hooks import Stage, Track
+from kinspect.netfilter.hooks import Defragment, Stage, Track
 from kinspect.netfilter.matches.addrtype import own_address
 from kinspect.netfilter.routing import Fork, Hop, route
+from kinspect.netfilter.tracking import tracks
 
+_NAT = TableName("nat")
+_NAT_HOOKS = ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")
 _GONE = ("blackhole", "unreachable", "prohibit")
 
 Point: TypeAlias = Literal["came in", "goes elsewhere", "goes out"]
@@ -211,27 +216,92 @@ class Journey:
         last = Step(Routed(gone.why, dropped=True), gone.branch.last)
         self.ways.append(Way(gone.verdict, gone.branch.packet, gone.branch.weight, last, gone.branch.snat))
 
-    def _through(self, stages: Sequence[Stage | Track], branches: Sequence[Branch]) -> list[Branch]:
+    def _through(
+        self, stages: Sequence[Stage | Track | Defragment], branches: Sequence[Branch]
+    ) -> list[Branch]:
         """Through the tables of one hook; who dies there is added to the ways."""
         live = list(branches)
         for stage in stages:
             if not live:
                 return []
-            if isinstance(stage, Track):
-                live = [_with(branch, _tracked(branch.packet)) for branch in live]
-                continue
-            rulesets = [rules for rules in self.rulesets if stage.asks(rules.backend)]
-            live = self._nat(stage, live) if stage.binds else self._table(stage, live, rulesets)
+            match stage:
+                case Defragment():
+                    live = self._whole(live)
+                case Track():
+                    live = self._tracked(live)
+                case _:
+                    live = self._nat(stage, live) if stage.binds else self._table(stage, live)
         return live
 
-    def _table(self, stage: Stage, branches: Sequence[Branch], rulesets: Sequence[Ruleset]) -> list[Branch]:
+    def _whole(self, branches: Sequence[Branch]) -> list[Branch]:
+        """Without the fragments that connection tracking holds back."""
+        live = []
+        for branch in branches:
+            held, passing = NOTHING, branch.weight
+            if branch.packet.fragment or branch.packet.more_fragments:
+                held, passing = branch.weight.split([self._tracking()])
+            if held:
+                why = "connection tracking holds a fragment back until all have come: trace the whole packet"
+                self._end(_Gone(_weighing(branch, held), Verdict.DROP, why))
+            if passing:
+                live.append(_weighing(branch, passing))
+        return live
+
+    def _tracked(self, branches: Sequence[Branch]) -> list[Branch]:
+        """Seen by connection tracking; where that may be off, perhaps not, so that no nat rule is asked."""
+        if not any(self._holds_rules(rules, _NAT, hook) for rules in self.rulesets for hook in _NAT_HOOKS):
+            return [_with(branch, _seen(branch.packet)) for branch in branches]
+        live = []
+        for branch in branches:
+            on, off = branch.weight.split([self._tracking()])
+            if on:
+                live.append(_with(_weighing(branch, on), _seen(branch.packet)))
+            if off:
+                packet = _seen(branch.packet.replace(untracked=True, template=False))
+                live.append(_with(_weighing(branch, off), packet))
+        return live
+
+    def _tracking(self) -> Odds:
+        """Whether connection tracking is on: a rule that needs it turns it on, wherever it stands."""
+        if any(not rules.complete or tracks(rules) for rules in self.rulesets):
+            return ALWAYS
+        return Undecided("connection tracking is on: something besides these rules needs it")
+
+    @staticmethod
+    def _holds_rules(rules: Ruleset, table: TableName, hook: str) -> bool:
+        chain = rules.chain(table, ChainName(hook))
+        return chain is not None and not chain.empty
+
+    def _table(self, stage: Stage, branches: Sequence[Branch]) -> list[Branch]:
         """All back ends' rules of a table, one after the other: each must accept."""
+        rulesets = [rules for rules in self.rulesets if stage.asks(rules.backend)]
+        if stage.table == hooks.SECURITY or any(self._idle(stage, rules) for rules in rulesets):
+            return self._in_order(stage, branches, rulesets)  # whose order is known, or makes no difference
+        live = []
+        for branch in branches:
+            for part, order in _orders(stage, branch, rulesets):
+                live += self._in_order(stage, [part], order)
+        return merged(live)
+
+    def _idle(self, stage: Stage, rules: Ruleset) -> bool:
+        """Whether a back end's rules do nothing at a stage."""
+        if rules.lacking(stage.table, ChainName(stage.hook)) is not None:
+            return False
+        chain = rules.chain(stage.table, ChainName(stage.hook))
+        return chain is None or (chain.empty and chain.policy in (None, Verdict.ACCEPT))
+
+    def _in_order(
+        self, stage: Stage, branches: Sequence[Branch], rulesets: Sequence[Ruleset]
+    ) -> list[Branch]:
         live = list(branches)
         for rules in rulesets:
             live = merged([ended.branch for ended in self._accepted(stage, live, rules)])
         return live
 
     def _accepted(self, stage: Stage, branches: Sequence[Branch], rules: Ruleset) -> list[Ended]:
+        lacking = rules.lacking(stage.table, ChainName(stage.hook))
+        if lacking is not None:
+            branches = self._unless_rewritten(lacking, stage, branches)
         chain = rules.chain(stage.table, ChainName(stage.hook))
         if chain is None or not branches:
             return [Ended(branch, Verdict.ACCEPT) for branch in branches]
@@ -244,12 +314,34 @@ class Journey:
         )
         accepted = []
         for ended in walk.hook(chain, branches):
-            if ended.verdict is Verdict.ACCEPT:
+            if ended.verdict is Verdict.ACCEPT and ended.missing is None:
                 accepted.append(ended)
             else:
-                branch = ended.branch
-                self.ways.append(Way(ended.verdict, branch.packet, branch.weight, branch.last, branch.snat))
+                self.ways.append(_ending(ended))
         return accepted
+
+    def _unless_rewritten(
+        self, lacking: Lacking, stage: Stage, branches: Sequence[Branch]
+    ) -> Sequence[Branch]:
+        """As ``past``; where nat binds sources, nothing but the source of a packet changes."""
+        if stage.binds != "src":
+            return self.past(lacking, branches)
+        self.record.lacking[lacking] = None
+        return [Branch(b.packet, b.weight, b.last, b.snat or UNKNOWN_SOURCE) for b in branches]
+
+    def past(self, lacking: Lacking, branches: Sequence[Branch]) -> list[Branch]:
+        """What goes on past rules that the text lacks; what they may do otherwise is not known."""
+        self.record.lacking[lacking] = None
+        passing = []
+        for branch in branches:
+            stays = branch.weight.given(lacking.question, True)
+            leaves = branch.weight.given(lacking.question, False)
+            if stays:
+                passing.append(_weighing(branch, stays))
+            if leaves:
+                gone = Ended(_weighing(branch, leaves), Verdict.ACCEPT, missing=lacking.what)
+                self.ways.append(_ending(gone))
+        return passing
 
     def _nat(self, stage: Stage, branches: Sequence[Branch]) -> list[Branch]:
         """A nat table: asked once a connection and side; afterwards that side is settled."""
@@ -260,25 +352,10 @@ class Journey:
             if packet.state is not CtState.NEW or settled:
                 live.append(branch)
                 continue
-            for part, order in self._orders(stage, branch):
+            asked = [rules for rules in self.rulesets if not self._idle(stage, rules)]
+            for part, order in _orders(stage, branch, asked):
                 live.extend(self._first_binding(stage, part, order))
         return merged(live)
-
-    def _orders(self, stage: Stage, branch: Branch) -> list[tuple[Branch, Sequence[Ruleset]]]:
-        """In which order two back ends' nat tables are asked: no dump tells, so both ways."""
-        asked = [
-            rules for rules in self.rulesets if rules.chain(stage.table, ChainName(stage.hook)) is not None
-        ]
-        if len(asked) < 2:
-            return [(branch, asked)]
-        first, second = asked[:2]
-        question = order_question(first, second)
-        orders: list[tuple[Branch, Sequence[Ruleset]]] = []
-        for answer, order in ((True, [first, second]), (False, [second, first])):
-            weight = branch.weight.given(question, answer)
-            if weight:
-                orders.append((_weighing(branch, weight), order))
-        return orders
 
     def _first_binding(self, stage: Stage, branch: Branch, order: Sequence[Ruleset]) -> list[Branch]:
         """The first rules that set a binding end the asking; without one the address stays."""
@@ -291,9 +368,29 @@ class Journey:
         return [*bound, *(_with(rest, rest.packet.replace(**{side: True})) for rest in live)]
 
 
-def order_question(first: Ruleset, second: Ruleset) -> str:
-    """What decides where two back ends' nat rules send a packet to different places."""
-    return f"the nat rules of {first.source} are asked before those of {second.source}"
+def _orders(
+    stage: Stage, branch: Branch, rulesets: Sequence[Ruleset]
+) -> list[tuple[Branch, Sequence[Ruleset]]]:
+    """In which order two back ends' tables are asked: no dump tells, so both ways."""
+    if len(rulesets) < 2:
+        return [(branch, rulesets)]
+    first, second = rulesets[:2]
+    question = order_question(stage.table, first, second)
+    orders: list[tuple[Branch, Sequence[Ruleset]]] = []
+    for answer, order in ((True, [first, second]), (False, [second, first])):
+        weight = branch.weight.given(question, answer)
+        if weight:
+            orders.append((_weighing(branch, weight), order))
+    return orders
+
+
+def order_question(table: TableName, first: Ruleset, second: Ruleset) -> str:
+    """What decides where the rules of two back ends make a packet go different ways.
+
+    A table's hooks are registered together, and of those with one priority the last registered is
+    asked first (nf_hook_entries_grow in the kernel's net/netfilter/core.c).
+    """
+    return f"the {table} rules of {first.source} are asked before those of {second.source}"
 
 
 def _departing(branch: Branch) -> Branch:
@@ -322,6 +419,11 @@ def _weighing(branch: Branch, weight: Weight) -> Branch:
     return Branch(branch.packet, weight, branch.last, branch.snat)
 
 
+def _ending(ended: Ended) -> Way:
+    branch = ended.branch
+    return Way(ended.verdict, branch.packet, branch.weight, branch.last, branch.snat, missing=ended.missing)
+
+
 def _step(branch: Branch, packet: Packet, event: Routed) -> Branch:
     return Branch(packet, branch.weight, Step(event, branch.last), branch.snat)
 
@@ -344,8 +446,19 @@ def _leaving(branch: Branch, hop: Hop) -> Branch:
     return _with(branch, branch.packet.replace(oif=hop.dev, via=hop.gateway, ttl=left))
 
 
-def _tracked(packet: Packet) -> Packet:
-    return packet if packet.state is CtState.UNTRACKED else packet.replace(tracked=True)
+def _seen(packet: Packet) -> Packet:
+    """The packet behind connection tracking."""
+    if packet.tracked and not packet.template:
+        return packet
+    packet = packet.replace(tracked=True)
+    if packet.untracked:
+        return packet.replace(state=CtState.UNTRACKED)
+    if not packet.template:
+        return packet
+    zone = packet.zone
+    if packet.zone_by_mark:
+        zone = None if packet.mark_unknown & 0xFFFF else packet.mark & 0xFFFF
+    return packet.replace(template=False, zone=zone, zone_by_mark=False, ct_mark=0, ct_mark_unknown=None)
 
 
 def evaluate(
@@ -374,6 +487,7 @@ def evaluate(
         met=record.met,
         considered=tuple(record.considered),
         notes=tuple(record.notes),
+        lacking=tuple(record.lacking),
     )
 
 
@@ -382,25 +496,41 @@ def evaluate_chain(
 ) -> Evaluation:
     """The ways of a packet that begins at one chain, for a fragment of a dump.
 
-    What comes back from the chain is said to be accepted as it is. Raises NotFound, RulesError.
+    What comes back from the chain is said to be accepted as it is. What came before is not known, so
+    neither is the packet's mark; nor is what comes behind, so neither is the source that it leaves with.
+    Raises NotFound, RulesError.
     """
     chain = rules.chain(table, name)
     if chain is None:
         raise NotFound(f"{rules.source}: there is no chain {name} in table {table}")
     record = Record(explain)
     walk = Walk(Place("", table, rules.source, rules.backend), rules, host, record)
-    tracked = Branch(_tracked(packet), EVERYTHING)
-    ended, returned = walk.chain(chain, [tracked], 0)
-    ways = [
-        Way(end.verdict, end.branch.packet, end.branch.weight, end.branch.last, end.branch.snat)
-        for end in ended
-    ]
-    ways += [Way(Verdict.ACCEPT, rest.packet, rest.weight, rest.last, rest.snat) for rest in returned]
+    first = table == "raw" and name in ("PREROUTING", "OUTPUT")
+    unknown = 0 if first else 0xFFFFFFFF
+    branches = [Branch(_seen(packet).replace(mark_unknown=unknown), EVERYTHING)]
+    journey = Journey(host, [rules], record)
+    if chain.policy is not None:
+        lacking = rules.lacking(table, name)
+        branches = journey.past(lacking, branches) if lacking else branches
+        ended = walk.hook(chain, branches)
+    else:
+        ended, returned = walk.chain(chain, branches, 0)
+        ended += [Ended(rest, Verdict.ACCEPT) for rest in returned]
+    ways = [*journey.ways, *map(_ending, ended)]
+    if (table, name) != ("nat", "POSTROUTING"):
+        ways = [msgspec.structs.replace(way, snat=way.snat or UNKNOWN_SOURCE) for way in ways]
     return Evaluation(
         packet=packet,
         ways=tuple(ways),
         hits=record.hits,
         met=record.met,
         considered=tuple(record.considered),
-        notes=tuple(record.notes),
+        notes=(*record.notes, _PART.format(f"{table}:{name}")),
+        lacking=tuple(record.lacking),
     )
+
+
+_PART: Final = (
+    "only {} is followed, and what it leads to: the mark that packets have before it is not known, nor is the"
+    " source that they leave with behind it"
+)

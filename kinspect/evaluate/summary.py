@@ -20,13 +20,13 @@ def outcomes(evaluation: Evaluation, lookup: Lookup) -> tuple[Outcome, ...]:
 
     Their weights sum to exactly 1, as those of the ways do.
     """
-    found: dict[tuple[Verdict, Address | None, int | None, str | None], list[Way]] = {}
+    found: dict[tuple[Verdict, Address | None, int | None, str | None, str | None], list[Way]] = {}
     for way in evaluation.ways:
-        arrives = way.verdict is Verdict.ACCEPT
+        arrives = way.verdict is Verdict.ACCEPT and way.missing is None
         to = (way.packet.dst, way.packet.dport) if arrives else (None, None)
-        found.setdefault((way.verdict, *to, way.snat if arrives else None), []).append(way)
+        found.setdefault((way.verdict, *to, way.snat if arrives else None, way.missing), []).append(way)
     results = []
-    for (verdict, address, port, snat), ways in found.items():
+    for (verdict, address, port, snat, missing), ways in found.items():
         weight = NOTHING
         for way in ways:
             weight = weight + way.weight
@@ -37,6 +37,7 @@ def outcomes(evaluation: Evaluation, lookup: Lookup) -> tuple[Outcome, ...]:
                 port=port,
                 dnat=any(way.packet.dnat for way in ways),
                 snat=snat,
+                missing=missing,
                 weight=weight,
                 ways=tuple(ways),
                 backend=lookup(address, port) if address is not None else None,

@@ -34,17 +34,20 @@ from kinspect.model.rules import (
     Back,
     Bind,
     Chain,
+    ChainName,
     Effect,
     End,
     Enter,
+    Lacking,
     OneOf,
     Proceed,
+    Remembers,
     Rule,
     Ruleset,
     Verdict,
 )  # fmt: skip
 from kinspect.model.trace import ChainPolicy, Considered, Matched, Place, RuleKey, Step
-from kinspect.netfilter.targets.unsupported import UnsupportedTarget
+from kinspect.netfilter.matches.statistic import Nth
 
 _DEEPEST: Final = 256  # chains in chains; the kernel refuses loops, a damaged dump may have one
 
@@ -70,6 +73,7 @@ class Ended(msgspec.Struct, frozen=True):
     branch: Branch
     verdict: Verdict
     bound: bool = False  # by a nat binding
+    missing: str | None = None  # in rules that the text lacks: where the packet ends is not known
 
 
 @dataclass(slots=True)
@@ -82,6 +86,7 @@ class Record:
     met: dict[RuleKey, Rule] = field(default_factory=dict)
     considered: list[Considered] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)
+    lacking: dict[Lacking, None] = field(default_factory=dict)
 
     def hit(self, place: Place, rule: Rule, weight: Weight) -> None:
         """Count a share of the packet at a rule."""
@@ -109,6 +114,8 @@ class Walk:
     host: Host
     record: Record
     enter: Enterer | None = None  # None: every chain is walked
+    settled: set[str] = field(default_factory=set)  # nth rules whose packets have all left this hook
+    lingering: set[str] = field(default_factory=set)  # and those whose have not
 
     def hook(self, chain: Chain, branches: Sequence[Branch]) -> list[Ended]:
         """Walk a built-in chain to its verdicts; its policy decides what comes to its end."""
@@ -132,10 +139,17 @@ class Walk:
         for rule in self._rules(chain, live):
             if not live:
                 break
+            following: list[Branch] = []
+            if rule.remembers:
+                for branch in live:
+                    if self.record.explain:
+                        self._odds(rule, branch.packet, depth)
+                    self._in_turn(rule, branch, depth, ended, returned, following)
+                live = merged(following)
+                continue
             asked = [self._odds(rule, branch.packet, depth) for branch in live]
             if asked.count(None) == len(asked):
                 continue
-            following: list[Branch] = []
             for branch, odds in zip(live, asked, strict=True):
                 if odds is None:
                     following.append(branch)
@@ -145,16 +159,63 @@ class Walk:
                     following.append(Branch(branch.packet, missed, branch.last, branch.snat))
                 if held:
                     taken = self._taken(branch, rule, held, depth)
-                    packet = branch.packet
-                    for match in rule.remembers:
-                        packet = match.after(packet)
-                    taken = _with(taken, packet)
-                    target = rule.target
-                    if target is not None:
-                        effect = target.act(packet, self.host)
+                    if rule.target is not None:
+                        effect = rule.target.act(branch.packet, self.host)
                         self._apply(effect, rule, taken, depth, ended, returned, following)
             live = merged(following)
         return ended, merged([*returned, *live])
+
+    def _in_turn(
+        self,
+        rule: Rule,
+        branch: Branch,
+        depth: int,
+        ended: list[Ended],
+        returned: list[Branch],
+        following: list[Branch],
+    ) -> None:
+        """A rule some of whose matches remember that they were asked: they are asked one by one."""
+        live = [branch]
+        counts: str | None = None
+        for clause in rule.clauses:
+            holding: list[Branch] = []
+            remembering = clause.match if isinstance(clause.match, Remembers) else None
+            if isinstance(clause.match, Nth):
+                counts = clause.match.rule
+            for part in live:
+                odds = clause.match.odds(self._as_counted(part.packet, counts), self.host)
+                held, missed = part.weight.split([odds])
+                for weight, holds, into in ((held, True, holding), (missed, False, following)):
+                    if weight:
+                        packet = remembering.asked(part.packet, holds) if remembering else part.packet
+                        into.append(Branch(packet, weight, part.last, part.snat))
+            live = holding
+        before = len(following), len(returned), len(ended)
+        for part in live:
+            taken = self._taken(part, rule, part.weight, depth)
+            if rule.target is not None:
+                effect = rule.target.act(part.packet, self.host)
+                self._apply(effect, rule, taken, depth, ended, returned, following)
+        if counts is None:
+            return
+        gone = all(end.bound or end.verdict is not Verdict.ACCEPT for end in ended[before[2] :])
+        if gone and before[:2] == (len(following), len(returned)) and counts not in self.lingering:
+            self.settled.add(counts)
+        else:
+            self.lingering.add(counts)
+            self.settled.discard(counts)
+
+    def _as_counted(self, packet: Packet, counting: str | None) -> Packet:
+        """The packet without the counts that tell it from none that is still in this hook."""
+        if not packet.counted:
+            return packet
+        return packet.replace(
+            counted=tuple(
+                (rule, took)
+                for rule, took in packet.counted
+                if took or rule not in self.settled or rule == counting
+            )
+        )
 
     def _taken(self, branch: Branch, rule: Rule, held: Weight, depth: int) -> Branch:
         """The part of a branch that a rule took, which is written down."""
@@ -230,7 +291,7 @@ class Walk:
             case Enter(name, goto):
                 chain = self.rules.chain(self.place.table, name)
                 if chain is None:
-                    self._lost(rule, name, branch, depth, ended, returned, following)
+                    self._lost(rule, name, branch, depth, ended, returned, returned if goto else following)
                     return
                 if self.enter is None:
                     inner_ended, inner_returned = self.chain(chain, [branch], depth + 1)
@@ -251,7 +312,7 @@ class Walk:
     def _lost(
         self,
         rule: Rule,
-        name: str,
+        name: ChainName,
         branch: Branch,
         depth: int,
         ended: list[Ended],
@@ -270,8 +331,19 @@ class Walk:
                 width=len(name),
                 hint="the dump is damaged, or a part of one",
             )
-        target = UnsupportedTarget(f"-j {name}, a chain that this fragment lacks,")
-        self._apply(target.act(branch.packet, self.host), rule, branch, depth, ended, returned, following)
+        what, final = self.rules.missing(rule, name)
+        lacking = Lacking(what, self.place.table)
+        if final:
+            ended.append(Ended(branch, Verdict.ACCEPT, missing=lacking.what))
+            return
+        returns = branch.weight.given(lacking.question, True)
+        if returns:
+            part = Branch(branch.packet, returns, branch.last, branch.snat)
+            self._apply(Proceed(branch.packet), rule, part, depth, ended, returned, following)
+        stays = branch.weight.given(lacking.question, False)
+        if stays:
+            part = Branch(branch.packet, stays, branch.last, branch.snat)
+            ended.append(Ended(part, Verdict.ACCEPT, missing=lacking.what))
 
 
 def _with(branch: Branch, packet: Packet) -> Branch:

@@ -30,6 +30,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     snat: str | None = None  # the source it leaves with; "masquerade" where that is not known
     weight: Weight
     ways: tuple[Way, ...]
+    missing: str | None = None  # the rules that it goes to and that the text lacks: its end is not known
     backend: EndpointOwner | None = None
 
     @property
@@ -63,7 +64,7 @@ class NodeTrace(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def undecided(self) -> bool:
         """Whether an outcome depends on what no dump tells."""
-        return any(outcome.weight.exact is None for outcome in self.outcomes)
+        return any(o.weight.exact is None or o.missing is not None for o in self.outcomes)
 
 
 class NodeShare(msgspec.Struct, frozen=True):

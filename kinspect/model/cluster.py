@@ -97,6 +97,7 @@ class Node:
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pod_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     unschedulable: bool = False
+    taints: tuple[str, ...] = ()  # their keys
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def internal(self, version: int) -> Sequence[str]:

@@ -159,6 +159,11 @@ _UNDETERMINED: Final = tuple(
             "A node's rules cannot be followed: its data path is not iptables, a dump is missing, or a rule cannot be read.",
         ),
         (
+            "connections-unknown",
+            "A node's table of connections could not be read, or was cut: some connections may not be listed.",
+        ),
+        ("unplaced", "Nothing that was read says on which node an address is."),
+        (
             "open-question",
             "The answer depends on a fact that nothing read tells. The text is the question; answeredBy names what would answer it.",
         ),

@@ -74,6 +74,10 @@ class Owner:
     gid: int | None = None
 
 
+Stamp: TypeAlias = tuple[str, int, int | None]
+"""An entry of a list of -m recent: the list, the address as a number, the time to live."""
+
+
 class Packet(msgspec.Struct, frozen=True, kw_only=True):
     """One packet, at one point of its way."""
 
@@ -86,6 +90,7 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
     icmp_type: int | None = None
     icmp_code: int | None = None
     fragment: bool = False  # a fragment other than the first: it has no ports
+    more_fragments: bool = False  # it is not the last fragment of its datagram
     length: int | None = None  # bytes of the whole IP packet
     ttl: int | None = None  # IPv6: hop limit
     tos: int | None = None  # the whole octet; IPv6: traffic class
@@ -114,9 +119,14 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
     src_bound: bool = False
     original: Packet | None = None  # the connection's first direction, before any rewriting
     recent: frozenset[str] = frozenset()  # lists of -m recent that its client is said to be on
-    recent_now: tuple[str, ...] = ()  # those that this walk has put it on, once for each time
+    recent_now: tuple[Stamp, ...] = ()  # entries of such lists that this walk has stamped, once for each time
+    counted: tuple[tuple[str, bool], ...] = ()  # the nth rules that it met, and if they took it
     sets_changed: frozenset[str] = frozenset()  # ipsets that this walk has added to or deleted from
     tracked: bool = False  # conntrack has seen it
+    untracked: bool = False  # a rule of table raw has told conntrack not to look at it
+    template: bool = False  # it carries what -j CT of table raw has set up for its connection
+    zone: int | None = 0  # the conntrack zone of its connection; None: not known
+    zone_by_mark: bool = False  # its zone will be its mark
 
     @property
     def family(self) -> Family:

@@ -7,8 +7,9 @@ one module in ``netfilter``; this module only says what they have in common.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterable, Sequence, Set
-from typing import Literal, NewType, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Literal, NewType, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -88,10 +89,13 @@ class Match(Protocol):
 
 @runtime_checkable
 class Remembers(Protocol):
-    """A match that leaves something behind for later rules: an entry of -m recent, a mark."""
+    """A match that leaves something behind once it was asked: an entry of -m recent, a mark, a count.
 
-    def after(self, packet: Packet) -> Packet:
-        """The packet behind a rule all of whose matches held."""
+    It does so also where a later match of its rule does not hold.
+    """
+
+    def asked(self, packet: Packet, held: bool) -> Packet:
+        """The packet behind the match, which held or did not."""
         ...
 
 
@@ -132,7 +136,7 @@ class Rule(msgspec.Struct, frozen=True):
     target: Target | None
     target_text: str
     counters: Counters | None = None
-    remembers: tuple[Remembers, ...] = ()  # of its matches
+    remembers: bool = False  # one of its matches does (see ``Remembers``): they are asked in turn
 
     def printed(self) -> str:
         """The rule as iptables-save would print it, from its parts."""
@@ -172,6 +176,24 @@ class Chain(Protocol):
         ...
 
 
+class Lacking(msgspec.Struct, frozen=True):
+    """Rules that a packet meets and that a text does not hold; ``what`` names them.
+
+    ``table`` is None where whole tables are lacking.
+    """
+
+    what: str
+    table: TableName | None = None
+
+    @property
+    def question(self) -> str:
+        """What decides whether the packet goes on as it is."""
+        return f"{self.what}, not in this text, would let the packet pass unchanged"
+
+
+UNKNOWN_SOURCE: Final = "?"
+"""The new source of a packet that rules which a text lacks may have rewritten."""
+
 Closure: TypeAlias = tuple[tuple[str, str | None, str], ...]
 """Chains with their policies (``-`` for user-defined, None for those that are not there) and rules."""
 
@@ -204,6 +226,18 @@ class Ruleset(Protocol):
         """What could not be read of it so far, by line."""
         ...
 
+    def lacking(self, table: TableName, name: ChainName) -> Lacking | None:
+        """The rules of a built-in chain that a text may lack; None: all are here, or there are none."""
+        ...
+
+    def beginnings(self, table: TableName) -> Sequence[ChainName]:
+        """The chains that no rule of the table leads to, built-in ones apart: where a fragment begins."""
+        ...
+
+    def missing(self, rule: Rule, name: ChainName) -> tuple[str, bool]:
+        """A chain that a fragment lacks, in words, and whether no packet ever comes back from it."""
+        ...
+
     def tables(self) -> Sequence[TableName]:
         """The tables that the dump has, in its order."""
         ...
@@ -222,6 +256,10 @@ class Ruleset(Protocol):
 
     def chain(self, table: TableName, name: ChainName) -> Chain | None:
         """A chain, or None where the dump has no such chain."""
+        ...
+
+    def asks(self, pattern: re.Pattern[str]) -> bool:
+        """Whether the pattern is found in a rule, outside of quoted words, wherever the rule stands."""
         ...
 
     def closure(self, table: TableName, name: ChainName, most: int) -> Closure | None:

@@ -9,7 +9,7 @@ import msgspec
 
 from kinspect.model.odds import Weight
 from kinspect.model.packet import Packet
-from kinspect.model.rules import ChainName, IptablesBackend, Rule, TableName, Verdict
+from kinspect.model.rules import ChainName, IptablesBackend, Lacking, Rule, TableName, Verdict
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -73,6 +73,7 @@ class Way(msgspec.Struct, frozen=True):
     last: Step | None
     snat: str | None = None  # the source that it leaves with, where that was rewritten
     delivered: bool = False  # to this host itself
+    missing: str | None = None  # the rules that it goes to and that the text lacks: its end is not known
 
     def events(self) -> list[Event]:
         """All events, the first first."""
@@ -103,6 +104,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     met: Mapping[RuleKey, Rule] = msgspec.field(default_factory=dict)  # the rules of ``hits``
     considered: tuple[Considered, ...] = ()
     notes: tuple[str, ...] = ()
+    lacking: tuple[Lacking, ...] = ()  # what the packet meets and the texts do not hold
 
     def __iter__(self) -> Iterator[Way]:
         return iter(self.ways)

@@ -1,7 +1,7 @@
 """The kernel's choice among several addresses of a nat rule (nf_nat_core.c, find_best_ips_proto).
 
 It is a hash of the connection's addresses without a seed, so it can be computed. Held to: kernels
-from 3.7 on, little-endian machines, connection tracking zone 0.
+from 3.7 on, little-endian machines.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ def chosen_address(
     *,
     persistent: bool = False,
     rewrites: Literal["src", "dst"] = "dst",
+    zone: int = 0,
 ) -> Address:
     """The address from ``low`` to ``high`` for a connection from ``src`` to ``dst``.
 
     ``persistent``: the source alone decides, so a client keeps its address. ``rewrites`` is the side
     that the address is for: the kernel mixes in each word of the destination behind its choice of
     that word, which has then replaced it where the destination is what is rewritten.
+    ``zone`` is the connection tracking zone.
     """
     if low == high:
         return low
     source, destination = _words(src), _words(dst)
     # IPv4 addresses are hashed in a field of IPv6's size.
     padded = [*source, 0, 0, 0][:4]
-    chosen = jhash2(padded, 0 if persistent else destination[-1])
+    chosen = jhash2(padded, 0 if persistent else destination[-1] ^ zone)
     found: list[int] = []
     full_range = False
     for part, (least, most) in enumerate(zip(_numbers(low), _numbers(high), strict=True)):

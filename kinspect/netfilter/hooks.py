@@ -38,14 +38,23 @@ class Track:
     """Connection tracking: from here on a packet belongs to a connection, unless it is untracked."""
 
 
+@dataclass(frozen=True, slots=True)
+class Defragment:
+    """Fragments wait here for the rest of their datagram, where connection tracking is on.
+
+    Priority -400 (NF_IP_PRI_CONNTRACK_DEFRAG): ahead of all tables.
+    """
+
+
 def _stage(table: str, hook: Hook, binds: Manipulation | None = None) -> Stage:
     return Stage(TableName(table), hook, binds)
 
 
-_SECURITY: Final = TableName("security")
+SECURITY: Final = TableName("security")
 
 
 PREROUTING: Final = (
+    Defragment(),
     _stage("raw", "PREROUTING"),
     Track(),
     _stage("mangle", "PREROUTING"),
@@ -55,13 +64,13 @@ PREROUTING: Final = (
 INPUT: Final = (
     _stage("mangle", "INPUT"),
     _stage("filter", "INPUT"),
-    Stage(_SECURITY, "INPUT", not_backend="nft"),
+    Stage(SECURITY, "INPUT", not_backend="nft"),
     _stage("nat", "INPUT", "src"),
-    Stage(_SECURITY, "INPUT", backend="nft"),
+    Stage(SECURITY, "INPUT", backend="nft"),
 )
 FORWARD: Final = (_stage("mangle", "FORWARD"), _stage("filter", "FORWARD"), _stage("security", "FORWARD"))
 # After mangle the packet is routed again where its mark changed, after nat where its destination did.
-OUTPUT_RAW: Final = (_stage("raw", "OUTPUT"), Track())
+OUTPUT_RAW: Final = (Defragment(), _stage("raw", "OUTPUT"), Track())
 OUTPUT_MANGLE: Final = (_stage("mangle", "OUTPUT"),)
 OUTPUT_NAT: Final = (_stage("nat", "OUTPUT", "dst"),)
 OUTPUT_FILTER: Final = (_stage("filter", "OUTPUT"), _stage("security", "OUTPUT"))

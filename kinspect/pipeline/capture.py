@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kinspect.pipeline.gather.whole_cluster import Reading
     from kinspect.snapshot.redact.redactor import Redactor
 
-CONNECTIONS: Final = 65_536  # lines of conntrack a node: Linux's own limit where nobody raised it
+CONNECTIONS: Final = 65_536  # of each family, a node: Linux's own limit where nobody raised it
 
 API_FILES: Final = tuple(
     f"{kind}.json"
@@ -113,7 +113,7 @@ def _recorded(request: CaptureRequest, source: Source) -> Captured:
         api["pods.json"] = without_secrets(api["pods.json"])
     nodes: dict[NodeName, Files] = {
         name: {
-            file: files[file] for file in files if request.conntrack or file != names.CONNTRACK
+            file: files[file] for file in files if request.conntrack or file not in names.CONNECTIONS
         }
         for name, files in wanted.items()
         if can_be_kept(name)

@@ -29,21 +29,18 @@ from kinspect.model.check import (
     Note,
     NothingIgnored,
     NoTraffic,
-    NoTrafficTo,
     PodsUnread,
     Reachable,
     Scope,
     ServiceKey,
-    ToAddress,
-    ToNode,
-    ToPod,
     Vacuous,
 )  # fmt: skip
 from kinspect.model.cluster import Service
 from kinspect.model.diagnostics import NONE, Diagnostics, together, unknown
-from kinspect.model.packet import Address, Family
+from kinspect.model.packet import Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
+from kinspect.pipeline.aims import drained_nodes, meant
 from kinspect.pipeline.gather.read import Facts, not_read, read_facts
 from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
 from kinspect.pipeline.processes import WORTH, spread
@@ -275,43 +272,11 @@ def _asked(
     if not isinstance(claim, NoTraffic):
         return _Asked(assertion, chosen), NONE
     if claim.to is not None:
-        return _Asked(assertion, chosen, _avoided(claim.to, facts, namespace)), NONE
+        return _Asked(assertion, chosen, meant(claim.to, facts, namespace)), NONE
     missing = NONE
     if not facts.cluster.has("nodes"):
         missing = unknown("there is no api/nodes.json: which nodes are cordoned is not known")
-    cordoned = frozenset(node.name for node in facts.cluster.nodes.values() if node.unschedulable)
-    return _Asked(assertion, chosen, Avoided(cordoned)), missing
-
-
-def _avoided(aims: Sequence[NoTrafficTo], facts: Facts, namespace: str) -> Avoided:
-    """The nodes, pods and addresses that are meant. Raises NotFound: a slip must not pass."""
-    cluster = facts.cluster
-    nodes: set[str] = set()
-    pods: set[tuple[str, str]] = set()
-    addresses: set[Address] = set()
-    for aim in aims:
-        match aim:
-            case ToNode(name):
-                known = {*cluster.nodes, *facts.states}
-                if name not in known:
-                    raise NotFound(
-                        f"there is no node {name}", hint=f"there are: {', '.join(sorted(known)[:20])}"
-                    )
-                nodes.add(name)
-            case ToPod(name, space):
-                key = (space or namespace, name)
-                pod = cluster.pods.get(key)
-                if pod is None:
-                    raise NotFound(
-                        f"there is no pod {key[0]}/{name}", hint="of a pod that is gone, give the address"
-                    )
-                pods.add(key)
-                addresses |= set() if pod.host_network else set(pod.addresses)
-            case ToAddress(address):
-                addresses.add(address)
-            case _:
-                assert_never(aim)
-    return Avoided(frozenset(nodes), frozenset(pods), frozenset(addresses))
+    return _Asked(assertion, chosen, Avoided(drained_nodes(facts.cluster))), missing
 
 
 def _notes(asked: Sequence[_Asked], facts: Facts, found: Diagnostics) -> list[Note]:

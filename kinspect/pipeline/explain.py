@@ -8,11 +8,12 @@ from kinspect.model.codes import CODES, CodePage, CodePages
 
 
 def explain(code: str | None = None) -> CodePages:
-    """The page of a code, upper and lower case being the same, or all. Raises NotFound."""
+    """The page of a code, or all; case counts only where two differ in nothing else. Raises NotFound."""
     pages = _pages()
     if code is None:
         return CodePages(tuple(pages))
-    found = [page for page in pages if page.code.lower() == code.lower()]
+    found = [page for page in pages if page.code == code]
+    found = found or [page for page in pages if page.code.lower() == code.lower()][:1]
     if not found:
         raise NotFound(f"there is no code {code}", hint="kinspect explain lists them")
     return CodePages(tuple(found), asked=code)

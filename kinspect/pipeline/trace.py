@@ -15,6 +15,7 @@ from kinspect.model.cluster import Service, ServicePort
 from kinspect.model.diagnostics import NONE, Diagnostics, together
 from kinspect.model.packet import Address, CtState, Family, Packet, protocol_name
 from kinspect.model.rules import ChainName, TableName
+from kinspect.netfilter.tracking import first_state
 from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.user.target import (
     AddressTarget,
@@ -43,7 +44,7 @@ class TraceRequest:
     sender: Sender | None = None
     iif: str | None = None
     local: Sequence[Address] = ()
-    state: CtState = CtState.NEW
+    state: CtState | None = None  # None: what connection tracking makes of a first packet
     nodes: Sequence[str] = ()
     family: Family | None = None
     start: tuple[TableName | None, ChainName] | None = None
@@ -67,6 +68,7 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
         namespace=request.namespace,
         pods=isinstance(request.sender, FromPod | FromAddress),
         nodes=nodes,
+        family=request.family,
     )
     snapshot, namespace = opened(source, wanted)
     facts = read_facts(
@@ -74,6 +76,7 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
         nodes,
         local=request.local,
         table=request.table or (request.start[0] if request.start else None),
+        chain=request.start[1] if request.start else None,
     )
     if request.packet is not None:
         return _of_packet(request, facts, request.packet)
@@ -88,7 +91,7 @@ def _prober(request: TraceRequest, facts: Facts, namespace: str = "default") -> 
         families=(request.family,) if request.family else (4, 6),
         sender=request.sender,
         namespace=namespace,
-        state=request.state,
+        state=request.state or CtState.NEW,
         iif=request.iif,
     )
 
@@ -99,7 +102,9 @@ def _of_packet(request: TraceRequest, facts: Facts, packet: Packet) -> TraceAnsw
     for name, state in facts.states.items():
         local = request.iif is None and state.host.is_local(packet.src) is True
         iif = None if local else request.iif or came_in(packet.src, state)
-        entering = packet.replace(iif=iif, local=local, state=request.state)
+        entering = packet.replace(
+            iif=iif, local=local, state=request.state or first_state(packet, state.host)
+        )
         probes.append(Probe(name, "packet", entering, "the packet's sender"))
     return _answer(request, facts, probes, NONE)
 

@@ -68,6 +68,12 @@ ANSWERS: Final = (
         },
     ),
     Answer(
+        kind="Flows",
+        type="kinspect.model.flows.FlowsAnswer",
+        document="flows.document.flows_document",
+        texts={"table": "flows.table.table", "wide": "flows.table.wide"},
+    ),
+    Answer(
         kind="Capture",
         type="kinspect.snapshot.manifest.Written",
         document="capture.document.capture_document",

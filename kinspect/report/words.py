@@ -42,7 +42,7 @@ VIA_NAMES: Final[dict[Via, str]] = {
 }
 
 _SMALL: Final = 100  # denominators that read well as they are
-_NEAR: Final = Fraction(1, 1 << 20)
+_NEAR: Final = Fraction(1, 100_000)  # early kube-proxy wrote probabilities of five digits
 
 
 def share_text(share: Fraction) -> str:
@@ -193,6 +193,8 @@ def backend_text(backend: EndpointOwner | None) -> str:
 
 def outcome_text(outcome: Outcome) -> str:
     """Where an outcome ends, in a few words."""
+    if outcome.missing is not None:
+        return safe(f"{outcome.missing}, not in this text")
     return safe(outcome.to) if outcome.to is not None else outcome.verdict.value
 
 

@@ -30,9 +30,26 @@ _FILES: Final = {
 }
 
 
+def as_utf8(data: bytes) -> bytes:
+    """Text as UTF-8 without a byte order mark: PowerShell's ``>`` writes UTF-16."""
+    if data.startswith(b"\xef\xbb\xbf"):
+        return data[3:]
+    for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
+        if data.startswith(mark):
+            return data[2:].decode(encoding, "replace").encode()
+    if (
+        len(data) > 3
+        and b"\0" in data[:4]
+        and data[:64:2].count(0) + data[1:64:2].count(0) >= len(data[:64]) // 3
+    ):
+        encoding = "utf-16-le" if data[1] == 0 else "utf-16-be"
+        return data.decode(encoding, "replace").encode()
+    return data
+
+
 def looks_like_rules(data: bytes) -> bool:
     """Whether the beginning of a file has anything of a dump of rules."""
-    head = data[: 1 << 16]
+    head = as_utf8(data[: 1 << 16])
     return b"\0" not in head and _LOOKS.search(head) is not None
 
 
@@ -41,7 +58,7 @@ def rules_files(data: bytes, source: str) -> dict[str, bytes]:
 
     Raises SnapshotError where it has two dumps of one table that disagree.
     """
-    data = data.replace(b"\r\n", b"\n")
+    data = as_utf8(data).replace(b"\r\n", b"\n")
     headers = list(_HEADER.finditer(data))
     if not headers:
         return {names.IP6TABLES if _IPV6.search(data) else names.IPTABLES: data}

@@ -45,7 +45,9 @@ IP_ROUTE = "ip-route.json"
 IP6_ROUTE = "ip-6-route.json"
 IP_RULE = "ip-rule.json"
 IP6_RULE = "ip-6-rule.json"
-CONNTRACK = "conntrack.txt"
+CONNTRACK = "conntrack.txt"  # of IPv4, or of both families
+CONNTRACK6 = "conntrack-6.txt"
+CONNECTIONS = (CONNTRACK, CONNTRACK6)
 VERSION = "iptables-version.txt"
 SYSCTL = "sysctl.txt"
 PROXY_MODE = "proxy-mode.txt"
@@ -54,7 +56,8 @@ IPVS = "ip-vs.txt"
 
 NODE_FILES = (
     IPTABLES, IP6TABLES, IPTABLES_LEGACY, IPTABLES_NFT, IP6TABLES_LEGACY, IP6TABLES_NFT, IPSET, IP_ADDR,
-    IP_ROUTE, IP6_ROUTE, IP_RULE, IP6_RULE, CONNTRACK, VERSION, SYSCTL, PROXY_MODE, NFT_TABLES, IPVS,
+    IP_ROUTE, IP6_ROUTE, IP_RULE, IP6_RULE, CONNTRACK, CONNTRACK6, VERSION, SYSCTL, PROXY_MODE, NFT_TABLES,
+    IPVS,
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from unittest import mock
 import jsonschema
 
 from kinspect.cli import main
+from kinspect.model.codes import CODES
 from kinspect.report import formats
 
 
@@ -58,6 +59,7 @@ def valid(document: Any, code: int) -> None:
     """Holds a document to its schema, and to what all documents promise."""
     validator(document["kind"]).validate(document)
     assert document["exitCode"] == code
+    assert {entry["code"] for entry in document["undetermined"]} <= CODES.keys()
     assert document["undetermined"] or code != 3, "exit code 3, and nothing says what is not known"
 
 

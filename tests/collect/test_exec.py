@@ -90,6 +90,17 @@ def test_an_image_of_iptables_alone_is_enough_and_no_program_is_asked_for_twice(
     assert "iptables-nft-save" not in asked
 
 
+def test_connections_are_read_only_if_asked_for_and_say_if_they_were_cut(api: ReplayServer) -> None:
+    line = (
+        "udp 17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 use=1"
+    )
+    image(api).tool("conntrack", f"echo '{line}'; echo '{line}'")
+    assert "conntrack.txt" not in fetched(api)
+    files = fetched(api, connections=2)
+    assert files["conntrack.txt"] == files["conntrack-6.txt"] == f"{line}\n{line}\n".encode()
+    assert fetched(api, connections=1)["conntrack.txt"] == f"{line}\n# cut after 1 entries\n".encode()
+
+
 def test_both_back_ends_stay_apart_where_both_hold_rules(api: ReplayServer) -> None:
     split = DATA / "split-backends" / "nodes" / "node1"
     for end in ("legacy", "nft"):

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from kinspect.collect.node_output import Section, node_files, read_bundle, sudoers_line
-from kinspect.collect.options import SshOptions
+from kinspect.collect.options import EVERY_CONNECTION, SshOptions
 from kinspect.collect.ports import RemoteNode
 from kinspect.collect.ssh import SshShell
 from kinspect.errors import CallError, NodeError
+from kinspect.parse.node.conntrack import read_connections
 from kinspect.parse.node.state import read_node
-from kinspect.snapshot.types import NodeName
+from kinspect.snapshot.manifest import Command
+from kinspect.snapshot.types import Fetched, NodeName
 from tests.cli.run import kinspect
 from tests.clusters import DATA
 from tests.collect.replay import ReplayServer
@@ -289,6 +291,57 @@ def test_sudo_is_used_only_where_needed_or_asked_for(
     server.tool("sudo", f'shift; touch {server.root}/sudo-was-used; exec "$@"')
     fetched(server, sudo=sudo)
     assert (server.root / "sudo-was-used").exists() is used
+
+
+TCP = "tcp 6 99 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 use=1"
+
+
+def commands(server: Sshd, **changes: object) -> dict[str, Command]:
+    found = SshShell(server.options(**changes)).fetch(NODE)
+    assert isinstance(found, Fetched)
+    return {command.file: command for command in found.ran}
+
+
+def test_connections_are_read_per_family_and_only_if_asked_for(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    server.tool("conntrack", f"echo '{TCP}'; echo \"mark of $*\" >&2")
+    assert not {"conntrack.txt", "conntrack-6.txt"} & set(fetched(server))
+    files = fetched(server, connections=EVERY_CONNECTION)
+    assert files["conntrack.txt"] == files["conntrack-6.txt"] == f"{TCP}\n".encode()
+    ran = commands(server, connections=EVERY_CONNECTION)
+    assert [ran[file].stderr for file in ("conntrack.txt", "conntrack-6.txt")] == [
+        "mark of -L -f ipv4",
+        "mark of -L -f ipv6",
+    ]
+
+
+def test_a_table_longer_than_asked_for_says_that_it_was_cut(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    server.tool(
+        "conntrack", f"i=0; while [ $i -lt 30000 ]; do echo '{TCP}'; i=$((i+1)); done; exec echo '{TCP}'"
+    )
+    for most, cut in ((2, True), (30000, True), (30001, False)):
+        text = fetched(server, connections=most)["conntrack.txt"]
+        table = read_connections([text], "x")
+        assert (table.total, table.cut) == (most, cut)
+
+
+def test_a_table_that_may_not_be_read_is_not_an_empty_one(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    server.tool(
+        "conntrack",
+        "echo 'Operation failed: sorry, you must be root or get CAP_NET_ADMIN capability to do this' >&2; exit 1",
+    )
+    assert "conntrack.txt" not in fetched(server, connections=5)
+    found = commands(server, connections=5)["conntrack.txt"]
+    assert (found.status, "must be root" in found.stderr) == (1, True)
+
+
+def test_the_nodes_own_timeouts_and_counts_come_along(server: Sshd) -> None:
+    text = fetched(server)["sysctl.txt"].decode()
+    path = Path("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established")
+    assert f"net.netfilter.nf_conntrack_tcp_timeout_established = {path.read_text()}" in text
+    assert "net.netfilter.nf_conntrack_max = " in text
 
 
 def test_a_node_without_tools(server: Sshd) -> None:

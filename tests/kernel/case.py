@@ -10,7 +10,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from kinspect.model.packet import ICMP, ICMPV6, TCP, UDP, CtState, Family, Packet
+from kinspect.model.host import Host
+from kinspect.model.packet import ICMP, TCP, UDP, Family, Packet
+from kinspect.netfilter.tracking import first_state
 from kinspect.parse.user.ip_headers import packet_from_ip
 
 HERE = "here"  # made by the node itself
@@ -76,15 +78,8 @@ class Probe:
         """The packet as kinspect sees it where it begins."""
         local = self.where == HERE
         made = packet_from_ip(self.wire(0), mac_src=None if local else "02:00:00:00:00:01")
-        return made.replace(local=local, iif=None if local else self.where, state=self._state())
-
-    def _state(self) -> CtState:
-        """What conntrack makes of a packet without a connection (nf_conntrack_proto_*.c)."""
-        if self.protocol == TCP:
-            return CtState.NEW if self.flags & 0x17 in (0x02, 0x10) else CtState.INVALID
-        if self.protocol in (ICMP, ICMPV6):
-            return CtState.NEW if self.type in (8, 128) else CtState.INVALID
-        return CtState.NEW
+        packet = made.replace(local=local, iif=None if local else self.where)
+        return packet.replace(state=first_state(packet, Host()))
 
 
 def _checksum(data: bytes) -> int:

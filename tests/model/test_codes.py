@@ -9,7 +9,7 @@ import pytest
 from kinspect.checks.audit.catalogue import KINDS
 from kinspect.model.answer import Remark
 from kinspect.model.check import Claim, Problem
-from kinspect.model.codes import _BY_TYPE, CODES
+from kinspect.model.codes import _BY_TYPE, _UNDETERMINED, CODES
 from tests.cli.run import kinspect
 
 # Scripts know these: a line here is never changed or taken away.
@@ -19,7 +19,7 @@ GIVEN = {
     "Reaches", "Unplaced", "Queued", "Unmodelled", "Unexpected", "Unserved", "Uneven", "Refused", "Unhandled",
     "TooFew", "NoWay", "Crosses",
     "NoTraffic", "InSync", "Reachable", "Balanced", "LocalOnly",
-    "not-read", "not-sent", "not-traced", "open-question",
+    "not-read", "not-sent", "not-traced", "open-question", "connections-unknown", "unplaced",
 }  # fmt: skip
 
 
@@ -35,15 +35,20 @@ def test_every_remark_problem_and_claim_has_a_code(union: object) -> None:
 
 def test_a_code_stands_for_one_thing() -> None:
     known = [*CODES, *KINDS]
-    assert len({code.lower() for code in known}) == len(known)
-    assert len(CODES) == len(_BY_TYPE) + 4
+    assert len(set(known)) == len(known)
+    assert len(CODES) == len(_BY_TYPE) + len(_UNDETERMINED)
 
 
 @pytest.mark.parametrize("code", [*CODES, *KINDS])
 def test_explain_has_a_page_on_every_code(code: str) -> None:
-    ran = kinspect("explain", code.lower())
+    ran = kinspect("explain", code)
     assert ran.code == 0
     assert ran.out.startswith(f"{code} · ")
+
+
+def test_a_code_may_be_typed_in_any_case() -> None:
+    assert kinspect("explain", "ki101").out == kinspect("explain", "KI101").out
+    assert kinspect("explain", "crossing").out.startswith("Crossing · ")
 
 
 def test_explain_lists_every_code() -> None:

@@ -19,6 +19,7 @@ ASKED: dict[str, tuple[str, ...]] = {
     "Trace": ("trace", "svc/test-service", "--snapshot", STORY),
     "Check": ("check", "in-sync", "--snapshot", STORY),
     "Audit": ("audit", "--snapshot", STORY),
+    "Flows": ("flows", "--snapshot", str(DATA / "flows-3-pod-left")),
     "Capture": ("capture", "--snapshot", STORY, "-f"),
     "Codes": ("explain",),
 }

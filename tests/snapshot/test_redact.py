@@ -11,12 +11,14 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kinspect.model.answer import TraceAnswer
 from kinspect.parse.api.cluster import Cluster
+from kinspect.parse.node.conntrack import read_connections
 from kinspect.parse.user.target import FromPod, Sender, ServiceTarget
 from kinspect.pipeline.capture import CaptureRequest, capture
 from kinspect.pipeline.gather.sources import Recorded
@@ -180,6 +182,33 @@ def test_a_message_keeps_no_address_host_name_or_quoted_word() -> None:
     made._aliases.of("node", "worker-7")
     said = made.message('worker-7: user "jane" at 10.1.2.3: no route to worker-7.corp.example (IP:10.1.2.4).')
     assert not re.search(r"worker-7|jane|10\.1\.2|corp|example", said), said
+
+
+CONNECTION = (
+    "ipv4     2 tcp      6 431999 ESTABLISHED src=10.42.1.2 dst=10.43.0.1 sport=1000 dport=80 packets=1 bytes=2 src=10.42.19.2"
+    " dst=10.42.1.2 sport=8080 dport=1000 packets=3 bytes=4 [ASSURED] mark=7 secctx=payroll_u:object_r:t:s0 zone=1 helper=payroll"
+    " labels=payroll,10.42.1.2 delta-time=3 [start=Fri Nov 27 20:51:15 2026] use=1 id=99"
+)
+
+
+def test_a_connection_keeps_its_shape_and_no_address_or_name() -> None:
+    made = texts().connections(f"{CONNECTION}\nhello payroll 10.42.1.2\n# cut after 1 entries\n")
+    assert not re.search(r"payroll|10\.4[23]\.", made), made
+    table = read_connections([made.encode()], "x")
+    (old,), (new,) = read_connections([CONNECTION.encode()], "x").entries, table.entries
+    names = ("src", "dst", "reply_src", "reply_dst")
+    assert replace_fields(new, old, names) == old
+    assert (new.src == new.reply_dst, new.translated, table.cut) == (True, True, True)
+
+
+def test_a_connection_in_the_kernels_own_words_loses_its_addresses_too() -> None:
+    line = CONNECTION.replace("10.42.19.2", "fd00:0042:0000:0000:0000:0000:0000:0007")
+    made = texts().connections(line)
+    assert not re.search(r"0042|fd00:42::7", made)
+
+
+def replace_fields(new: Any, old: Any, names: Sequence[str]) -> Any:
+    return msgspec.structs.replace(new, **{name: getattr(old, name) for name in names})
 
 
 # -- captures

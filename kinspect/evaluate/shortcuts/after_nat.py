@@ -61,7 +61,9 @@ class AfterNatMemo:
             way = as_if(known, branch.packet)
             weight = branch.weight.times(way.weight)
             last = behind(way.last, branch.last)
-            journey.ways.append(Way(way.verdict, way.packet, weight, last, way.snat, way.delivered))
+            journey.ways.append(
+                Way(way.verdict, way.packet, weight, last, way.snat, way.delivered, way.missing)
+            )
 
     def ways(self, journey: Journey, point: Point, branch: Branch) -> Sequence[Way] | None:
         """The ways from here on, as if the branch were everything and came from nowhere, where known."""
@@ -188,7 +190,7 @@ def as_if(way: Way, packet: Packet) -> Way:
     if original is None and way.packet.original is not None:  # nat changed it on this way, at first
         original = way.packet.original.replace(dst=packet.dst, dport=packet.dport)
     changed = way.packet.replace(dst=packet.dst, dport=packet.dport, original=original)
-    return Way(way.verdict, changed, way.weight, way.last, way.snat, way.delivered)
+    return Way(way.verdict, changed, way.weight, way.last, way.snat, way.delivered, way.missing)
 
 
 def behind(last: Step | None, before: Step | None) -> Step | None:

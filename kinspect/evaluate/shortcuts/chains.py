@@ -133,7 +133,7 @@ class ChainMemo:
 
     def kind(self, rules: Ruleset, table: TableName, name: ChainName, packet: Packet) -> PacketClass | None:
         """The kind of packet that it is to a chain; None: none that another could be of."""
-        if packet.original is not None:
+        if packet.original is not None or not rules.complete:
             return None
         chains = self._by_chain.setdefault(rules, {})
         if (table, name) not in chains:

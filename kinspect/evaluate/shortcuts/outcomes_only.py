@@ -99,6 +99,8 @@ def ends(
     Raises RulesError where a visited rule cannot be read.
     """
     own = [rules for rules in rulesets if rules.family == packet.family]
+    if not all(rules.complete for rules in own):
+        return None  # a packet may end in chains that a fragment lacks
     found = _Sum()
     journey = Journey(host, own, Record(silent=True), chains.recall, _Beyond(after_nat, found))
     journey.begin(packet)
@@ -111,5 +113,7 @@ def ends_of(evaluation: Evaluation) -> PacketEnds | None:
     """The ends of ways that are known."""
     found = _Sum()
     for way in evaluation:
+        if way.missing is not None:
+            return None
         found.add(way, way.packet.dst, way.packet.dport, way.packet.dnat, way.weight)
     return found.ends()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal
 
 from kinspect.model.host import Host
@@ -29,7 +30,8 @@ class State:
     """The connection's state is one of the list.
 
     DNAT and SNAT are virtual: true beside the real state once a binding has changed an address.
-    Before conntrack has seen a packet (table raw) the kernel finds no connection: INVALID.
+    Before conntrack has seen a packet (table raw) the kernel finds no connection, so INVALID, but for
+    a template of -j CT, which is NEW.
     """
 
     states: frozenset[str]
@@ -53,6 +55,8 @@ class TupleProtocol:
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Certain but for related ICMP."""
+        if packet.template:
+            return certain((self.number == 0) != self.inverted)
         if packet.state is CtState.RELATED and packet.protocol in (ICMP, ICMPV6):
             question = f"the connection that it is related to is {protocol_name(self.number)}"
             return unless(self.inverted, Undecided(question))
@@ -88,6 +92,8 @@ class Ends:
 
     def _known(self, packet: Packet) -> tuple[Address | None, int | None]:
         first = packet.first
+        if packet.template:  # it has no addresses yet
+            return (IPv4Address(0) if packet.family == 4 else IPv6Address(0)), 0
         if packet.state is CtState.RELATED:
             return None, None
         if self.way == ("repl" if packet.reverse else "orig") and packet.reverse is not None:
@@ -109,7 +115,7 @@ class Status:
         asked = self.statuses - {"NONE"}
         if packet.looped and "CONFIRMED" in asked:  # when it left by lo
             return certain(not self.inverted)
-        if packet.state is CtState.NEW or not asked:
+        if packet.template or packet.state is CtState.NEW or not asked:
             return certain(self.inverted)
         if packet.state is CtState.ESTABLISHED and asked & {"SEEN_REPLY", "CONFIRMED"}:
             return certain(not self.inverted)
@@ -126,6 +132,8 @@ class Flow:
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """A first packet flows in the original direction."""
+        if packet.template:
+            return certain(self.reply == self.inverted)
         if packet.reverse is None:
             asked = Undecided("the packet flows in its connection's reply direction", self.reply)
             return unless(self.inverted, asked)
@@ -188,13 +196,15 @@ def _both(one: Undecided, other: Undecided) -> Undecided:
 
 
 def connected(packet: Packet) -> bool:
-    """Whether conntrack has a connection for it."""
-    return packet.tracked and packet.state not in (CtState.UNTRACKED, CtState.INVALID)
+    """Whether it has a connection, or a template of one."""
+    return packet.template or (packet.tracked and packet.state not in (CtState.UNTRACKED, CtState.INVALID))
 
 
 def _states(packet: Packet) -> set[str]:
-    if not packet.tracked and packet.state is not CtState.UNTRACKED:
-        return {"INVALID"}
+    if packet.template:
+        return {"NEW"}
+    if not packet.tracked:
+        return {"UNTRACKED" if packet.untracked else "INVALID"}
     states = {packet.state.value}
     if connected(packet):
         if packet.dnat:

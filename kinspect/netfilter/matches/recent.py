@@ -1,8 +1,9 @@
 """``-m recent``: lists of addresses seen lately (kernel: xt_recent.c); kube-proxy's client affinity.
 
 What a list holds is not in a dump. A trace follows a *new* client, one that is on no list, and
-says so; ``Packet.recent`` names the lists that a known client is on, and ``Packet.recent_now``
-those that an earlier rule of the same walk put it on.
+says so; ``Packet.recent`` names the lists that a known client is on, and ``Packet.recent_now`` the
+entries that earlier rules of the same walk have stamped. Of other addresses (destinations, sources
+that nat has changed) it is not known whether they are on a list.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final, Literal
 
 from kinspect.model.host import Host
 from kinspect.model.odds import Odds, Undecided, certain, unless
-from kinspect.model.packet import Packet, read_address
+from kinspect.model.packet import Packet, Stamp, read_address
 from kinspect.netfilter.options import OptionError, Options, integer
 
 OPTIONS: Final = {
@@ -21,53 +22,82 @@ OPTIONS: Final = {
 }  # fmt: skip
 
 Action = Literal["set", "rcheck", "update", "remove"]
+_ALL: Final = (1 << 128) - 1
 ACTIONS: Final[tuple[Action, ...]] = ("set", "rcheck", "update", "remove")
 
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """The address is on the list (rcheck, update, remove), or is put on it, which always holds."""
+    """The address is on the list (rcheck, update, remove), or is put on it, which always holds.
+
+    Entries are of addresses under ``mask``, whichever side of a packet they come from (``side``: the
+    one that this rule asks about). ``by_ttl``: an entry counts for its own time to live only.
+    """
 
     name: str
     action: Action
+    side: Literal["src", "dst"] = "src"
+    mask: int = _ALL
+    by_ttl: bool = False
     hitcount: int = 1
     inverted: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """A new client is on no list but for those that this walk put it on."""
+        """A new client is on no list but for those that this walk put it on; who else is, is not known."""
         if self.action == "set":
             return certain(not self.inverted)
-        hits = packet.recent_now.count(self.name)
-        if self.name in packet.recent and self.hitcount > hits + 1:
-            question = f"the client has {self.hitcount} hits on the list {self.name}"
-            return unless(self.inverted, Undecided(question))
-        return certain((self._listed(packet) and self._enough(packet)) != self.inverted)
+        hits = len(self._stamps(packet))
+        needed = 1 if self.action == "remove" else self.hitcount
+        if hits >= needed:
+            return certain(not self.inverted)
+        if self._of_client(packet):
+            if self.name not in packet.recent:
+                return certain(self.inverted)
+            if hits + 1 >= needed:
+                return certain(not self.inverted)
+            question = f"the client has {needed} hits on the list {self.name}"
+        else:
+            side = "source" if self.side == "src" else "destination"
+            address = getattr(packet, self.side)
+            what = f"{needed} hits of {address}, the {side}," if needed > 1 else f"{address}, the {side},"
+            question = f"the list {self.name} of -m recent has {what} already"
+        return unless(self.inverted, Undecided(question))
 
     def seen(self, packet: Packet) -> str:
-        """Whether the client is on the list."""
+        """Whether the address is on the list."""
         if self.action == "set":
             return f"it is put on the list {self.name}"
-        if self._listed(packet):
+        if self._stamps(packet) or (self.name in packet.recent and self._of_client(packet)):
             return f"its client is on the list {self.name}"
         return f"a new client is not on the list {self.name}"
 
-    def after(self, packet: Packet) -> Packet:
-        """The packet when the match was asked and held: what the list remembers then."""
-        if self.action == "set" or (self.action == "update" and not self.inverted):
-            return packet.replace(recent_now=(*packet.recent_now, self.name))
+    def asked(self, packet: Packet, held: bool) -> Packet:
+        """What the list remembers then."""
+        stamps = self._stamps(packet)
         if self.action == "remove":
-            return packet.replace(
-                recent=packet.recent - {self.name},
-                recent_now=tuple(name for name in packet.recent_now if name != self.name),
-            )
+            if self._of_client(packet):
+                packet = packet.replace(recent=packet.recent - {self.name})
+            return packet.replace(recent_now=tuple(one for one in packet.recent_now if one not in stamps))
+        listed = bool(stamps) or (self.name in packet.recent and self._of_client(packet))
+        if self.action == "set" or (self.action == "update" and held and (listed or not self.inverted)):
+            return packet.replace(recent_now=(*packet.recent_now, self._stamp(packet)))
         return packet
 
-    def _listed(self, packet: Packet) -> bool:
-        return self.name in packet.recent or self.name in packet.recent_now
+    def _stamp(self, packet: Packet) -> Stamp:
+        return self.name, int(getattr(packet, self.side)) & self.mask, packet.ttl
 
-    def _enough(self, packet: Packet) -> bool:
-        hits = packet.recent_now.count(self.name) + (self.name in packet.recent)
-        return self.action == "remove" or hits >= self.hitcount
+    def _stamps(self, packet: Packet) -> list[Stamp]:
+        """The entries of this walk that count for the packet."""
+        name, address, ttl = self._stamp(packet)
+        return [
+            one
+            for one in packet.recent_now
+            if one[:2] == (name, address) and (not self.by_ttl or None in (ttl, one[2]) or ttl == one[2])
+        ]
+
+    def _of_client(self, packet: Packet) -> bool:
+        """Whether the address is the client's, of which a trace says that it is new."""
+        return self.side == "src" and packet.src == packet.first.src
 
 
 def read(options: Options) -> Recent:
@@ -79,11 +109,12 @@ def read(options: Options) -> Recent:
             seconds, mask = options.get("--seconds"), options.get("--mask")
             if seconds:
                 seconds.read(integer, "a number of seconds")
-            if mask:
-                mask.read(read_address, "a mask, as 255.255.255.0,")
             return Recent(
                 name.value if name else "DEFAULT",
                 action,
+                "dst" if options.has("--rdest") else "src",
+                int(mask.read(read_address, "a mask, as 255.255.255.0,")) if mask else _ALL,
+                options.has("--rttl"),
                 hits.read(lambda text: max(1, integer(text)), "a count") if hits else 1,
                 option.inverted,
             )

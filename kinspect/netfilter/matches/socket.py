@@ -38,9 +38,9 @@ class Socket:
         """What has no socket."""
         return f"it is {protocol_name(packet.protocol)}"
 
-    def after(self, packet: Packet) -> Packet:
+    def asked(self, packet: Packet, held: bool) -> Packet:
         """Its mark is the socket's then: not known."""
-        return packet.replace(mark_unknown=0xFFFFFFFF) if self.restores_mark else packet
+        return packet.replace(mark_unknown=0xFFFFFFFF) if held and self.restores_mark else packet
 
 
 def read(options: Options) -> Socket:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import Chance, Odds
+from kinspect.model.odds import ALWAYS, NEVER, Chance, Odds, Undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.netfilter.options import OptionError, Options, integer
 
@@ -47,22 +47,34 @@ class Random:
 class Nth:
     """Holds for one of every ``every`` packets that reach the rule.
 
-    Its share is exact in the long run. Where the same packets meet several such rules in turn their
-    counts go hand in hand, and the shares of both together, here a product, may be others.
+    Its share of all packets that reach it is exact in the long run. Which of them it takes goes hand
+    in hand with which of them other such rules took, so its share of just those is not known.
+    ``rule`` names the rule that it stands in, whose own the count is.
     """
 
     every: int
     packet: int = 0
     inverted: bool = False
+    rule: str = ""
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """The share in the long run; which packet it is depends on how many came before."""
+        """The share in the long run, of packets that no other count has told from the rest."""
+        if self.every == 1:
+            return NEVER if self.inverted else ALWAYS
+        if packet.counted:
+            before = ", ".join(f"{'taken' if took else 'passed'} by {rule}" for rule, took in packet.counted)
+            question = f"the packets {before} are those that the count of {self.rule} takes"
+            return unless(self.inverted, Undecided(question))
         share = Fraction(1, self.every)
         return Chance(1 - share if self.inverted else share)
 
     def seen(self, packet: Packet) -> str:
         """A count."""
         return "the count of packets before decides"
+
+    def asked(self, packet: Packet, held: bool) -> Packet:
+        """Later counts go by what this one told apart."""
+        return packet.replace(counted=(*packet.counted, (self.rule, held))) if self.every > 1 else packet
 
 
 def read(options: Options) -> Random | Nth:
@@ -84,5 +96,5 @@ def read(options: Options) -> Random | Nth:
         first = (
             start.read(lambda text: integer(text, 0, count - 1), f"a number below {count}") if start else 0
         )
-        return Nth(count, first, every.inverted)
+        return Nth(count, first, every.inverted, options.rule)
     raise OptionError("expected random or nth after --mode", mode.word + 1)

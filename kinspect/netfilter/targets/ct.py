@@ -1,7 +1,8 @@
 """CT and NOTRACK: how connection tracking is to see the packet (kernel: xt_CT.c).
 
-An untracked packet belongs to no connection, so no nat rule is asked about it. A zone, a helper,
-a timeout or events change nothing that a trace of one packet sees.
+An untracked packet belongs to no connection, so no nat rule is asked about it. Otherwise CT gives
+the packet a template of its connection: until connection tracking has looked at the packet, rules
+see that. The first of these targets that a packet meets counts.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from typing import Final
 from kinspect.model.host import Host
 from kinspect.model.packet import CtState, Packet
 from kinspect.model.rules import Effect, Proceed
-from kinspect.netfilter.options import Options
-from kinspect.netfilter.targets.nothing import Nothing
+from kinspect.netfilter.options import Options, integer
 
 OPTIONS_NOTRACK: Final[dict[str, int]] = {}
 OPTIONS_CT: Final = {
     "--notrack": 0, "--helper": 1, "--ctevents": 1, "--expevents": 1, "--zone-orig": 1, "--zone-reply": 1,
     "--zone": 1, "--timeout": 1,
 }  # fmt: skip
+
+_ALL: Final = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,38 @@ class Untrack:
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Of what comes back by the loopback the connection stays, where it has one."""
-        held = packet.tracked and packet.state is not CtState.INVALID
-        return Proceed(packet if held else packet.replace(state=CtState.UNTRACKED))
+        if _settled(packet):
+            return Proceed(packet)
+        if packet.tracked:
+            return Proceed(packet.replace(untracked=True, state=CtState.UNTRACKED))
+        return Proceed(packet.replace(untracked=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The connection begins with what the rule says; ``zone`` None: its zone is the packet's mark."""
+
+    zone: int | None = 0
+
+    def act(self, packet: Packet, host: Host) -> Effect:
+        """The mark of the template is kept from packet to packet, so it is not known."""
+        if _settled(packet):
+            return Proceed(packet)
+        return Proceed(
+            packet.replace(
+                template=True,
+                zone=self.zone or 0,
+                zone_by_mark=self.zone is None,
+                ct_mark=0,
+                ct_mark_unknown=_ALL,
+            )
+        )
+
+
+def _settled(packet: Packet) -> bool:
+    """Whether the packet has a connection, a template or a word that it is to have none."""
+    tracked = packet.tracked and packet.state is not CtState.INVALID
+    return tracked or packet.template or packet.untracked
 
 
 def read_NOTRACK(options: Options) -> Untrack:  # noqa: N802 - named after the target
@@ -37,6 +69,15 @@ def read_NOTRACK(options: Options) -> Untrack:  # noqa: N802 - named after the t
     return Untrack()
 
 
-def read_CT(options: Options) -> Untrack | Nothing:  # noqa: N802
-    """``-j CT``, with ``--notrack`` or with what a trace does not see."""
-    return Untrack() if options.has("--notrack") else Nothing()
+def read_CT(options: Options) -> Untrack | Template:  # noqa: N802
+    """``-j CT``, with ``--notrack``, with a zone, or with what a trace does not see."""
+    if options.has("--notrack"):
+        return Untrack()
+    zone = options.get("--zone", "--zone-orig", "--zone-reply")
+    if zone is None:
+        return Template()
+    return Template(zone.read(_zone, "a zone up to 65535, or mark,"))
+
+
+def _zone(text: str) -> int | None:
+    return None if text == "mark" else integer(text, 0, 0xFFFF)

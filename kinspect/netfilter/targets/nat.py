@@ -6,17 +6,22 @@ new source to the next; a port that is taken makes the kernel draw another.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal
 
+from kinspect.errors import Undetermined
 from kinspect.model.host import Host
+from kinspect.model.odds import ALWAYS, Odds, Undecided
 from kinspect.model.packet import WITH_PORTS, Address, Packet, read_address
-from kinspect.model.rules import Bind, Effect
+from kinspect.model.rules import Bind, Effect, OneOf
 from kinspect.netfilter.hashing import chosen_address
 from kinspect.netfilter.options import Option, Options, port
 from kinspect.netfilter.source_address import source_address
 
 _RANDOM: Final = {"--random": 0, "--persistent": 0, "--random-fully": 0}
+_MOST_ADDRESSES: Final = 256
 OPTIONS_DNAT: Final = {"--to-destination": 1, **_RANDOM}
 OPTIONS_SNAT: Final = {"--to-source": 1, **_RANDOM}
 OPTIONS_MASQUERADE: Final = {"--to-ports": 1, **_RANDOM}
@@ -72,12 +77,23 @@ class Range:
             return True
         return port is not None and self.ports.low <= port <= self.ports.high
 
+    @property
+    def several(self) -> bool:
+        """Whether there are several addresses to choose from."""
+        return self.low != self.high
+
     def address(self, side: Literal["src", "dst"], packet: Packet, *, persistent: bool) -> Address:
         """The address for a packet; of several by the kernel's hash of its source and destination."""
         if self.low is None or self.high is None:
             return packet.src if side == "src" else packet.dst
         return chosen_address(
-            self.low, self.high, packet.src, packet.dst, persistent=persistent, rewrites=side
+            self.low,
+            self.high,
+            packet.src,
+            packet.dst,
+            persistent=persistent,
+            rewrites=side,
+            zone=packet.zone or 0,
         )
 
 
@@ -91,6 +107,8 @@ class Dnat:
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the destination."""
+        if packet.zone is None and self.to.several:
+            return _any_of(self.to, lambda to: replace(self, to=to).act(packet, host))
         chosen = self.to.address("dst", packet, persistent=self.persistent)
         return with_destination(packet, chosen, self.to.ports, anew=self.random)
 
@@ -107,6 +125,8 @@ class Snat:
         """Bind the source; one that is in the range already is kept (get_unique_tuple in nf_nat_core.c)."""
         if not self.random and self.to.holds(packet.src, packet.sport, packet):
             return with_source(packet, packet.src)
+        if packet.zone is None and self.to.several:
+            return _any_of(self.to, lambda to: replace(self, to=to).act(packet, host))
         chosen = self.to.address("src", packet, persistent=self.persistent)
         return with_source(packet, chosen, self.to.ports, anew=self.random)
 
@@ -127,6 +147,24 @@ class Masquerade:
         return Bind(
             packet.replace(sport=sport, snat=True, src_bound=True, original=packet.first), "masquerade"
         )
+
+
+def _any_of(to: Range, act: Callable[[Range], Effect]) -> Effect:
+    """Each address of a range that it may be: the zone, which counts in the choice, is not known."""
+    assert to.low is not None
+    assert to.high is not None
+    if int(to.high) - int(to.low) >= _MOST_ADDRESSES:
+        raise Undetermined(
+            f"which of the addresses {to.low}-{to.high} a connection gets depends on its conntrack zone,"
+            " and that on a mark that is not known",
+        )
+    ways: list[tuple[Odds, Effect]] = []
+    for number in range(int(to.low), int(to.high) + 1):
+        address = IPv4Address(number) if to.low.version == 4 else IPv6Address(number)
+        odds = Undecided(f"the connection's zone is one that gets {address} of {to.low}-{to.high}")
+        ways.append((odds, act(Range(address, address, to.ports))))
+    ways[-1] = (ALWAYS, ways[-1][1])
+    return OneOf(tuple(ways))
 
 
 def with_destination(packet: Packet, dst: Address, ports: PortRange | None, *, anew: bool = False) -> Bind:

@@ -511,5 +511,6 @@ def _node(item: _Node) -> Node:
         pod_networks=tuple(networks),
         unschedulable=bool(spec.unschedulable)
         or any(taint.key == "node.kubernetes.io/unschedulable" for taint in spec.taints or ()),
+        taints=tuple(taint.key for taint in spec.taints or ()),
         labels=item.metadata.labels or {},
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from kinspect.kubeproxy.fragments import Fragments
 from kinspect.model.host import Host
 from kinspect.model.node import DataPath, NodeState
 from kinspect.model.packet import Family
@@ -27,11 +28,13 @@ def read_node(
     node_addresses: Iterable[str] = (),
     *,
     table: str | None = None,
+    chain: str | None = None,
     paths: Mapping[tuple[str, str], str] | None = None,
 ) -> NodeState:
     """A node's state. Raises SnapshotError and RulesError where a file cannot be read.
 
-    ``table`` is that of a fragment which does not name it; ``paths`` names files as users did.
+    ``table`` is that of a fragment which does not name it, ``chain`` that of a listing's lines without
+    a header; ``paths`` names files that users saved by hand, as they did.
     """
     host, notes = read_host(name, files, node_addresses)
     rulesets: dict[Family, Sequence[Dump]] = {}
@@ -40,13 +43,17 @@ def read_node(
         for file, backend in dumps:
             # A dump of both back ends goes before the one of whichever the node calls iptables.
             if file in files and not (backend is None and any(other in files for other, b in dumps if b)):
+                named = (paths or {}).get((name, file))
                 found.append(
                     read_dump(
                         files[file],
-                        source=(paths or {}).get((name, file), f"{name}/{file}"),
+                        source=named or f"{name}/{file}",
                         family=family,
                         backend=backend,
                         table=table,
+                        chain=chain,
+                        by_hand=named is not None,
+                        known=Fragments(),
                     )
                 )
         rulesets[family] = found

@@ -21,14 +21,18 @@ from kinspect.model.rules import (
     Closure,
     Counters,
     IptablesBackend,
+    Lacking,
     Rule,
     TableName,
     Verdict,
 )
 from kinspect.netfilter.matches.unsupported import UnsupportedMatch
 from kinspect.netfilter.targets.unsupported import UnsupportedTarget
-from kinspect.parse.rules.canonical_form import canonical
+from kinspect.parse.rules.canonical_form import BUILTIN, HOOKS, KnownChains, canonical, saved_whole
+from kinspect.parse.rules.families import families
 from kinspect.parse.rules.fast_path import read_rule
+from kinspect.parse.rules.strangers import binary
+from kinspect.snapshot.dumps import as_utf8
 
 # Lines of one chain that stand together.
 _RUN: Final = re.compile(
@@ -37,6 +41,9 @@ _RUN: Final = re.compile(
 _RULE: Final = re.compile(r"(?:\[(\d+):(\d+)\] )?(-A [^\n]*)\n")
 _DECLARATION: Final = re.compile(r"^:([^ \n]+) ([^ \n]+)(?: \[(\d+):(\d+)\])?[ \t]*$", re.M)
 # These begin with a plain line end, which the regex engine finds fast; see _decode for the first.
+# Blanks that iptables-restore takes, and that the patterns here do not: such text is made canonical.
+_BLANKS: Final = ("\t", "\n-A  ", "] -A  ")
+_ODD_DECLARATION: Final = re.compile(r"\n:(?![^ \n]+ [^ \n]+(?: \[\d+:\d+\])? *\n)")
 _SECTION: Final = re.compile(r"\n\*([^\n]*)(?=\n)")
 _ODD: Final = re.compile(r"\n(?!\[\d+:\d+\] -A |-A |:|\*|COMMIT\n|#|\n|\Z)([^\n]*)")
 
@@ -51,12 +58,10 @@ _KEY: Final = re.compile(
 _DESTINATIONS: Final = (" -d ", " --dst ", " --destination ")
 _PORTS: Final = (" --dport ", " --destination-port ")
 _TARGET: Final = re.compile(r" -[jg] ([^ \n]+)")
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _COUNTED: Final = re.compile(r"^\[\d+:\d+\] ", re.M)
 _LOOKUPS: Final = 64  # chains of a table, beyond which reading all declarations is cheaper
 _INDEX_FROM: Final = 32  # rules in a chain, below which looking at all of them is cheaper
-
-BUILTIN: Final = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
-
 
 _Run: TypeAlias = tuple[int, int, int]  # offset in the text, end, number of the first line
 
@@ -246,6 +251,10 @@ class _Table:
         verdict = Verdict(policy) if policy in ("ACCEPT", "DROP") else None
         return DumpChain(name, verdict, self, self.runs.get(name, ()))
 
+    def line_at(self, at: int) -> str:
+        """The line that holds a place of the text."""
+        return self.text[self.text.rfind("\n", 0, at) + 1 : self.text.find("\n", at)]
+
     @cached_property
     def bare(self) -> _Table:
         """The table without counters."""
@@ -301,15 +310,26 @@ class Dump:
         family: Family,
         backend: IptablesBackend | None,
         complete: bool = True,
+        whole: bool = True,
+        declared: bool = True,
+        saved: bool = True,
+        known: KnownChains | None = None,
         notes: tuple[str, ...] = (),
         damaged: list[RulesError] | None = None,
     ) -> None:
+        """``whole``: tables that it lacks do not exist; ``declared``: so do chains of a table that it has."""
         self._tables = {table.name: table for table in tables}
         self._chains: dict[tuple[str, str], DumpChain | None] = {}
+        self._asked: dict[re.Pattern[str], bool] = {}
         self.source = source
         self.family: Family = family
         self.backend: IptablesBackend | None = backend
         self.complete = complete
+        self._whole = whole
+        self._declared = declared
+        self._saved = saved
+        self._known = known
+        self._lacking: dict[tuple[str, str], Lacking | None] = {}
         self.notes = notes  # what the form of the text cannot tell
         self.damaged = [] if damaged is None else damaged  # rules that could not be read, of those visited
 
@@ -330,6 +350,44 @@ class Dump:
         found = self._tables.get(table)
         return found is not None and found.holds(name)
 
+    def lacking(self, table: TableName, name: ChainName) -> Lacking | None:
+        """The rules of a built-in chain that the text may lack; None: all are here, or there are none."""
+        key = (table, name)
+        if key not in self._lacking:
+            self._lacking[key] = self._lacks(table, name)
+        return self._lacking[key]
+
+    def _lacks(self, table: TableName, name: ChainName) -> Lacking | None:
+        found = self._tables.get(table)
+        if found is None:
+            return None if self._whole else Lacking(self._other_tables())
+        if self._declared or found.policy(name) is not None:
+            return None
+        if self._saved and self.complete and any(found.policy(other) is not None for other in BUILTIN):
+            return None  # a save declares all chains of a table that there are
+        if name not in found.runs:
+            return Lacking(f"chain {name} of table {table}", table)
+        # Rules without their chain's policy are what a grep leaves of it.
+        return None if self.complete else Lacking(f"the rest of chain {name} of table {table}", table)
+
+    def _other_tables(self) -> str:
+        names = [name for name in ("filter", "nat", "mangle", "raw") if name not in self._tables]
+        if len(names) < 2:
+            return f"table {''.join(names) or 'security'}"
+        return f"tables {', '.join(names[:-1])} and {names[-1]}"
+
+    def beginnings(self, table: TableName) -> list[ChainName]:
+        """The chains that no rule of the table leads to, built-in ones apart: where a fragment begins."""
+        led_to = self.jumps(table)
+        return [name for name in self.chains(table) if name not in led_to and name not in BUILTIN]
+
+    def missing(self, rule: Rule, name: ChainName) -> tuple[str, bool]:
+        """A chain that a fragment lacks, in words, and whether no packet ever comes back from it."""
+        if self._known is None or not self._known.ends_packets(name):
+            return name, False
+        to = self._known.leads_to(rule.text)
+        return f"{name} ({to})" if to else name, True
+
     def closure(self, table: TableName, name: ChainName, most: int) -> Closure | None:
         """A chain and all that it leads to; None: they have more than ``most`` rules."""
         found = self._tables.get(table)
@@ -343,6 +401,16 @@ class Dump:
     def mentions(self, text: str) -> bool:
         """Whether the text stands anywhere in the dump."""
         return any(table.text.find(text, table.start, table.end) >= 0 for table in self._tables.values())
+
+    def asks(self, pattern: re.Pattern[str]) -> bool:
+        """See ``Ruleset.asks``."""
+        if pattern not in self._asked:
+            self._asked[pattern] = any(
+                pattern.search(_QUOTED.sub("", table.line_at(found.start())))
+                for table in self._tables.values()
+                for found in pattern.finditer(table.text, table.start, table.end)
+            )
+        return self._asked[pattern]
 
     def jumps(self, table: TableName) -> set[str]:
         """All words that may be targets of the table's rules: what a comment quotes may be among them."""
@@ -364,24 +432,39 @@ def read_dump(
     family: Family | None = None,
     backend: IptablesBackend | None = None,
     table: str | None = None,
+    chain: str | None = None,
+    by_hand: bool = False,
+    known: KnownChains | None = None,
 ) -> Dump:
     """The dump in ``data``; nothing of it is parsed beyond its outline.
 
     An empty dump is true: a node without tables prints nothing. ``family`` None: told by the text.
-    ``table`` is that of a fragment that does not name it. Text that is not just as iptables-save
-    prints it is brought to that form first (``parse.rules.canonical_form``).
+    ``table`` is that of a fragment that does not name it, ``chain`` that of a listing's lines without
+    a header. ``by_hand``: somebody saved the text, and it may be a part of what the host has. ``known``
+    are chains whose rules are the same everywhere, for a fragment that lacks them.
+    Text that is not just as iptables-save prints it is brought to that form first
+    (``parse.rules.canonical_form``).
     Raises RulesError naming file and line: not text, not a dump, or cut short.
     """
     text = _decode(data, source)
     if family is None:
-        family = 6 if text.startswith("\n# Generated by ip6tables") else 4
+        family = 6 if families(text) == (6,) else 4
     if backend is None:
         backend = _backend(text)
     damaged: list[RulesError] = []
     tables = _tables(text, source, family, damaged)
     if tables is not None:
-        return Dump(tables, source=source, family=family, backend=backend, damaged=damaged)
-    made = canonical(text, source=source, family=family, table=table)
+        whole = not by_hand or saved_whole([each.name for each in tables], text)
+        return Dump(
+            tables,
+            source=source,
+            family=family,
+            backend=backend,
+            whole=whole,
+            declared=not by_hand,
+            damaged=damaged,
+        )
+    made = canonical(text, source=source, family=family, table=table, chain=chain, known=known)
     tables = _tables(made.text, source, family, damaged, made.numbers)
     assert tables is not None
     return Dump(
@@ -390,13 +473,22 @@ def read_dump(
         family=family,
         backend=backend,
         complete=made.complete,
+        whole=made.whole or (made.complete and not by_hand),
+        declared=made.complete and not by_hand,
+        saved=made.saved,
+        known=known,
         notes=made.notes,
         damaged=damaged,
     )
 
 
 def _decode(data: bytes, source: str) -> str:
+    data = as_utf8(data)
+    packed = binary(data)
     nul = data.find(b"\0")
+    if packed is not None:
+        what, hint = packed
+        raise RulesError(f"this is {what}, not text", source=source, hint=hint)
     if nul >= 0:
         raise RulesError(
             "this is binary, not text",
@@ -424,7 +516,7 @@ def _tables(
     text: str, source: str, family: Family, damaged: list[RulesError], numbers: Sequence[int] = ()
 ) -> list[_Table] | None:
     """The tables of a text in the one form; None where it is not in that form."""
-    if _ODD.search(text) is not None:
+    if _ODD.search(text) is not None or any(blank in text for blank in _BLANKS):
         return None
     sections = list(_SECTION.finditer(text))
     names = [section[1].strip() for section in sections]
@@ -442,5 +534,32 @@ def _tables(
         if commit < 0:
             return None
         name = TableName(names[number])
+        if not _declared_at_once(text, section.end(), commit):
+            return None
+        _check_hooks(name, text, section.end(), commit, source, line)
         tables.append(_Table(name, text, section.end(), commit + 1, line, source, family, damaged, numbers))
     return tables
+
+
+def _declared_at_once(text: str, start: int, end: int) -> bool:
+    """Whether chains are declared before any rule, and as iptables-save does: each built-in one once."""
+    first = min(at for at in (text.find("\n-A ", start, end), text.find("\n[", start, end), end) if at >= 0)
+    if text.find("\n:", first, end + 1) >= 0 or _ODD_DECLARATION.search(text, start, first + 1) is not None:
+        return False
+    return all(text.count(f"\n:{name} ", start, first) < 2 for name in BUILTIN)
+
+
+def _check_hooks(table: str, text: str, start: int, end: int, source: str, line: int) -> None:
+    """Refuse rules of built-in chains that the table cannot have, as iptables-restore does."""
+    hooks = HOOKS.get(table)
+    for name in () if hooks is None else BUILTIN - hooks:
+        for begins in (f"\n:{name} ", f"\n-A {name} ", f"] -A {name} "):
+            at = text.find(begins, start, end)
+            if at >= 0:
+                raise RulesError(
+                    f"table {table} has no chain {name}",
+                    source=source,
+                    line=line + text.count("\n", start, at + 1),
+                    text=text[at + 1 : text.index("\n", at + 1)],
+                    hint="the dump is joined from parts of several: take it again",
+                )

@@ -29,7 +29,8 @@ _VALUES: Final = rf"(?: {_VALUE})*"
 _CLAUSE: Final = re.compile(
     rf" (?:(-m comment --comment (?:\"(?:[^\"\\]|\\.)*\"|{_VALUE}))"
     rf"|(?:! )?-([sdpio]) {_VALUE}"
-    rf"|-m (?:(tcp|udp)|mark|addrtype|statistic|conntrack|set)(?: (?:! )?--[a-z-]+{_VALUES})*)(?= |$)"
+    rf"|-m (?:(tcp|udp)|mark|addrtype|statistic(?! --mode nth)|conntrack|set)"
+    rf"(?: (?:! )?--[a-z-]+{_VALUES})*)(?= |$)"
 )
 _TARGET: Final = re.compile(rf" -j ({_VALUE})((?: --[a-z-]+{_VALUES})*)$")
 _HEAD: Final = re.compile(r"-A ([^ \"\\']+)")

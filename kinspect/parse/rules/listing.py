@@ -21,6 +21,14 @@ HEADER: Final = re.compile(
 _COLUMNS: Final = re.compile(
     r"\s*(num\s+)?(pkts\s+bytes\s+)?target\s+prot\s+opt\s+(in\s+out\s+)?source\s+destination\s*$"
 )
+# A rule without the line of column names: with the columns of -v, and without.
+_KNOWN: Final = r"!?(?:all|tcp|udp|udplite|icmp|icmpv6|ipv6-icmp|sctp|dccp|esp|ah|gre|\d{1,3})"
+_HOST: Final = r"!?(?:anywhere|[\da-fA-F.:]*[.:][\da-fA-F.:]*(?:/[\d.]+)?)"
+_TO: Final = rf"(?:[A-Za-z][\w.-]*\s+)?{_KNOWN}\s+(?:(?:--|-f|!f)\s+)?"
+_VERBOSE: Final = re.compile(
+    rf"\s*(\d+\s+)?\d+[KMGT]?\s+\d+[KMGT]?\s+{_TO}\S+\s+\S+\s+{_HOST}\s+{_HOST}(?:\s|$)"
+)
+_PLAIN: Final = re.compile(rf"\s*(\d+\s+)?{_TO}{_HOST}\s+{_HOST}(?:\s|$)")
 _COUNT: Final = re.compile(r"\d+[KMGT]?$")
 _LONGEST: Final = 4096  # characters behind the destination
 _UNITS: Final = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -31,7 +39,7 @@ class Made:
     """What one line of a listing says: chains with their policies, and rules."""
 
     declared: list[tuple[str, str]] = field(default_factory=list)
-    rules: list[str] = field(default_factory=list)
+    rules: list[tuple[str, str]] = field(default_factory=list)  # with the chain of each
 
 
 # What the extensions print behind the destination, and the options that it stands for. Tried in
@@ -134,6 +142,7 @@ class Listing:
     numbered: bool = False
     counted: bool = False
     verbose: bool = False
+    headed: bool = False  # a line with the columns' names was seen
 
     def line(self, raw: str, number: int) -> Made:
         """What a line says; a line that is no rule says nothing."""
@@ -143,6 +152,7 @@ class Listing:
             return Made(declared=[(header[1], header[2] or "-")])
         columns = _COLUMNS.match(raw)
         if columns is not None:
+            self.headed = True
             self.numbered, self.counted = columns[1] is not None, columns[2] is not None
             self.verbose = columns[3] is not None
             if not self.verbose:
@@ -150,7 +160,21 @@ class Listing:
             return Made()
         if self.chain is None:
             return Made()
-        return Made(rules=[self._rule(raw, number)])
+        if not self.headed:
+            self._columns_of(raw)
+        return Made(rules=[(self.chain, self._rule(raw, number))])
+
+    @staticmethod
+    def is_row(raw: str) -> bool:
+        """Whether a line is surely a rule of a listing."""
+        return len(raw) <= _LONGEST and (_VERBOSE.match(raw) or _PLAIN.match(raw)) is not None
+
+    def _columns_of(self, raw: str) -> None:
+        """Which columns a line has, where no line above it says so."""
+        verbose = _VERBOSE.match(raw)
+        self.counted = self.verbose = verbose is not None
+        found = verbose or _PLAIN.match(raw)
+        self.numbered = found is not None and found[1] is not None
 
     def _rule(self, raw: str, number: int) -> str:
         words = raw.split()

@@ -8,13 +8,13 @@ and cannot read is an error that points at the word.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Final
 
 from kinspect.errors import RulesError
 from kinspect.model.packet import SCTP, TCP, UDP, UDPLITE, WITH_PORTS, Family, protocol_name
-from kinspect.model.rules import ChainName, Clause, Counters, Match, Remembers, Rule, Target
+from kinspect.model.rules import ChainName, Clause, Counters, Match, Rule, Target
 from kinspect.netfilter import registry
 from kinspect.netfilter.matches import ip
 from kinspect.netfilter.matches.unsupported import UnsupportedMatch
@@ -58,13 +58,15 @@ class _Reader:
     target: _Part | None = None
     number: int = 0
     chain: str = ""
+    source: str = ""
+    line: int = 0
     goto: bool = False
     given: set[str] = field(default_factory=set)  # options that iptables takes once in a rule
 
     @property
     def name(self) -> str:
         """What names the rule in a question about it alone."""
-        return f"{self.chain} rule {self.number}"
+        return f"{self.chain} rule {self.number} ({self.source}:{self.line})"
 
     def read(self) -> None:
         at = 0
@@ -212,7 +214,7 @@ def parse_rule(
     except BadQuote as error:
         raise RulesError(str(error), source=source, line=line, text=text, column=error.column) from None
     words = _without_remarks(words, text)
-    reader = _Reader(words, family, number=number)
+    reader = _Reader(words, family, number=number, source=source, line=line)
     try:
         reader.read()
         _check_protocols(reader)
@@ -237,7 +239,8 @@ def parse_rule(
         target=target,
         target_text=target_text,
         counters=counters,
-        remembers=tuple(_remembering(clauses)),
+        # Asking the protocol itself takes ten times as long.
+        remembers=any(hasattr(clause.match, "asked") for clause in clauses),
     )
 
 
@@ -253,13 +256,6 @@ def _check_protocols(reader: _Reader) -> None:
         if needed is not None and not asked & needed:
             names = " or ".join(f"-p {protocol_name(number)}" for number in sorted(needed))
             raise OptionError(f"expected {names} with -m {part.name}", part.start)
-
-
-def _remembering(clauses: Iterable[Clause]) -> Iterator[Remembers]:
-    for clause in clauses:
-        # Asking the protocol itself takes ten times as long.
-        if hasattr(clause.match, "after"):
-            yield cast("Remembers", clause.match)
 
 
 def _bare(word: Word) -> bool:

@@ -48,6 +48,7 @@ def _ipv4(data: bytes, wire: int) -> Packet:
         ttl=data[8],
         tos=data[1],
         fragment=_number(data, 6, 2) & 0x1FFF != 0,
+        more_fragments=_number(data, 6, 2) & 0x2000 != 0,
     )
     return base if base.fragment else _with_transport(base, data[header:length])
 
@@ -58,12 +59,13 @@ def _ipv6(data: bytes, wire: int) -> Packet:
     payload, following = _number(data, 4, 2), data[6]
     # No payload length is that of a jumbogram, or of what the network card will cut into packets.
     length = _IPV6_HEADER + payload if payload or following == _NO_NEXT else wire
-    rest, fragment = data[_IPV6_HEADER:length], False
+    rest, fragment, more = data[_IPV6_HEADER:length], False, False
     while following in _PASSED_OVER and not fragment:
         if len(rest) < 8:
             raise PacketError("an IPv6 extension header is cut short")
         size = {_FRAGMENT: 8, _AUTH: (rest[1] + 2) * 4}.get(following, (rest[1] + 1) * 8)
-        fragment = following == _FRAGMENT and _number(rest, 2, 2) >> 3 != 0
+        if following == _FRAGMENT:
+            fragment, more = _number(rest, 2, 2) >> 3 != 0, _number(rest, 2, 2) & 1 != 0
         following, rest = rest[0], rest[size:]
     base = Packet(
         src=IPv6Address(data[8:24]),
@@ -73,6 +75,7 @@ def _ipv6(data: bytes, wire: int) -> Packet:
         ttl=data[7],
         tos=_number(data, 0, 2) >> 4 & 0xFF,
         fragment=fragment,
+        more_fragments=more,
     )
     return base if fragment else _with_transport(base, rest)
 

@@ -293,6 +293,7 @@ def _layers_of(packet: Packet) -> list[tuple[str, Fields]]:
         fields["len" if four else "plen"] = packet.length - (0 if four else header)
     if four:
         fields |= {"frag": 1} if packet.fragment else {}
+        fields |= {"flags": "MF"} if packet.more_fragments else {}
         fields |= {} if above and above[0][0] != "Raw" else {"proto": packet.protocol}
     elif not above or above[0][0] == "Raw":
         fields["nh"] = packet.protocol
@@ -305,7 +306,8 @@ def _above(packet: Packet) -> tuple[list[tuple[str, Fields]], int | None]:
     if packet.fragment:
         if packet.family == 4:
             return [], 0
-        return [("IPv6ExtHdrFragment", {"nh": protocol, "offset": 1})], 8
+        last: Fields = {"m": 1} if packet.more_fragments else {}
+        return [("IPv6ExtHdrFragment", {"nh": protocol, "offset": 1, **last})], 8
     if protocol in WITH_PORTS and sport is not None and dport is not None:
         if protocol not in _PORT_NAMES:
             return [("Raw", {"load": sport.to_bytes(2, "big") + dport.to_bytes(2, "big")})], 4

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from kinspect.errors import PacketError
-from kinspect.model.packet import TCP, Packet, TcpFlag
+from kinspect.model.packet import Packet
 from kinspect.parse.user.ip_headers import packet_from_ip
 from kinspect.parse.user.scapy_layers import scapy_module, silence
 
@@ -58,13 +58,6 @@ def packet_from_capture(path: Path, index: int | None = None) -> Packet:
     if index is None:
         raise PacketError(f"{path}: {f'none of its {seen} packets is IP' if seen else 'it has no packets'}")
     raise PacketError(f"{path}: there is no packet {index}", hint=f"it has {seen or 'none'}")
-
-
-def is_opening(packet: Packet) -> bool:
-    """Whether a connection begins with such a packet: TCP with SYN and without ACK, or another protocol."""
-    if packet.protocol != TCP or packet.tcp_flags is None:
-        return True
-    return packet.tcp_flags & (TcpFlag.SYN | TcpFlag.ACK) == TcpFlag.SYN
 
 
 def _frames(path: Path) -> Generator[_Frame, None, None]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kinspect.collect import api_lists as kube
 from kinspect.collect.fanout import gather
-from kinspect.collect.options import NodeOptions, Progress
+from kinspect.collect.options import EVERY_CONNECTION, NodeOptions, Progress
 from kinspect.collect.ports import ApiKind, ClusterApi, RemoteNode
 from kinspect.collect.transports import open_shell
 from kinspect.errors import ApiError, NotFound
@@ -41,6 +42,8 @@ def collect(
             space, name = wanted.service
             cluster.service(space or namespace, name)
         hosts = hosts_of(cluster, wanted.nodes, origin)
+        if wanted.connections:
+            reach = replace(reach, connections=EVERY_CONNECTION)
         nodes, failed = gather(open_shell(reach, api), hosts, parallel, progress)
         manifest = _moved(api, wanted, namespace, files)
     return Snapshot(origin=origin, api=files, nodes=nodes, failed=failed, manifest=manifest), namespace

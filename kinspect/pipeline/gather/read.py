@@ -25,7 +25,12 @@ class Facts:
 
 
 def read_facts(
-    snapshot: Snapshot, nodes: Sequence[str] = (), *, local: Sequence[Address] = (), table: str | None = None
+    snapshot: Snapshot,
+    nodes: Sequence[str] = (),
+    *,
+    local: Sequence[Address] = (),
+    table: str | None = None,
+    chain: str | None = None,
 ) -> Facts:
     """The nodes that are asked for, or all; one that cannot be read does not stop the others.
 
@@ -37,7 +42,7 @@ def read_facts(
     failures: list[KinspectError] = []
     for name in selected(snapshot, nodes):
         try:
-            states[name] = node_state(snapshot, cluster, name, local=local, table=table)
+            states[name] = node_state(snapshot, cluster, name, local=local, table=table, chain=chain)
         except KinspectError as error:
             failures.append(error)
     diagnostics += unreadable(failures)
@@ -63,12 +68,13 @@ def node_state(
     *,
     local: Sequence[Address] = (),
     table: str | None = None,
+    chain: str | None = None,
 ) -> NodeState:
     """One node, read. Raises KinspectError."""
     node = cluster.nodes.get(name)
     known = [a for of in (node.addresses.values() if node else ()) for a in of]
     known += [str(address) for address in local]
-    return read_node(name, snapshot.nodes[name], known, table=table, paths=snapshot.paths)
+    return read_node(name, snapshot.nodes[name], known, table=table, chain=chain, paths=snapshot.paths)
 
 
 def unreadable(failures: Sequence[KinspectError]) -> Diagnostics:

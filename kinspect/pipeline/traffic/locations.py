@@ -8,6 +8,7 @@ from typing import Final
 
 from kinspect.checks.common import Location, listed
 from kinspect.model.answer import Outcome
+from kinspect.model.cluster import Endpoint
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Address
 from kinspect.model.traffic import Traffic
@@ -47,7 +48,10 @@ class Locator:
         assert address is not None
         if all(way.delivered for way in outcome.ways):
             return Location(traffic.trace.node)
-        endpoint = listed(traffic, outcome)
+        return self.at(address, listed(traffic, outcome))
+
+    def at(self, address: Address, endpoint: Endpoint | None) -> Location:
+        """The node that an address is on; ``endpoint`` is the service's at that address, if any."""
         if endpoint is not None and endpoint.node is not None:
             return Location(endpoint.node)
         if self._cluster.node_address(address):

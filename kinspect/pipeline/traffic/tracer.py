@@ -21,6 +21,7 @@ from kinspect.model.packet import Address, CtState, Family
 from kinspect.model.rules import ChainName, Ruleset, TableName
 from kinspect.model.trace import Evaluation
 from kinspect.parse.api.cluster import Cluster
+from kinspect.pipeline.traffic.fragments import dropped_when_marked, hints
 from kinspect.pipeline.traffic.probes import Probe
 
 _UNTRACED: Final = {
@@ -70,6 +71,11 @@ class Tracer:
             notes.append(
                 "an established connection: no nat rule is asked, it goes where the connection already goes"
             )
+        if packet.state is CtState.INVALID:
+            notes.append(
+                "connection tracking takes it for INVALID, and no nat rule is asked: it opens no connection"
+                " (--ctstate, if it belongs to one that exists)"
+            )
         try:
             if start is None:
                 enter = self.chains.learn if learn else None
@@ -99,7 +105,11 @@ class Tracer:
             outcomes=outcomes(evaluation, lookup),
             port=probe.port,
             origin=probe.origin,
-            notes=tuple(dict.fromkeys([*notes, *both.notes, *evaluation.notes])),
+            notes=tuple(
+                dict.fromkeys(
+                    [*notes, *both.notes, *evaluation.notes, *hints(rulesets, state.host, evaluation)]
+                )
+            ),
         )
         return trace, diagnostics
 
@@ -145,4 +155,5 @@ def _from_chain(
     if table is None:
         tables = [name for name in rules.tables() if rules.chain(name, chain) is not None]
         table = tables[0] if tables else TableName("nat")
-    return evaluate_chain(probe.packet, state.host, rules, table, chain, explain=explain)
+    evaluation = evaluate_chain(probe.packet, state.host, rules, table, chain, explain=explain)
+    return dropped_when_marked(evaluation, rules)

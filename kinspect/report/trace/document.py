@@ -12,6 +12,7 @@ from kinspect.model.answer import NodeTrace, Outcome, Remark, TraceAnswer, Via
 from kinspect.model.codes import code_of
 from kinspect.model.diagnostics import Undetermined
 from kinspect.model.packet import protocol_name
+from kinspect.model.rules import UNKNOWN_SOURCE
 from kinspect.model.trace import ChainPolicy, Considered, Event, Matched, Routed
 from kinspect.report.document import (
     Document,
@@ -54,11 +55,11 @@ class RuleStep(msgspec.Struct, kw_only=True):
     hook: str
     table: str | None
     chain: str | None
-    line: int | None
+    line: Annotated[int | None, Meta(description="null: in no line of the text.")]
     rule: str
 
 
-class TracedOutcome(msgspec.Struct, kw_only=True):
+class TracedOutcome(msgspec.Struct, rename="camel", kw_only=True):
     """One end of a packet; outcomes of a trace differ in verdict, to or snat."""
 
     verdict: Literal["ACCEPT", "DROP", "REJECT", "QUEUE"]
@@ -67,6 +68,11 @@ class TracedOutcome(msgspec.Struct, kw_only=True):
     snat: Annotated[
         str | None,
         Meta(description="The address it leaves with, if rewritten; masquerade: not known which."),
+    ]
+    source_known: Annotated[bool, Meta(description="Whether the address it leaves with is known.")]
+    missing: Annotated[
+        str | None,
+        Meta(description="The rules that it goes to and that the text lacks: its end is not known."),
     ]
     probability: Probability
     exact: NotExact | UnsetType = UNSET
@@ -84,7 +90,7 @@ class ConsideredRule(msgspec.Struct, kw_only=True):
     hook: str
     table: str
     chain: str
-    line: int
+    line: int | None
     rule: str
     matched: Annotated[bool | None, Meta(description="null: it depends.")]
     why: str
@@ -151,6 +157,8 @@ def _questions(answer: TraceAnswer) -> Iterator[Undetermined]:
         for outcome in trace.outcomes:
             for question in _conditions(outcome):
                 yield open_question(question, trace.node)
+            if outcome.missing is not None:
+                yield Undetermined(text=f"{outcome.missing} is not in the text", node=trace.node)
 
 
 def _conditions(outcome: Outcome) -> list[str]:
@@ -189,7 +197,9 @@ def _outcome(outcome: Outcome) -> TracedOutcome:
         verdict=outcome.verdict.value,
         to=outcome.to,
         dnat=outcome.dnat,
-        snat=outcome.snat,
+        snat=None if outcome.snat == UNKNOWN_SOURCE else outcome.snat,
+        source_known=outcome.snat not in (UNKNOWN_SOURCE, "masquerade") and outcome.missing is None,
+        missing=outcome.missing,
         probability=probability,
         exact=exact,
         share=share,
@@ -205,7 +215,7 @@ def _step(event: Event) -> RuleStep | None:
     match event:
         case Matched(place, rule):
             return RuleStep(
-                hook=place.hook, table=place.table, chain=rule.chain, line=rule.line, rule=rule.text
+                hook=place.hook, table=place.table, chain=rule.chain, line=_line(rule.line), rule=rule.text
             )
         case ChainPolicy(place, chain, verdict):
             policy = f"-P {chain} {verdict.value}"
@@ -221,8 +231,13 @@ def _considered(entry: Considered) -> ConsideredRule:
         hook=entry.place.hook,
         table=entry.place.table,
         chain=entry.rule.chain,
-        line=entry.rule.line,
+        line=_line(entry.rule.line),
         rule=entry.rule.text,
         matched=entry.held,
         why=entry.why,
     )
+
+
+def _line(number: int) -> int | None:
+    """A rule's line; None where no line of the text holds it."""
+    return number if number > 0 else None

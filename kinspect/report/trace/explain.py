@@ -26,7 +26,14 @@ def explained(trace: NodeTrace) -> RenderableType:
         mark, style = _MARKS[entry.held]
         indent = "  " * (entry.depth + 2)
         lines.append(
-            Text.assemble(indent, (mark, style), (f" {entry.rule.line:>4} ", "dim"), safe(entry.rule.text))
+            Text.assemble(
+                indent, (mark, style), (f" {_line(entry.rule.line):>4} ", "dim"), safe(entry.rule.text)
+            )
         )
         lines.append(Text(f"{indent}         {safe(entry.why)}", style="dim"))
     return Group(*lines)
+
+
+def _line(number: int) -> str:
+    """A line's number; a rule that no line holds is an assumption."""
+    return str(number) if number > 0 else "-"

@@ -127,10 +127,16 @@ def _ends(group: Sequence[NodeTrace]) -> list[Outcome]:
     found: dict[tuple[object, ...], Outcome] = {}
     for trace in group:
         for outcome in trace.outcomes:
-            found.setdefault((outcome.verdict, outcome.to), outcome)
+            found.setdefault(_key(outcome), outcome)
     return sorted(
-        found.values(), key=lambda o: (o.verdict is not Verdict.ACCEPT, int(o.address or 0), o.port or 0)
+        found.values(),
+        key=lambda o: (o.verdict is not Verdict.ACCEPT, o.address is None, int(o.address or 0), o.port or 0),
     )
+
+
+def _key(outcome: Outcome) -> tuple[object, ...]:
+    """What tells the ends of a table apart."""
+    return outcome.verdict, outcome.to, outcome.missing
 
 
 def _by_endpoint(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
@@ -142,7 +148,7 @@ def _by_endpoint(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
     for end in ends:
         cells = []
         for trace in group:
-            parts = [o for o in trace.outcomes if (o.verdict, o.to) == (end.verdict, end.to)]
+            parts = [o for o in trace.outcomes if _key(o) == _key(end)]
             cells.append(_cell(trace, parts))
         table.add_row(_end(end, listed=group[0].via != "packet"), *cells)
     return table
@@ -158,14 +164,12 @@ def _by_node(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
     rows: dict[str, list[Outcome]] = {}
     for end in ends:
         node = end.backend.node if end.backend else None
-        rows.setdefault(node or (end.verdict.value if end.address is None else "no known node"), []).append(
-            end
-        )
+        rows.setdefault(node or _nowhere(end), []).append(end)
     for name, row in sorted(rows.items()):
-        keys = {(end.verdict, end.to) for end in row}
+        keys = {_key(end) for end in row}
         cells = []
         for trace in group:
-            parts = [o for o in trace.outcomes if (o.verdict, o.to) in keys]
+            parts = [o for o in trace.outcomes if _key(o) in keys]
             weight = NOTHING
             for outcome in parts:
                 weight = weight + outcome.weight
@@ -176,6 +180,13 @@ def _by_node(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
         count = str(len(row)) if row[0].address is not None else ""
         table.add_row(Text(safe_name(name), style=VERDICT_STYLES[row[0].verdict]), count, *cells)
     return table
+
+
+def _nowhere(end: Outcome) -> str:
+    """What stands for the node of an end that is on none, or on none that is known."""
+    if end.missing is not None:
+        return "not in this text"
+    return end.verdict.value if end.address is None else "no known node"
 
 
 def _end(end: Outcome, *, listed: bool) -> Text:
@@ -206,7 +217,7 @@ def _cell(trace: NodeTrace, parts: Sequence[Outcome]) -> Text:
         cell.append(bounded(outcome.bounds), style="bold yellow" if outcome.weight.exact is None else "bold")
         if crosses(trace, outcome):
             cell.append(" crosses", style="yellow")
-        if outcome.verdict is Verdict.ACCEPT:
+        if outcome.verdict is Verdict.ACCEPT and outcome.missing is None:
             source = "as masqueraded" if outcome.snat == "masquerade" else f"as {outcome.snat}"
             seen = source if outcome.snat is not None else f"as {trace.packet.src}"
             cell.append(f"\n{seen}", style="dim")

@@ -102,7 +102,7 @@ def _end(trace: NodeTrace, outcome: Outcome) -> Text:
     if outcome.verdict is not Verdict.ACCEPT:
         return Text(f"⇒ {outcome.verdict.value}", style="bold red")
     text = Text("⇒ ", style="dim")
-    text.append(outcome_text(outcome), style="bold green")
+    text.append(outcome_text(outcome), style="bold green" if outcome.missing is None else "bold yellow")
     backend = outcome.backend
     if backend is not None and (backend.pod or backend.node):
         text.append(f"  {backend_text(backend)}")
@@ -204,7 +204,11 @@ def _rules(events: Sequence[Event]) -> list[Text]:
     for event in events:
         match event:
             case Matched(place, rule, depth):
-                where = f"{place.table} {place.hook} {place.source}:{rule.line}"
+                where = (
+                    f"{place.table} {place.hook} {place.source}:{rule.line}"
+                    if rule.line > 0
+                    else f"{place.table} {place.hook} (assumed)"
+                )
                 lines.append(Text.assemble((f"{'  ' * depth}{safe(where)} ", "dim"), safe(rule.text)))
             case ChainPolicy(place, chain, verdict):
                 lines.append(

@@ -38,6 +38,7 @@ class Redactor:
             **dict.fromkeys(_DUMPS, self._texts.rules),
             names.IPSET: self._texts.sets,
             names.CONNTRACK: self._texts.connections,
+            names.CONNTRACK6: self._texts.connections,
             names.SYSCTL: lambda text: _lines(text, r"net\.[\w./:@-]+ ?= ?[\w \t-]*"),
             names.VERSION: lambda text: _lines(text, r"ip6?tables v[\d.]+(?: \(\w+\))?"),
             names.PROXY_MODE: lambda text: _lines(text, r"[a-z]{1,16}"),

@@ -64,6 +64,13 @@ _WORDS: Final = frozenset({
 _OPAQUE: Final = re.compile(
     r"ct_state_invalid_dropped_pkts|localhost_nps_accepted_pkts|iptables_nfacct|[0-9:x/-]+"
 )
+_CUT: Final = re.compile(r"# cut after \d+ entries")
+_CONNECTION_WORD: Final = re.compile(
+    r"(?P<known>(?<!\S)(?:ipv[46]|tcp|udp|udplite|sctp|dccp|icmp|icmpv6|gre|unknown|\d+|[A-Z][A-Z_0-9]+"
+    r"|\[[A-Z_]+\]|\[(?:start|stop)=[A-Z][a-z]{2} [A-Z][a-z]{2} [\d ]\d [\d:]{8} \d{4}\]"
+    r"|(?:src|dst)=\S+|(?:sport|dport|type|code|id|packets|bytes|mark|zone|zone-orig|zone-reply|use"
+    r"|delta-time)=\d+|(?:srckey|dstkey)=0x[0-9a-f]+)(?!\S))|\S+"
+)
 _HOSTNAME: Final = re.compile(r"(?=.*[A-Za-z])[\w-]+(?:\.[\w-]+)+|\S*[/@]\S+")
 _WORD: Final = re.compile(r"\"[^\"]*\"|'[^']*'|[^\s\"'(),;]+")
 
@@ -223,9 +230,29 @@ class Texts:
         return "\n".join(made) + ("\n" if made else "")
 
     def connections(self, text: str) -> str:
-        """``conntrack -L`` output: words of its own, addresses and numbers."""
-        kept = [line for line in text.splitlines() if re.fullmatch(r"[\w\[\] .:=()/-]*", line)]
-        return "".join(f"{self.addresses(line)}\n" for line in kept)
+        """Connection tracking tables: words of their own, addresses and numbers; other fields go.
+
+        Labels, helpers' names and security contexts are names that somebody gave.
+        """
+        return "".join(self._connection(line) for line in text.splitlines())
+
+    def _connection(self, line: str) -> str:
+        if _CUT.fullmatch(line):
+            return f"{line}\n"
+        words = [found[0] for found in _CONNECTION_WORD.finditer(line) if found["known"]]
+        if sum(word.startswith("src=") for word in words) != 2:
+            return ""  # no entry: the tool's own words, or a damaged line
+        made = [self._tracked(word) for word in words]
+        return f"{' '.join(made)}\n"
+
+    def _tracked(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        if name not in ("src", "dst"):
+            return word
+        try:
+            return f"{name}{equals}{self._permutation.address(ip_address(value))}"
+        except ValueError:
+            return f"{name}{equals}{self._aliases.of('word', value)}"
 
     def message(self, text: str) -> str:
         """Words of strangers: what is, or may be, a name of the cluster's goes."""

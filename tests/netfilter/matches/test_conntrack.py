@@ -23,7 +23,7 @@ ANSWERS = [
     # Table raw: conntrack has not seen it yet.
     ("-m conntrack --ctstate INVALID", packet(tracked=False), True),
     ("-m conntrack --ctstate NEW", packet(tracked=False), False),
-    ("-m conntrack --ctstate UNTRACKED", packet(state=CtState.UNTRACKED, tracked=False), True),
+    ("-m conntrack --ctstate UNTRACKED", packet(untracked=True, tracked=False), True),
     ("-m conntrack --ctstate DNAT", packet(state=CtState.UNTRACKED, dnat=True), False),
     # Without a connection the state alone is looked at.
     ("-m conntrack --ctproto 17", packet(tracked=False), False),

@@ -7,6 +7,7 @@ from kinspect.netfilter.matches.limits import read_limit
 from kinspect.netfilter.options import Option, Options
 from tests.netfilter.tables import Answer, answer, packet, refused
 
+OF_RULE = " of FORWARD rule 1 (node/iptables-save.txt:7)"
 ANSWERS = [
     (
         "-m limit --limit 10/min --limit-burst 10",
@@ -78,8 +79,8 @@ REFUSED = [
 def test_what_it_answers(words: str, of: Packet, expected: Answer) -> None:
     found = answer(words, of)
     if isinstance(found, str):  # the question says whose limit it is
-        assert " of FORWARD rule 1" in found or "connbytes" in words
-        found = found.replace(" of FORWARD rule 1", "")
+        assert OF_RULE in found or "connbytes" in words
+        found = found.replace(OF_RULE, "")
     assert found == expected
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
@@ -7,6 +8,11 @@ import pytest
 from kinspect.model.packet import Packet
 from kinspect.model.rules import Remembers
 from tests.netfilter.tables import Answer, answer, packet, read, refused
+
+A = ("A", int(IPv4Address("10.1.0.2")), None)
+OTHER = ("A", int(IPv4Address("10.2.0.2")), None)
+NETWORK = ("A", int(IPv4Address("10.1.0.0")), None)
+B = ("B", A[1], None)
 
 ANSWERS = [
     ("-m recent --rcheck --name A", packet(), False),
@@ -27,11 +33,28 @@ ANSWERS = [
         "not the client has 3 hits on the list A",
     ),
     # Put there by this walk, once or twice.
-    ("-m recent --rcheck --name A", packet(recent_now=("A",)), True),
-    ("-m recent --rcheck --hitcount 2 --rttl --name A", packet(recent_now=("A",)), False),
-    ("-m recent --rcheck --hitcount 2 --name A", packet(recent_now=("A", "A")), True),
-    ("-m recent --rcheck --hitcount 2 --name A", packet(recent=frozenset({"A"}), recent_now=("A",)), True),
-    ("-m recent --remove --name A --rdest", packet(recent_now=("A",)), True),
+    ("-m recent --rcheck --name A", packet(recent_now=(A,)), True),
+    ("-m recent --rcheck --hitcount 2 --rttl --name A", packet(recent_now=(A,)), False),
+    ("-m recent --rcheck --hitcount 2 --name A", packet(recent_now=(A, A)), True),
+    ("-m recent --rcheck --hitcount 2 --name A", packet(recent=frozenset({"A"}), recent_now=(A,)), True),
+    ("-m recent --rcheck --name A", packet(recent_now=(OTHER,)), False),
+    ("-m recent --rcheck --name A --mask 255.255.255.0", packet(recent_now=(A,)), False),
+    ("-m recent --rcheck --name A --mask 255.255.255.0", packet(recent_now=(NETWORK,)), True),
+    ("-m recent --rcheck --name A --rttl", packet(ttl=63, recent_now=(("A", A[1], 64),)), False),
+    ("-m recent --rcheck --name A", packet(ttl=63, recent_now=(("A", A[1], 64),)), True),
+    # Destinations: what is put there from one side is asked for from the other, by address.
+    ("-m recent --rcheck --name A --rdest", packet(recent_now=(OTHER,)), True),
+    (
+        "-m recent --rcheck --name A --rdest",
+        packet(recent_now=(A,)),
+        "the list A of -m recent has 10.2.0.2, the destination, already",
+    ),
+    (
+        "-m recent --rcheck --hitcount 2 --name A",
+        packet(src="10.9.9.9", original=packet()),
+        "the list A of -m recent has 2 hits of 10.9.9.9, the source, already",
+    ),
+    ("-m recent --remove --name A --rsource", packet(recent_now=(A,)), True),
     ("-m recent --remove --name A", packet(), False),
 ]
 REFUSED = [
@@ -54,15 +77,21 @@ def test_what_it_refuses_and_where(words: str, message: str, word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "before", "after"),
+    ("words", "held", "before", "after"),
     [
-        ("--set --name A", {}, {"recent_now": ("A",)}),
-        ("--update --name A", {"recent_now": ("A",)}, {"recent_now": ("A", "A")}),
-        ("--rcheck --name A", {"recent_now": ("A",)}, {"recent_now": ("A",)}),
-        ("--remove --name A", {"recent_now": ("A", "B"), "recent": frozenset({"A"})}, {"recent_now": ("B",)}),
+        ("--set --name A", True, {}, {"recent_now": (A,)}),
+        ("! --set --name A", False, {}, {"recent_now": (A,)}),
+        ("--set --name A --rdest", True, {}, {"recent_now": (OTHER,)}),
+        ("--set --name A --mask 255.255.255.0", True, {}, {"recent_now": (NETWORK,)}),
+        ("--update --name A", True, {"recent_now": (A,)}, {"recent_now": (A, A)}),
+        ("--update --name A", False, {}, {}),
+        ("! --update --name A", True, {}, {}),
+        ("--rcheck --name A", True, {"recent_now": (A,)}, {"recent_now": (A,)}),
+        ("--remove --name A", True, {"recent_now": (A, B), "recent": frozenset({"A"})}, {"recent_now": (B,)}),
+        ("! --remove --name A", False, {"recent_now": (A,)}, {"recent_now": ()}),
     ],
 )
-def test_what_a_list_remembers(words: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+def test_what_a_list_remembers(words: str, held: bool, before: dict[str, Any], after: dict[str, Any]) -> None:
     match = read(f"-m recent {words}")
     assert isinstance(match, Remembers)
-    assert match.after(packet(**before)) == packet(**after)
+    assert match.asked(packet(**before), held) == packet(**after)

@@ -30,10 +30,10 @@ def test_what_it_answers(words: str, of: Packet, expected: Answer) -> None:
 def test_a_socket_s_mark_is_not_known_behind_restore_skmark() -> None:
     match = read("-m socket --restore-skmark")
     assert isinstance(match, Remembers)
-    assert match.after(packet()).mark_unknown == 0xFFFFFFFF
+    assert match.asked(packet(), True).mark_unknown == 0xFFFFFFFF
 
 
 def test_the_mark_stays_without_restore_skmark() -> None:
     match = read("-m socket --transparent")
     assert isinstance(match, Remembers)
-    assert match.after(packet(mark=5)) == packet(mark=5)
+    assert match.asked(packet(mark=5), True) == packet(mark=5)

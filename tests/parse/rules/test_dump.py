@@ -94,7 +94,7 @@ def test_an_empty_dump_is_a_true_answer() -> None:
         pytest.param(
             b"*nat\n-A A -m comment --comm\0ent\nCOMMIT\n", "f:2: this is binary, not text", id="binary"
         ),
-        pytest.param(b"<html>\n<body>\n", "f:1: this line is none of iptables-save's", id="a page"),
+        pytest.param(b"<html>\n<body>\n", "f:1: this is a web page, not rules of iptables", id="a page"),
         pytest.param(
             b"*nat\nhello world\nCOMMIT\n",
             "f:2: this line is none of iptables-save's",
@@ -225,8 +225,9 @@ VERBOSE = "Chain A (policy DROP 12 packets, 3K bytes)\n num   pkts bytes target 
     ],
 )  # fmt: skip
 def test_a_listings_lines_are_rules_again(listing: str, rule: str) -> None:
-    dump = read(listing + "\n", table="nat")
-    assert rules(dump, "nat", "A") == [rule]
+    table = "filter" if "REJECT" in listing else "nat"
+    dump = read(listing + "\n", table=table)
+    assert rules(dump, table, "A") == [rule]
     assert dump.damaged == []
     assert any("-i, -o" in note for note in dump.notes) is ("opt in" not in listing)
 

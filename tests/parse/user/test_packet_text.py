@@ -82,7 +82,10 @@ READ = {
         'IP(dst="192.168.0.11",frag=1,proto="tcp")/Raw(load=b"data")',
         packet(6, 24, fragment=True),
     ),
-    "a first fragment has ports": ('IP(dst="192.168.0.11",flags="MF")/UDP(dport=53)', UDP),
+    "a first fragment has ports": (
+        'IP(dst="192.168.0.11",flags="MF")/UDP(dport=53)',
+        UDP.replace(more_fragments=True),
+    ),
     "a tunnel: the outer header counts": (f'{IP}/IP(dst="10.0.0.1")/TCP(dport=80)', packet(4, 60)),
     "IPv6 TCP": (
         f"{IP6}/TCP(dport=80)",

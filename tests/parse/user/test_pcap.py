@@ -16,7 +16,7 @@ from kinspect.errors import PacketError
 from kinspect.model.packet import Packet, TcpFlag
 from kinspect.parse.user.ip_headers import packet_from_ip
 from kinspect.parse.user.packet_text import packet_from_expression, scapy_packet
-from kinspect.parse.user.pcap import is_opening, packet_from_capture
+from kinspect.parse.user.pcap import packet_from_capture
 
 SYN = packet_from_expression('IP(src="192.168.0.1",dst="192.168.0.11")/TCP(dport=31000)')
 UDP6 = packet_from_expression('IPv6(dst="fd00::1")/UDP(dport=53)/"four"')
@@ -221,10 +221,13 @@ HEADERS = {
         ipv6(51, b"\6\4" + bytes(22) + TCP_HEADER),
         SYN_ACK6.replace(length=84),
     ),
-    "a first fragment": (ipv6(44, b"\6\0\0\1" + bytes(4) + TCP_HEADER), SYN_ACK6.replace(length=68)),
+    "a first fragment": (
+        ipv6(44, b"\6\0\0\1" + bytes(4) + TCP_HEADER),
+        SYN_ACK6.replace(length=68, more_fragments=True),
+    ),
     "a later fragment": (
         ipv6(44, b"\6\0\0\x09" + bytes(4) + b"data"),
-        BASE6.replace(length=52, fragment=True),
+        BASE6.replace(length=52, fragment=True, more_fragments=True),
     ),
     "no next header, padded": (ipv6(59, b"", 0) + bytes(6), BASE6.replace(protocol=59, length=40)),
     "for the network card to cut": (ipv6(6, TCP_HEADER + bytes(40), 0), SYN_ACK6.replace(length=100)),
@@ -244,22 +247,3 @@ def test_ipv4_for_the_network_card_to_cut_has_the_length_it_was_seen_with() -> N
 def test_an_extension_header_cut_short_is_an_error() -> None:
     with pytest.raises(PacketError, match=r"^an IPv6 extension header is cut short$"):
         packet_from_ip(ipv6(0, b"\6\0"))
-
-
-OPENING = {
-    "SYN": (TcpFlag.SYN, True),
-    "SYN with more": (TcpFlag.SYN | TcpFlag.PSH, True),
-    "SYN and ACK": (TcpFlag.SYN | TcpFlag.ACK, False),
-    "ACK": (TcpFlag.ACK, False),
-    "none": (TcpFlag(0), False),
-    "not known": (None, True),
-}
-
-
-@pytest.mark.parametrize(("flags", "opens"), OPENING.values(), ids=OPENING)
-def test_a_syn_without_ack_opens_a_connection(flags: TcpFlag | None, opens: bool) -> None:
-    assert is_opening(SYN.replace(tcp_flags=flags)) is opens
-
-
-def test_every_packet_of_udp_may_open_a_connection() -> None:
-    assert is_opening(UDP6)

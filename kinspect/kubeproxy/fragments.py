@@ -1,0 +1,46 @@
+"""Chains that kube-proxy writes the same on every node, for fragments of a dump that lack them.
+
+A grep for a service's name leaves them out: their rules carry no comment of it. Source: ``syncProxyRules``
+in pkg/proxy/iptables/proxier.go; the marks are the defaults of --iptables-masquerade-bit (14) and of
+kubelet's --iptables-drop-bit (15), which hardly anyone changes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from kinspect.kubeproxy import names
+
+_MASQUERADE, _DROP = "0x4000", "0x8000"
+
+_RULES: Final[Mapping[tuple[str, str], Sequence[str]]] = {
+    (names.NAT, names.MARK_MASQ): (f"-j MARK --set-xmark {_MASQUERADE}/{_MASQUERADE}",),
+    (names.NAT, names.MARK_DROP): (f"-j MARK --set-xmark {_DROP}/{_DROP}",),
+    (names.NAT, names.POSTROUTING): (
+        f"-m mark ! --mark {_MASQUERADE}/{_MASQUERADE} -j RETURN",
+        f"-j MARK --set-xmark {_MASQUERADE}/0x0",
+        "-j MASQUERADE --random-fully",
+    ),
+}
+
+# ``default/web:http -> 10.244.0.7:8080``, since Kubernetes 1.24.
+_LEADS_TO: Final = re.compile(r'--comment "[^"]* -> (\S+)"')
+
+
+class Fragments:
+    """What is known of kube-proxy's chains without their rules."""
+
+    def rules(self, table: str, chain: str) -> Sequence[str] | None:
+        """The rules of a chain, without its name; None if nodes differ in it."""
+        return _RULES.get((table, chain))
+
+    def ends_packets(self, chain: str) -> bool:
+        """Whether no packet comes back: an endpoint's chain ends in a DNAT rule without a condition."""
+        return chain.startswith(names.ENDPOINT)
+
+    def leads_to(self, rule: str) -> str | None:
+        """The endpoint of a rule that jumps to its chain, as the rule's comment says."""
+        found = _LEADS_TO.search(rule)
+        return found[1] if found else None

@@ -1,0 +1,1 @@
+"""Connections: as a table, as a document."""
