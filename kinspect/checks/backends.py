@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kinspect.evaluate.path import order_question
 from kinspect.kubeproxy.names import NAT, has_services
 from kinspect.model.rules import Ruleset
 from kinspect.model.trace import Evaluation
+from kinspect.netfilter.targets.nat import Dnat
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,8 @@ def back_ends(node: str, rulesets: Sequence[Ruleset], evaluation: Evaluation) ->
     met = _met(carrying, evaluation)
     if met:
         note += f"; packets that met their DNAT rules for this: {_counts(carrying, met)}"
-    asked = {
-        order_question(NAT, first, second) for first in carrying for second in carrying if first is not second
-    }
-    if not any(asked.intersection(way.weight.questions()) for way in evaluation):
+    questions = {question for way in evaluation for question in way.weight.questions()}
+    if not any(question.kind == "back-end-order" and question.about == NAT for question in questions):
         return BackEnds((note,))
     counted = [rules for rules in carrying if met.get(rules.source)]
     evidence = "no dump tells which of them is asked first"
@@ -59,7 +57,7 @@ def _met(carrying: Sequence[Ruleset], evaluation: Evaluation) -> dict[str, int]:
     met = {rules.source: 0 for rules in carrying}
     seen = False
     for (source, table, _), rule in evaluation.met.items():
-        if table == NAT and source in met and rule.counters and rule.target_text.startswith("-j DNAT"):
+        if table == NAT and source in met and rule.counters and isinstance(rule.target, Dnat):
             met[source] += rule.counters.packets
             seen = True
     return met if seen else {}

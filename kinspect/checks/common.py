@@ -13,11 +13,10 @@ from kinspect.model.answer import Bounds, Outcome
 from kinspect.model.check import Entry, Finding, Problem, Queued, RuleReference, Standing, Unmodelled
 from kinspect.model.cluster import Endpoint, EndpointOwner
 from kinspect.model.odds import NOTHING
-from kinspect.model.packet import endpoint_text
+from kinspect.model.packet import SocketAddress
 from kinspect.model.rules import Verdict
 from kinspect.model.trace import ChainPolicy, Matched
 from kinspect.model.traffic import Traffic
-from kinspect.netfilter.targets.unsupported import GOES_ON
 
 STEP: Final = Fraction(1, 1 << 31)
 """What a rule's probability may be off by: the kernel draws one of 2**31 numbers (xt_statistic)."""
@@ -44,7 +43,7 @@ def entry_of(traffic: Traffic) -> Entry:
         sources=traffic.sources,
         node=trace.node,
         client=trace.packet.src,
-        frontend=endpoint_text(trace.packet.dst, trace.packet.dport),
+        frontend=SocketAddress(trace.packet.dst, trace.packet.dport),
         family=trace.family,
     )
 
@@ -89,6 +88,12 @@ def sent(traffic: Traffic, outcome: Outcome) -> bool:
     return outcome.verdict is Verdict.ACCEPT and (outcome.dnat or listed(traffic, outcome) is not None)
 
 
+def destination(outcome: Outcome) -> SocketAddress:
+    """Where an accepted outcome ends up."""
+    assert outcome.address is not None
+    return SocketAddress(outcome.address, outcome.port)
+
+
 def listed(traffic: Traffic, outcome: Outcome) -> Endpoint | None:
     """The endpoint of the service that an outcome ends at."""
     for endpoint in traffic.endpoints:
@@ -130,7 +135,7 @@ def elsewhere(traffic: Traffic, outcome: Outcome) -> Finding | None:
     """What becomes of it is decided where no rule tells: it may go anywhere, so nothing can be sure."""
     if outcome.verdict is Verdict.QUEUE:
         return found(traffic, Queued(outcome.bounds), outcome, "undetermined")
-    unmodelled = any(question.endswith(GOES_ON) for question in outcome.weight.questions())
+    unmodelled = any(question.kind == "unsupported-target" for question in outcome.weight.questions())
     if unmodelled and outcome.verdict is Verdict.DROP:
         return found(traffic, Unmodelled(outcome.bounds), outcome, "undetermined")
     return None

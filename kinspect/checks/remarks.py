@@ -7,12 +7,17 @@ from typing import Literal
 
 import msgspec
 
+from kinspect.kubeproxy.names import PROXY_FIREWALL
 from kinspect.model.answer import (
     OUTSIDE,
     Bounds,
     Cordoned,
     Crossing,
     Died,
+    EndedBy,
+    EndedByPolicy,
+    EndedByRouting,
+    EndedByRule,
     Missing,
     NodeLabelled,
     NodeShare,
@@ -136,34 +141,32 @@ def _died(service: Service, traces: Iterable[NodeTrace]) -> Iterator[Remark]:
         for outcome in trace.outcomes:
             if outcome.verdict is Verdict.ACCEPT:
                 continue
-            chain, comment = _end(outcome.ways[0])
-            guarded = trace.via == "loadbalancer" and chain.endswith("KUBE-PROXY-FIREWALL")
+            by = _ended_by(outcome.ways[0])
+            firewall = isinstance(by, EndedByRule) and by.chain == PROXY_FIREWALL
+            guarded = trace.via == "loadbalancer" and firewall
             died = Died(
                 (),
                 trace.via,
                 outcome.verdict,
                 outcome.bounds,
-                chain,
-                comment,
+                by,
                 service.source_ranges if guarded else (),
             )
-            key = (died.via, died.verdict, died.share, died.chain, died.comment)
+            key = (died.via, died.verdict, died.share, died.by)
             found.setdefault(key, (died, []))[1].append(trace.node)
     for died, nodes in found.values():
         yield msgspec.structs.replace(died, nodes=tuple(dict.fromkeys(nodes)))
 
 
-def _end(way: Way) -> tuple[str, str | None]:
-    """The table and chain that ended a way, and the comment of the rule that did."""
+def _ended_by(way: Way) -> EndedBy | None:
+    """What ended a way."""
     event = way.last.event if way.last else None
     match event:
         case Matched(place, rule):
-            comments = [c.text for c in rule.clauses if c.text.startswith("-m comment --comment ")]
-            comment = comments[0].removeprefix("-m comment --comment ").strip('"') if comments else None
-            return f"{place.table} {rule.chain}", comment
+            return EndedByRule(place.table, rule.chain, rule.comment)
         case ChainPolicy(place, chain):
-            return f"the policy of {place.table} {chain}", None
+            return EndedByPolicy(place.table, chain)
         case Routed(where):
-            return f"routing: {where}", None
+            return EndedByRouting(where)
         case None:
-            return "no rule", None
+            return None

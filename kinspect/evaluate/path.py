@@ -18,8 +18,9 @@ import msgspec
 from kinspect.errors import NotFound
 from kinspect.evaluate.walk import Branch, Ended, Enterer, Record, Walk, merged
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, EVERYTHING, NOTHING, Odds, Undecided, Weight
+from kinspect.model.odds import ALWAYS, EVERYTHING, NOTHING, Odds, Weight, undecided
 from kinspect.model.packet import Address, CtState, Packet
+from kinspect.model.questions import Question
 from kinspect.model.rules import UNKNOWN_SOURCE, ChainName, Lacking, Ruleset, TableName, Verdict
 from kinspect.model.trace import Evaluation, Place, Routed, Step, Way
 from kinspect.netfilter import hooks
@@ -265,7 +266,7 @@ class Journey:
         """Whether connection tracking is on: a rule that needs it turns it on, wherever it stands."""
         if any(not rules.complete or tracks(rules) for rules in self.rulesets):
             return ALWAYS
-        return Undecided("connection tracking is on: something besides these rules needs it")
+        return undecided("connection", "connection tracking is on: something besides these rules needs it")
 
     @staticmethod
     def _holds_rules(rules: Ruleset, table: TableName, hook: str) -> bool:
@@ -375,7 +376,7 @@ def _orders(
     if len(rulesets) < 2:
         return [(branch, rulesets)]
     first, second = rulesets[:2]
-    question = order_question(stage.table, first, second)
+    question = _order_question(stage.table, first, second)
     orders: list[tuple[Branch, Sequence[Ruleset]]] = []
     for answer, order in ((True, [first, second]), (False, [second, first])):
         weight = branch.weight.given(question, answer)
@@ -384,13 +385,14 @@ def _orders(
     return orders
 
 
-def order_question(table: TableName, first: Ruleset, second: Ruleset) -> str:
+def _order_question(table: TableName, first: Ruleset, second: Ruleset) -> Question:
     """What decides where the rules of two back ends make a packet go different ways.
 
     A table's hooks are registered together, and of those with one priority the last registered is
     asked first (nf_hook_entries_grow in the kernel's net/netfilter/core.c).
     """
-    return f"the {table} rules of {first.source} are asked before those of {second.source}"
+    text = f"the {table} rules of {first.source} are asked before those of {second.source}"
+    return Question("back-end-order", text, about=table)
 
 
 def _departing(branch: Branch) -> Branch:

@@ -20,15 +20,7 @@ from typing_extensions import assert_never
 
 from kinspect.errors import RulesError
 from kinspect.model.host import Host
-from kinspect.model.odds import (
-    ALWAYS,
-    NEVER,
-    NOTHING,
-    Chance,
-    Odds,
-    Undecided,
-    Weight,
-)  # fmt: skip
+from kinspect.model.odds import ALWAYS, NEVER, NOTHING, Chance, Odds, Undecided, Weight  # fmt: skip
 from kinspect.model.packet import Packet
 from kinspect.model.rules import (
     Back,
@@ -261,7 +253,7 @@ class Walk:
                     case Chance(share):
                         reasons.append(f"a draw: holds for {share} of the packets")
                     case Undecided(question, answer):
-                        reasons.append(f"not known: {question}{'' if answer else ' (or not)'}")
+                        reasons.append(f"not known: {question.text}{'' if answer else ' (or not)'}")
             held, why = None, "; ".join(reasons)
         else:
             held, why = True, "all of its matches hold" if rule.clauses else "it has no match"

@@ -110,15 +110,38 @@ class Stale(msgspec.Struct, frozen=True):
     backend: EndpointOwner | None
 
 
+class EndedByRule(msgspec.Struct, frozen=True):
+    """A rule ended it; ``comment`` is the rule's own."""
+
+    table: str
+    chain: str
+    comment: str | None
+
+
+class EndedByPolicy(msgspec.Struct, frozen=True):
+    """The policy of a built-in chain ended it."""
+
+    table: str
+    chain: str
+
+
+class EndedByRouting(msgspec.Struct, frozen=True):
+    """Routing ended it; ``why`` in words."""
+
+    why: str
+
+
+EndedBy: TypeAlias = EndedByRule | EndedByPolicy | EndedByRouting
+
+
 class Died(msgspec.Struct, frozen=True):
-    """Rules end packets at some nodes; ``rule`` is the one that does, where it is a rule."""
+    """Packets end at some nodes. ``by`` None: nothing that is known ended them."""
 
     nodes: tuple[str, ...]
     via: Via
     verdict: Verdict
     share: Bounds
-    chain: str
-    comment: str | None
+    by: EndedBy | None
     source_ranges: tuple[str, ...] = ()  # of the service, where they are the reason
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from kinspect.errors import Status
 from kinspect.model.check import Problem, RuleReference, ServiceKey
 from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
+from kinspect.model.questions import Question
 
 
 class Severity(str, enum.Enum):
@@ -50,7 +51,7 @@ class Observation:
     service: ServiceKey | None = None
     ways: tuple[str, ...] = ()
     evidence: tuple[RuleReference, ...] = ()
-    questions: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
     moved: bool = False
 
     @property

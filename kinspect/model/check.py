@@ -16,7 +16,8 @@ from kinspect.errors import Status
 from kinspect.model.answer import Bounds, Via
 from kinspect.model.cluster import EndpointOwner, ServicePort, TrafficPolicy
 from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
-from kinspect.model.packet import Address, Family
+from kinspect.model.packet import Address, Family, SocketAddress
+from kinspect.model.questions import Question
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import SenderClass
 
@@ -167,14 +168,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     sources: SenderClass
     node: str
     client: Address  # who stands for the class
-    frontend: str  # address and port
+    frontend: SocketAddress
     family: Family
 
 
 class Reaches(msgspec.Struct, frozen=True):
     """Traffic gets where none should: to a ready endpoint, to an address the API does not list, and so on."""
 
-    to: str
+    to: SocketAddress
     backend: EndpointOwner | None
     share: Bounds
     what: Literal["endpoint", "unlisted", "terminating", "daemonset"]
@@ -183,7 +184,7 @@ class Reaches(msgspec.Struct, frozen=True):
 class Unplaced(msgspec.Struct, frozen=True):
     """Traffic goes to an address of which nobody says on which node it is."""
 
-    to: str
+    to: SocketAddress
     share: Bounds
 
 
@@ -202,7 +203,7 @@ class Unmodelled(msgspec.Struct, frozen=True):
 class Unexpected(msgspec.Struct, frozen=True):
     """The rules send to an address that the API does not say for this way in."""
 
-    to: str
+    to: SocketAddress
     backend: EndpointOwner | None
     share: Bounds
 
@@ -210,14 +211,14 @@ class Unexpected(msgspec.Struct, frozen=True):
 class Unserved(msgspec.Struct, frozen=True):
     """An endpoint that the API says gets nothing."""
 
-    to: str
+    to: SocketAddress
     backend: EndpointOwner | None
 
 
 class Uneven(msgspec.Struct, frozen=True):
     """An endpoint gets more or less than its fair share."""
 
-    to: str
+    to: SocketAddress
     backend: EndpointOwner | None
     share: Bounds
     fair: Fraction
@@ -250,7 +251,7 @@ class NoWay(msgspec.Struct, frozen=True):
 class Crosses(msgspec.Struct, frozen=True):
     """Traffic leaves the node that it entered at; ``node`` None: for an address on no node."""
 
-    to: str
+    to: SocketAddress
     backend: EndpointOwner | None
     share: Bounds
     node: str | None
@@ -281,7 +282,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     problem: Problem
     standing: Standing
     rule: RuleReference | None = None
-    questions: tuple[str, ...] = ()  # what it depends on, where shares are bounds
+    questions: tuple[Question, ...] = ()  # what it depends on, where shares are bounds
 
 
 class AssertionResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from kinspect.errors import Status
-from kinspect.model import answer, check
+from kinspect.model import answer, check, questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ def _codes(of: str, rows: Mapping[type, tuple[str, str]]) -> dict[type, Code]:
     return {kind: Code(code, of, means) for kind, (code, means) in rows.items()}
 
 
-REMARK, PROBLEM, CLAIM, UNDETERMINED = "remark of trace", "finding of check", "claim of check", "undetermined"
+REMARK, PROBLEM, CLAIM = "remark of trace", "finding of check", "claim of check"
+UNDETERMINED, QUESTION = "undetermined", "open question"
 
 _REMARKS: Final = _codes(
     REMARK,
@@ -163,15 +164,15 @@ _UNDETERMINED: Final = tuple(
             "A node's table of connections could not be read, or was cut: some connections may not be listed.",
         ),
         ("unplaced", "Nothing that was read says on which node an address is."),
-        (
-            "open-question",
-            "The answer depends on a fact that nothing read tells. The text is the question; answeredBy names what would answer it.",
-        ),
     )
 )
 
+_QUESTIONS: Final = tuple(Code(kind, QUESTION, asks) for kind, asks in questions.KINDS.items())
+
 _BY_TYPE: Final[Mapping[type, Code]] = {**_REMARKS, **_PROBLEMS, **_CLAIMS}
-CODES: Final[Mapping[str, Code]] = {entry.code: entry for entry in (*_BY_TYPE.values(), *_UNDETERMINED)}
+CODES: Final[Mapping[str, Code]] = {
+    entry.code: entry for entry in (*_BY_TYPE.values(), *_UNDETERMINED, *_QUESTIONS)
+}
 """All of them, by code."""
 
 

@@ -1,8 +1,8 @@
 """What a match answers, and what a branch of a trace weighs.
 
 A match answers ``Chance`` (an exact probability; 0 and 1 are chances) or ``Undecided`` (a question
-that no dump answers). A branch weighs a ``Weight``: a sum of exact shares, each under a set of
-answers to such questions. Where no question is open a weight is one exact number.
+that no dump answers, see ``model.questions``). A branch weighs a ``Weight``: a sum of exact shares,
+each under a set of answers to such questions. Where no question is open a weight is one exact number.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
+
+from kinspect.model.questions import Input, Question, QuestionKind, together
 
 ZERO = Fraction(0)
 ONE = Fraction(1)
@@ -33,16 +35,25 @@ class Chance(msgspec.Struct, frozen=True):
 class Undecided(msgspec.Struct, frozen=True):
     """Cannot be known from what was read: holds if ``question`` is answered with ``answer``.
 
-    The question is a sentence that a person can answer, such as ``the packet comes in by eth0``;
-    the same question met again on a path has the same answer.
+    The same question met again on a path has the same answer.
     """
 
-    question: str
+    question: Question
     answer: bool = True
 
     def inverted(self) -> Undecided:
         """The odds of the opposite: the same question, the other answer."""
         return Undecided(self.question, not self.answer)
+
+
+def undecided(kind: QuestionKind, text: str, *answered_by: Input) -> Undecided:
+    """Odds that a question decides: they hold if its answer is yes."""
+    return Undecided(Question(kind, text, answered_by))
+
+
+def both(one: Undecided, other: Undecided) -> Undecided:
+    """The odds of both together, as one question."""
+    return Undecided(together(((one.question, one.answer), (other.question, other.answer))))
 
 
 Odds: TypeAlias = Chance | Undecided
@@ -61,7 +72,7 @@ def unless(inverted: bool, odds: Odds) -> Odds:
     return odds.inverted() if inverted else odds
 
 
-Answers: TypeAlias = frozenset[tuple[str, bool]]
+Answers: TypeAlias = frozenset[tuple[Question, bool]]
 _NO_ANSWERS: Answers = frozenset()
 
 # Beyond this many steps of splitting, bounds are widened to what is sure to hold (see Weight.bounds).
@@ -91,7 +102,7 @@ class Weight(msgspec.Struct, frozen=True):
             return plain if self is EVERYTHING else self
         return self.scaled(plain.exact or ZERO)
 
-    def given(self, question: str, answer: bool) -> Weight:
+    def given(self, question: Question, answer: bool) -> Weight:
         """The part of this weight under one more answer; what contradicts it is gone."""
         kept: dict[Answers, Fraction] = {}
         for answers, value in self.terms.items():
@@ -162,9 +173,10 @@ class Weight(msgspec.Struct, frozen=True):
             return sure, sure
         return _bounds(dict(self.terms), iter(range(_SPLITS)))
 
-    def questions(self) -> tuple[str, ...]:
-        """The questions that it depends on, sorted."""
-        return tuple(sorted({question for answers in self.terms for question, _ in answers}))
+    def questions(self) -> tuple[Question, ...]:
+        """The questions that it depends on, sorted by their words."""
+        asked = {question for answers in self.terms for question, _ in answers}
+        return tuple(sorted(asked, key=lambda question: question.text))
 
 
 @lru_cache(1024)
@@ -204,11 +216,11 @@ def _bounds(terms: dict[Answers, Fraction], budget: Iterator[int]) -> tuple[Frac
         return sure, sure
     if next(budget, None) is None:
         return sure, sure + sum(open_terms.values(), ZERO)
-    counted: dict[str, int] = {}
+    counted: dict[Question, int] = {}
     for answers in open_terms:
         for question, _ in answers:
             counted[question] = counted.get(question, 0) + 1
-    question = max(sorted(counted), key=lambda name: counted[name])
+    question = max(sorted(counted, key=lambda each: each.text), key=lambda each: counted[each])
     results = []
     for answer in (True, False):
         chosen: dict[Answers, Fraction] = {}

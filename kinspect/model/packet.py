@@ -182,6 +182,16 @@ def protocol_name(number: int) -> str:
     return NAMES.get(number, str(number))
 
 
+class SocketAddress(msgspec.Struct, frozen=True):
+    """An address and a port; without one where the protocol has none."""
+
+    address: Address
+    port: int | None
+
+    def __str__(self) -> str:
+        return endpoint_text(self.address, self.port)
+
+
 def endpoint_text(address: Address, port: int | None) -> str:
     """``10.42.19.2:80``, ``[fd00::1]:80``, or the address alone."""
     if port is None:

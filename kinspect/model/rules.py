@@ -17,6 +17,7 @@ from kinspect.errors import RulesError
 from kinspect.model.host import Host
 from kinspect.model.odds import Odds
 from kinspect.model.packet import Family, Packet
+from kinspect.model.questions import Input, Question
 
 ChainName = NewType("ChainName", str)
 TableName = NewType("TableName", str)
@@ -99,8 +100,19 @@ class Remembers(Protocol):
         ...
 
 
+class Described(msgspec.Struct, frozen=True):
+    """What a target does, in a few words, such as ``DNAT to 10.42.1.2:80``."""
+
+    text: str
+    role: Literal["ends", "rewrites", "other"] = "other"  # the packet's walk; its addresses
+
+
 class Target(Protocol):
     """What a rule does with a packet that all its matches hold for."""
+
+    def described(self) -> Described:
+        """What it does, for people."""
+        ...
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """The effect on the packet."""
@@ -121,6 +133,9 @@ class Counters(msgspec.Struct, frozen=True):
     bytes: int
 
 
+_COMMENT: Final = "-m comment --comment "
+
+
 class Rule(msgspec.Struct, frozen=True):
     """One rule: its place, its words, its meaning.
 
@@ -137,6 +152,14 @@ class Rule(msgspec.Struct, frozen=True):
     target_text: str
     counters: Counters | None = None
     remembers: bool = False  # one of its matches does (see ``Remembers``): they are asked in turn
+
+    @property
+    def comment(self) -> str | None:
+        """The text of its first ``-m comment``, as ``iptables-save`` prints it, without the quotes."""
+        for clause in self.clauses:
+            if clause.text.startswith(_COMMENT):
+                return clause.text.removeprefix(_COMMENT).strip('"')
+        return None
 
     def printed(self) -> str:
         """The rule as iptables-save would print it, from its parts."""
@@ -186,9 +209,10 @@ class Lacking(msgspec.Struct, frozen=True):
     table: TableName | None = None
 
     @property
-    def question(self) -> str:
+    def question(self) -> Question:
         """What decides whether the packet goes on as it is."""
-        return f"{self.what}, not in this text, would let the packet pass unchanged"
+        text = f"{self.what}, not in this text, would let the packet pass unchanged"
+        return Question("missing-rules", text, (Input("rules"),))
 
 
 UNKNOWN_SOURCE: Final = "?"

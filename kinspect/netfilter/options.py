@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import AddressValueError
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TypeVar
 
 from kinspect.model.packet import PROTOCOLS, Address, read_address
@@ -61,9 +61,18 @@ class Options:
     word: int = 0  # index of the extension's name, for errors about what is missing
     family: int = 4
     rule: str = ""  # which rule it is, where a question must be this rule's own
+    extension: str = ""  # its name, such as LOG
 
     def __iter__(self) -> Iterator[Option]:
         return iter(self.written)
+
+    def words(self) -> str:
+        """The extension and its options as a rule has them; values of several words in quotes."""
+        parts = [self.extension]
+        for option in self.written:
+            values = (f'"{value}"' if " " in value or not value else value for value in option.values)
+            parts += [*(["!"] if option.inverted else []), option.name, *values]
+        return " ".join(parts)
 
     def get(self, *names: str) -> Option | None:
         """The last of these options that was written, as the last one wins in iptables."""
@@ -171,6 +180,10 @@ class Masked:
         else:
             mask = int(read_address(mask_text))
         return cls(int(base) & mask, mask, base.version)
+
+    def __str__(self) -> str:
+        address = IPv4Address if self.version == 4 else IPv6Address
+        return f"{address(self.value)}/{address(self.mask)}"
 
     def __contains__(self, candidate: Address) -> bool:
         return candidate.version == self.version and int(candidate) & self.mask == self.value

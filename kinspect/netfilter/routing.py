@@ -8,6 +8,7 @@ from typing import Final
 
 from kinspect.model.host import Host, PolicyRule, Route, RouteType
 from kinspect.model.packet import Address, Packet, equal_bits
+from kinspect.model.questions import Question
 
 # What a host has that nobody configured: ip rule's three.
 _USUAL: Final = (
@@ -37,7 +38,7 @@ class Hop:
 class Fork:
     """A decision that hangs on a policy rule whose condition cannot be decided."""
 
-    question: str
+    question: Question
     applies: Hop | Fork
     usual: Hop | Fork
 
@@ -87,7 +88,7 @@ def _decided(
         if rest == found:
             return found
         question = f"the policy routing rule {rule.priority} applies ({_condition(rule, packet)})"
-        return Fork(question, found, rest)
+        return Fork(Question("route", question), found, rest)
     return Hop("unreachable")
 
 

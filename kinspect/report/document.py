@@ -102,11 +102,6 @@ def opened(entries: Iterable[Undetermined]) -> list[UndeterminedFact]:
     ]
 
 
-def open_question(question: str, node: str | None) -> Undetermined:
-    """A question that an answer depends on."""
-    return Undetermined(text=question, code="open-question", node=node)
-
-
 def endpoint(owner: EndpointOwner | None) -> Endpoint | None:
     """What stands behind an address; None where nothing is known of it."""
     if owner is None or not (owner.pod or owner.node):

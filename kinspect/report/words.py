@@ -13,6 +13,10 @@ from kinspect.model.answer import (
     Cordoned,
     Crossing,
     Died,
+    EndedBy,
+    EndedByPolicy,
+    EndedByRouting,
+    EndedByRule,
     Missing,
     NodeLabelled,
     NodeTrace,
@@ -138,7 +142,7 @@ def remark_text(remark: Remark) -> str:
                 f"{safe_name(node)} is cordoned and gets {spoken(share)} all the same: cordoning keeps new pods away, not"
                 " traffic. Only leaving the service's endpoints ends it (take the pod's label away, or the pod)."
             )
-        case Died(nodes, via, verdict, share, chain, comment, ranges):
+        case Died(nodes, via, verdict, share, by, ranges):
             did = (
                 "dropped"
                 if verdict is Verdict.DROP
@@ -146,10 +150,9 @@ def remark_text(remark: Remark) -> str:
                 if verdict is Verdict.REJECT
                 else "queued"
             )
-            said = f" (“{safe(comment)}”)" if comment else ""
             text = (
                 f"{_begins(spoken(share))} of the {VIA_NAMES[via]} traffic at {listed(nodes)} is {did} in"
-                f" {safe(chain)}{said}."
+                f" {_ended_by(by)}."
             )
             if ranges:
                 text += (
@@ -177,6 +180,20 @@ def remark_text(remark: Remark) -> str:
             )
         case _:
             assert_never(remark)
+
+
+def _ended_by(by: EndedBy | None) -> str:
+    match by:
+        case EndedByRule(table, chain, comment):
+            return f"{safe(table)} {safe(chain)}{f' (“{safe(comment)}”)' if comment else ''}"
+        case EndedByPolicy(table, chain):
+            return f"the policy of {safe(table)} {safe(chain)}"
+        case EndedByRouting(why):
+            return f"routing: {safe(why)}"
+        case None:
+            return "no rule"
+        case _:
+            assert_never(by)
 
 
 def backend_text(backend: EndpointOwner | None) -> str:

@@ -11,6 +11,7 @@ from kinspect.evaluate.path import Journey, Point, evaluate
 from kinspect.evaluate.walk import Branch
 from kinspect.model.host import PolicyRule
 from kinspect.model.packet import CtState, Packet
+from kinspect.model.questions import Input, Question
 from tests.evaluate.host import HOST, OWN, dump, ends, ends_of, incoming, outgoing, route
 
 HALF = Fraction(1, 2)
@@ -123,7 +124,10 @@ def test_without_addresses_whether_it_is_for_this_host_is_a_question() -> None:
     text = f"{chains('filter', INPUT='DROP', FORWARD='ACCEPT')}"
     evaluation = evaluate(incoming(), host, [dump(text)])
     assert ends_of(evaluation) == {"DROP": (0, 1), f"{OWN}:80": (0, 1)}
-    assert evaluation.ways[0].weight.questions() == (f"{OWN} is an address of this host",)
+    (question,) = evaluation.ways[0].weight.questions()
+    assert question == Question(
+        "own-address", f"{OWN} is an address of this host", (Input("local-address", OWN),)
+    )
 
 
 def test_policy_routing_goes_by_the_mark() -> None:

@@ -118,7 +118,7 @@ class Bench:
             arrives = way.verdict is Verdict.ACCEPT
             end = _expected_end(way.packet, way.delivered) if arrives else LOST
             weights[end] = weights.get(end, NOTHING) + way.weight
-        open_questions = {q for weight in weights.values() for q in weight.questions()}
+        open_questions = {q.text for weight in weights.values() for q in weight.questions()}
         self.open_answers += bool(open_questions)
         self.questions.update(open_questions)
         observed = observed.copy()

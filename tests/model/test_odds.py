@@ -10,15 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinspect.model.odds import EVERYTHING, NOTHING, Chance, Odds, Undecided, Weight, certain, unless
+from kinspect.model.questions import Question
 
-QUESTIONS = ["a", "b", "c", "d"]
+QUESTIONS = [Question("packet-field", name) for name in "abcd"]
+A, B, *_ = QUESTIONS
 
 shares = st.fractions(min_value=0, max_value=1, max_denominator=8)
 odds = st.one_of(shares.map(Chance), st.builds(Undecided, st.sampled_from(QUESTIONS), st.booleans()))
 conjunctions = st.lists(odds, max_size=4)
 
 
-def worth(weight: Weight, world: dict[str, bool]) -> Fraction:
+def worth(weight: Weight, world: dict[Question, bool]) -> Fraction:
     """The share in a world where every question has its answer."""
     return sum(
         (value for answers, value in weight.terms.items() if all(world[q] is a for q, a in answers)),
@@ -26,14 +28,14 @@ def worth(weight: Weight, world: dict[str, bool]) -> Fraction:
     )
 
 
-def worlds() -> list[dict[str, bool]]:
+def worlds() -> list[dict[Question, bool]]:
     return [
         dict(zip(QUESTIONS, answers, strict=True))
         for answers in product([True, False], repeat=len(QUESTIONS))
     ]
 
 
-def chance(odd: Odds, world: dict[str, bool]) -> Fraction:
+def chance(odd: Odds, world: dict[Question, bool]) -> Fraction:
     match odd:
         case Chance(share):
             return share
@@ -92,26 +94,25 @@ def test_inversion_is_the_complement(odd: Odds) -> None:
 
 
 def test_a_question_that_made_no_difference_is_forgotten() -> None:
-    held, missed = EVERYTHING.split([Undecided("a"), Undecided("b", False)])
-    assert held.questions() == ("a", "b")
+    held, missed = EVERYTHING.split([Undecided(A), Undecided(B, False)])
+    assert held.questions() == (A, B)
     assert (held + missed).questions() == ()
     assert (held + missed).exact == 1
 
 
 def test_an_answer_once_given_is_kept() -> None:
-    held, _ = EVERYTHING.split([Undecided("a")])
-    again, never = held.split([Undecided("a")])
+    held, _ = EVERYTHING.split([Undecided(A)])
+    again, never = held.split([Undecided(A)])
     assert again.bounds() == held.bounds()
     assert not never
-    assert not held.split([Undecided("a", False)])[0]
+    assert not held.split([Undecided(A, False)])[0]
 
 
 def test_very_many_questions_widen_bounds_and_end() -> None:
     weight = NOTHING
     for number in range(40):
-        part = (
-            EVERYTHING.scaled(Fraction(1, 40)).given(f"q{number}", True).given(f"q{(number * 7) % 40}x", True)
-        )
+        one, other = Question("mark", f"q{number}"), Question("mark", f"q{(number * 7) % 40}x")
+        part = EVERYTHING.scaled(Fraction(1, 40)).given(one, True).given(other, True)
         weight = weight + part
     low, high = weight.bounds()
     assert low == 0

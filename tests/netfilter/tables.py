@@ -63,7 +63,7 @@ def plain(odds: Odds) -> Answer:
         case Chance(share):
             return bool(share) if share in (0, 1) else share
         case Undecided(question, held):
-            return question if held else f"not {question}"
+            return question.text if held else f"not {question.text}"
 
 
 def act(words: str, of: Packet | None = None, host: Host = NOWHERE) -> Effect:

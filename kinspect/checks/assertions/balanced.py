@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
-from kinspect.checks.common import STEP, backend_of, elsewhere, endpoints_of, found, may_be, sent
+from kinspect.checks.common import STEP, backend_of, destination, elsewhere, endpoints_of, found, may_be, sent
 from kinspect.model.check import Balanced, Finding, Uneven
 from kinspect.model.cluster import EndpointOwner
 from kinspect.model.odds import ZERO
-from kinspect.model.packet import endpoint_text
+from kinspect.model.packet import SocketAddress
 from kinspect.model.traffic import Traffic
 
 
@@ -30,9 +30,9 @@ def balanced(claim: Balanced, traffics: Iterable[Traffic]) -> Iterator[Finding]:
 
 
 def _of_way(claim: Balanced, group: Sequence[Traffic]) -> Iterator[Finding]:
-    least: dict[str, Fraction] = {}
-    most: dict[str, Fraction] = {}
-    backends: dict[str, EndpointOwner | None] = {}
+    least: dict[SocketAddress, Fraction] = {}
+    most: dict[SocketAddress, Fraction] = {}
+    backends: dict[SocketAddress, EndpointOwner | None] = {}
     entered = []
     for traffic in group:
         for outcome in may_be(traffic.trace.outcomes):
@@ -43,13 +43,13 @@ def _of_way(claim: Balanced, group: Sequence[Traffic]) -> Iterator[Finding]:
         if outcomes:
             entered.append(traffic)
         for outcome in outcomes:
-            to = outcome.to or ""
+            to = destination(outcome)
             least[to] = least.get(to, ZERO) + outcome.bounds[0]
             most[to] = most.get(to, ZERO) + outcome.bounds[1]
             backends.setdefault(to, outcome.backend)
         for endpoint in endpoints_of(traffic):
             if endpoint.ready:
-                to = endpoint_text(endpoint.address, endpoint.port)
+                to = SocketAddress(endpoint.address, endpoint.port)
                 backends.setdefault(to, backend_of(endpoint))
     if not entered:
         return

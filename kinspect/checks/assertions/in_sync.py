@@ -14,6 +14,7 @@ from typing import TypeAlias
 from kinspect.checks.common import (
     STEP,
     backend_of,
+    destination,
     elsewhere,
     expected_of,
     found,
@@ -33,7 +34,7 @@ from kinspect.model.check import (
     Unserved,
 )  # fmt: skip
 from kinspect.model.cluster import Endpoint
-from kinspect.model.packet import Address, endpoint_text
+from kinspect.model.packet import Address, SocketAddress
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import Traffic
 
@@ -69,12 +70,12 @@ def _compared(traffic: Traffic, answer: EndpointSet) -> list[Finding]:
     for end, outcomes in ends.items():
         if end not in wanted:
             first, share = outcomes[0], share_of(outcomes)
-            problem = Unexpected(first.to or "", first.backend, share)
+            problem = Unexpected(destination(first), first.backend, share)
             findings.append(found(traffic, problem, first, standing_of(share)))
     if ends:  # else it was said above that nothing is sent at all
         for (address, port), endpoint in wanted.items():
             if (address, port) not in ends:
-                to = endpoint_text(endpoint.address, endpoint.port)
+                to = SocketAddress(endpoint.address, endpoint.port)
                 findings.append(found(traffic, Unserved(to, backend_of(endpoint))))
     if not any(finding.standing == "violated" for finding in findings):
         for end in (end for end in wanted if end in ends):
@@ -96,7 +97,7 @@ def _fair(traffic: Traffic, outcomes: list[Outcome], endpoints: int) -> Iterator
         return
     first = outcomes[0]
     maybe = low <= most and high >= least
-    problem = Uneven(first.to or "", first.backend, (low, high), Fraction(1, endpoints))
+    problem = Uneven(destination(first), first.backend, (low, high), Fraction(1, endpoints))
     yield found(traffic, problem, first, "undetermined" if maybe else "violated")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from kinspect.checks.common import Locate, elsewhere, found, may_be, sent, standing_of
+from kinspect.checks.common import Locate, destination, elsewhere, found, may_be, sent, standing_of
 from kinspect.model.check import Crosses, Finding, Unplaced
 from kinspect.model.traffic import Traffic
 
@@ -13,11 +13,11 @@ def local_only(traffics: Iterable[Traffic], locate: Locate) -> Iterator[Finding]
     """What crosses nodes, or may."""
     for traffic in traffics:
         for outcome in may_be(traffic.trace.outcomes):
-            to, share = outcome.to or "", outcome.bounds
             unsure = elsewhere(traffic, outcome)
             if unsure is not None:
                 yield unsure
             elif sent(traffic, outcome):
+                to, share = destination(outcome), outcome.bounds
                 location = locate(traffic, outcome)
                 if not location.known:
                     yield found(traffic, Unplaced(to, share), outcome, "undetermined")

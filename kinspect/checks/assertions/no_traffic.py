@@ -12,6 +12,7 @@ from typing import Literal
 
 from kinspect.checks.common import (
     Locate,
+    destination,
     elsewhere,
     endpoints_of,
     found,
@@ -46,7 +47,7 @@ def no_traffic(
             elif sent(traffic, outcome):
                 place = _place(avoided, traffic, outcome, locate)
                 if place == "unknown":
-                    problem = Unplaced(outcome.to or "", outcome.bounds)
+                    problem = Unplaced(destination(outcome), outcome.bounds)
                     yield found(traffic, problem, outcome, "undetermined")
                 elif place is not None:
                     exempt = place == "node" and of_daemon_set(traffic, outcome)
@@ -84,4 +85,6 @@ def _reached(claim: NoTraffic, traffic: Traffic, outcome: Outcome, daemon_set: b
     ):
         what = "terminating"
         standing = "excused" if claim.allow_terminating else standing
-    return found(traffic, Reaches(outcome.to or "", outcome.backend, outcome.bounds, what), outcome, standing)
+    return found(
+        traffic, Reaches(destination(outcome), outcome.backend, outcome.bounds, what), outcome, standing
+    )

@@ -6,7 +6,6 @@ What ``checks.assertions.in_sync`` finds, told apart by its cause.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from ipaddress import ip_address
 from typing import Final, TypeAlias
 
 from kinspect.checks.common import cited
@@ -195,8 +194,7 @@ def _kind(finding: Finding, owners: Owners) -> FindingKind | None:
                 return TAKEN
             if backend is not None and backend.listed:
                 return UNREADY
-            address = ip_address(to.rpartition(":")[0].strip("[]") if ":" in to else to)
-            return REUSED if set(owners(address)) - {finding.service} else STALE
+            return REUSED if set(owners(to.address)) - {finding.service} else STALE
         case Unserved():
             return MISSING
         case Uneven():

@@ -12,8 +12,9 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, unless
+from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, undecided, unless
 from kinspect.model.packet import Address, Packet
+from kinspect.model.questions import Input
 from kinspect.netfilter.options import Option, OptionError, Options
 from kinspect.netfilter.routing import Fork, route
 
@@ -57,7 +58,9 @@ class AddressType:
             if self.limit is not None:
                 interface = packet.iif if self.limit == "in" else packet.oif
                 if interface is None:
-                    asked = Undecided(f"{address} is of type {','.join(sorted(wanted))} on the interface")
+                    asked = undecided(
+                        "address-type", f"{address} is of type {','.join(sorted(wanted))} on the interface"
+                    )
                     open_question = unless(inverted, asked)
                     continue
             found = is_of_type(address, wanted, host, interface)
@@ -77,12 +80,16 @@ def _question(address: Address, wanted: frozenset[str]) -> Undecided:
         return own_address(address)
     if wanted == {"UNICAST"} and address.version == 4:
         return own_address(address).inverted()
-    return Undecided(f"{address} is of type {','.join(sorted(wanted))} to this host")
+    return undecided(
+        "address-type", f"{address} is of type {','.join(sorted(wanted))} to this host", Input("routes")
+    )
 
 
 def own_address(address: Address) -> Undecided:
     """The question whether an address is the host's own."""
-    return Undecided(f"{address} is an address of this host")
+    return undecided(
+        "own-address", f"{address} is an address of this host", Input("local-address", str(address))
+    )
 
 
 def is_of_type(

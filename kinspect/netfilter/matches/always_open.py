@@ -12,6 +12,7 @@ from typing import Final
 from kinspect.model.host import Host
 from kinspect.model.odds import Odds, Undecided
 from kinspect.model.packet import Packet
+from kinspect.model.questions import Question, QuestionKind
 from kinspect.netfilter.options import Options
 
 OPTIONS_bpf: Final = {"--bytecode": 1, "--object-pinned": 1}
@@ -41,7 +42,7 @@ OPTIONS_u32: Final = {"--u32": 1}
 class Open:
     """Holds where the question is answered with ``answer``."""
 
-    question: str
+    question: Question
     answer: bool = True
 
     def odds(self, packet: Packet, host: Host) -> Odds:
@@ -53,7 +54,7 @@ class Open:
         return "no dump tells it"
 
 
-def _reader(wording: str, *needed: str) -> Callable[[Options], Open]:
+def _reader(kind: QuestionKind, wording: str, *needed: str) -> Callable[[Options], Open]:
     """Reads any options into a question; ``needed``: one of these there must be, and be filled."""
 
     def read(options: Options) -> Open:
@@ -68,21 +69,25 @@ def _reader(wording: str, *needed: str) -> Callable[[Options], Open]:
             for o in options
         ]
         inverted = lone and options.written[0].inverted
-        return Open(wording.format(" ".join(words)), not inverted)
+        return Open(Question(kind, wording.format(" ".join(words))), not inverted)
 
     return read
 
 
-read_bpf = _reader("the packet meets the filter {}", "--bytecode", "--object-pinned")
-read_cgroup = _reader("the packet's socket is of the control group {}", "--path", "--cgroup")
-read_cluster = _reader("this node is the one of its cluster to take the packet: {}", "--cluster-total-nodes")
-read_connlabel = _reader("the connection has the label {}", "--label")
-read_cpu = _reader("the packet is handled by the processor {}", "--cpu")
-read_devgroup = _reader("the packet's interface is of the group {}", "--src-group", "--dst-group")
-read_eui64 = _reader("the packet's source is made from its MAC address")
-read_ipcomp = _reader("the packet is compressed as {}")
-read_ipvs = _reader("the packet's connection is one of IPVS: {}")
-read_osf = _reader("the packet's sender runs {}", "--genre")
-read_string = _reader("the packet contains {}", "--string", "--hex-string")
-read_time = _reader("it is the time of {}")
-read_u32 = _reader("the packet's bytes meet {}", "--u32")
+read_bpf = _reader("payload", "the packet meets the filter {}", "--bytecode", "--object-pinned")
+read_cgroup = _reader("sender", "the packet's socket is of the control group {}", "--path", "--cgroup")
+read_cluster = _reader(
+    "cpu", "this node is the one of its cluster to take the packet: {}", "--cluster-total-nodes"
+)
+read_connlabel = _reader("connection", "the connection has the label {}", "--label")
+read_cpu = _reader("cpu", "the packet is handled by the processor {}", "--cpu")
+read_devgroup = _reader(
+    "interface", "the packet's interface is of the group {}", "--src-group", "--dst-group"
+)
+read_eui64 = _reader("packet-field", "the packet's source is made from its MAC address")
+read_ipcomp = _reader("packet-field", "the packet is compressed as {}")
+read_ipvs = _reader("connection", "the packet's connection is one of IPVS: {}")
+read_osf = _reader("payload", "the packet's sender runs {}", "--genre")
+read_string = _reader("payload", "the packet contains {}", "--string", "--hex-string")
+read_time = _reader("clock", "it is the time of {}")
+read_u32 = _reader("payload", "the packet's bytes meet {}", "--u32")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import NEVER, Odds, Undecided, certain, unless
+from kinspect.model.odds import NEVER, Odds, certain, undecided, unless
 from kinspect.model.packet import Packet, equal_bits
 from kinspect.netfilter.matches.conntrack import connected
 from kinspect.netfilter.options import Options, masked
@@ -31,7 +31,7 @@ class ConnectionMark:
             return NEVER
         question = f"the connection's mark is {self.value:#x}/{self.mask:#x}"
         found = equal_bits(packet.ct_mark, packet.ct_mark_open, self.value, self.mask)
-        return unless(self.inverted, Undecided(question) if found is None else certain(found))
+        return unless(self.inverted, undecided("mark", question) if found is None else certain(found))
 
     def seen(self, packet: Packet) -> str:
         """The connection's mark."""

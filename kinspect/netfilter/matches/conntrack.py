@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, certain, unless
+from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, both, certain, undecided, unless
 from kinspect.model.packet import ICMP, ICMPV6, Address, CtState, Packet, protocol_name
 from kinspect.netfilter.options import Masked, Option, OptionError, Options, integer, port_range, protocol
 
@@ -59,7 +59,7 @@ class TupleProtocol:
             return certain((self.number == 0) != self.inverted)
         if packet.state is CtState.RELATED and packet.protocol in (ICMP, ICMPV6):
             question = f"the connection that it is related to is {protocol_name(self.number)}"
-            return unless(self.inverted, Undecided(question))
+            return unless(self.inverted, undecided("connection", question))
         return certain((packet.protocol == self.number) != self.inverted)
 
 
@@ -88,7 +88,7 @@ class Ends:
             if port is not None:
                 return certain((low <= port <= high) != self.inverted)
             question = f"the {tuple_name} {side} port of the connection is in {self.text}"
-        return unless(self.inverted, Undecided(question))
+        return unless(self.inverted, undecided("connection", question))
 
     def _known(self, packet: Packet) -> tuple[Address | None, int | None]:
         first = packet.first
@@ -120,7 +120,7 @@ class Status:
         if packet.state is CtState.ESTABLISHED and asked & {"SEEN_REPLY", "CONFIRMED"}:
             return certain(not self.inverted)
         question = f"the connection's status is {','.join(sorted(asked))}"
-        return unless(self.inverted, Undecided(question))
+        return unless(self.inverted, undecided("connection", question))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,8 @@ class Flow:
         if packet.template:
             return certain(self.reply == self.inverted)
         if packet.reverse is None:
-            asked = Undecided("the packet flows in its connection's reply direction", self.reply)
+            asked = undecided("connection", "the packet flows in its connection's reply direction")
+            asked = asked if self.reply else asked.inverted()
             return unless(self.inverted, asked)
         return certain((packet.reverse == self.reply) != self.inverted)
 
@@ -149,7 +150,9 @@ class Expiry:
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided."""
-        return unless(self.inverted, Undecided(f"the connection expires in {self.text} seconds"))
+        return unless(
+            self.inverted, undecided("connection", f"the connection expires in {self.text} seconds")
+        )
 
 
 Part = TupleProtocol | Ends | Status | Flow | Expiry
@@ -178,7 +181,7 @@ class Conntrack:
             if odds == NEVER:
                 return NEVER
             if isinstance(odds, Undecided):
-                found = odds if found == ALWAYS or not isinstance(found, Undecided) else _both(found, odds)
+                found = odds if found == ALWAYS or not isinstance(found, Undecided) else both(found, odds)
         return found
 
     def seen(self, packet: Packet) -> str:
@@ -188,11 +191,6 @@ class Conntrack:
             f"its state is {','.join(sorted(_states(packet)))}, "
             f"its connection began from {first.src} to {first.dst}"
         )
-
-
-def _both(one: Undecided, other: Undecided) -> Undecided:
-    words = [u.question if u.answer else f"not: {u.question}" for u in (one, other)]
-    return Undecided(" and ".join(words))
 
 
 def connected(packet: Packet) -> bool:

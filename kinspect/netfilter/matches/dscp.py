@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import Odds, Undecided, certain, unless
+from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
+from kinspect.model.questions import Input
 from kinspect.netfilter.options import Option, Options, integer
 
 OPTIONS: Final = {"--dscp": 1, "--dscp-class": 1}
@@ -30,7 +31,10 @@ class Dscp:
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided where nobody said the packet's TOS octet."""
         if packet.tos is None:
-            return unless(self.inverted, Undecided(f"the packet's DSCP is {self.value:#04x}"))
+            return unless(
+                self.inverted,
+                undecided("packet-field", f"the packet's DSCP is {self.value:#04x}", Input("packet")),
+            )
         return certain((packet.tos >> 2 == self.value) != self.inverted)
 
     def seen(self, packet: Packet) -> str:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, certain, unless
+from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, both, certain, undecided, unless
 from kinspect.model.packet import TCP, Packet
+from kinspect.model.questions import Input
 from kinspect.netfilter.options import OptionError, Options, integer
 
 OPTIONS: Final = {"--ecn-tcp-cwr": 0, "--ecn-tcp-ece": 0, "--ecn-ip-ect": 1}
@@ -28,15 +29,17 @@ class Congestion:
         found: Odds = ALWAYS
         if self.ect is not None:
             if packet.tos is None:
-                found = unless(self.ect_inverted, Undecided(f"the packet's ECN bits are {self.ect}"))
+                found = unless(
+                    self.ect_inverted,
+                    undecided("packet-field", f"the packet's ECN bits are {self.ect}", Input("packet")),
+                )
             else:
                 found = certain((packet.tos & 3 == self.ect) != self.ect_inverted)
         if found == NEVER or not self.flags:
             return found
         words = " and ".join(f"TCP's flag {name} is {'not ' * inverted}set" for name, inverted in self.flags)
-        if isinstance(found, Undecided):
-            words = f"{words} and {'not: ' * (not found.answer)}{found.question}"
-        return Undecided(words)
+        flags = undecided("packet-field", words, Input("packet"))
+        return both(flags, found) if isinstance(found, Undecided) else flags
 
     def seen(self, packet: Packet) -> str:
         """The bits."""

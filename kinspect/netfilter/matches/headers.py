@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided
+from kinspect.model.odds import ALWAYS, NEVER, Odds, undecided
 from kinspect.model.packet import Packet
+from kinspect.model.questions import Input
 from kinspect.netfilter.options import Options
 
 OPTIONS_ah: Final = {"--ahspi": 1, "--ahlen": 1, "--ahres": 0}
@@ -44,7 +45,9 @@ class Header:
             return NEVER
         if self.asked is None:
             return ALWAYS
-        return Undecided(f"the packet's {self.name} header meets {self.asked}")
+        return undecided(
+            "packet-field", f"the packet's {self.name} header meets {self.asked}", Input("packet")
+        )
 
     def seen(self, packet: Packet) -> str:
         """Whether it is there."""

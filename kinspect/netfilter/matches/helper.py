@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import Odds, Undecided, certain, unless
+from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import CtState, Packet
 from kinspect.netfilter.matches.conntrack import connected
 from kinspect.netfilter.options import Options
@@ -25,7 +25,7 @@ class Helper:
         """A new connection is one that nothing announced: it would be RELATED."""
         if packet.state is CtState.NEW or not connected(packet):
             return certain(self.inverted)
-        asked = Undecided(f"conntrack's helper {self.name} expected the connection")
+        asked = undecided("connection", f"conntrack's helper {self.name} expected the connection")
         return unless(self.inverted, asked)
 
     def seen(self, packet: Packet) -> str:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import NEVER, Odds, Undecided, certain, unless
+from kinspect.model.odds import NEVER, Odds, certain, undecided, unless
 from kinspect.model.packet import ICMP, ICMPV6, Packet
+from kinspect.model.questions import Input
 from kinspect.netfilter.options import Option, Options, integer
 
 OPTIONS_icmp: Final = {"--icmp-type": 1}
@@ -79,7 +80,9 @@ class Icmp:
             code = packet.icmp_code
             found = False if code not in (None, self.code) else None if code is None else found
         if found is None:
-            return unless(self.inverted, Undecided(f"the ICMP type is {self._text()}"))
+            return unless(
+                self.inverted, undecided("packet-field", f"the ICMP type is {self._text()}", Input("packet"))
+            )
         return certain(found != self.inverted)
 
     def seen(self, packet: Packet) -> str:

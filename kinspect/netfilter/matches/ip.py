@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, Odds, Undecided, certain, unless
+from kinspect.model.odds import ALWAYS, Odds, certain, undecided, unless
 from kinspect.model.packet import Packet, protocol_name
+from kinspect.model.questions import Input
 from kinspect.model.rules import Match
 from kinspect.netfilter.options import Masked, Option, protocol
 
@@ -89,11 +90,18 @@ class Interface:
             if self.name == "+":
                 return certain(not self.inverted)
             way = "leaves" if self.outgoing else "comes in"
-            return unless(self.inverted, Undecided(f"the packet {way} by interface {self.name}"))
+            return unless(
+                self.inverted,
+                undecided("interface", f"the packet {way} by interface {self.name}", *self._inputs()),
+            )
         found = interface or ""
         if self.name.endswith("+"):
             return certain(found.startswith(self.name[:-1]) != self.inverted)
         return certain((found == self.name) != self.inverted)
+
+    def _inputs(self) -> tuple[Input, ...]:
+        """Where a packet comes in can be stated; where it leaves, routes say."""
+        return (Input("routes"),) if self.outgoing else (Input("incoming-interface", self.name),)
 
     def seen(self, packet: Packet) -> str:
         """The interface."""

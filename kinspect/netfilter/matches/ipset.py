@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import AddressSet, Host
-from kinspect.model.odds import Odds, Undecided, certain, unless
+from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
+from kinspect.model.questions import Input
 from kinspect.netfilter.options import Option, OptionError, Options, integer
 
 OPTIONS: Final = {
@@ -33,15 +34,19 @@ class InSet:
         """Undecided where the set, or a field, is not known, or a rule has just changed the set."""
         found = self._in(host)
         if found is None:
-            return unless(self.inverted, Undecided(self._question()))
+            return unless(self.inverted, undecided("set-member", self._question(), Input("sets", self.name)))
         changed = packet.sets_changed
         if changed and not changed.isdisjoint({self.name, *found.member_sets()}):
-            return unless(self.inverted, Undecided(self._question()))
+            return unless(self.inverted, undecided("set-member", self._question(), Input("sets", self.name)))
         held = found.holds(packet, self.directions, host, return_nomatch=self.return_nomatch)
         if held is None:
-            return unless(self.inverted, Undecided(self._question()))
+            return unless(self.inverted, undecided("set-member", self._question(), Input("sets", self.name)))
         if held != self.inverted and self.counters is not None and found.counted:
-            return Undecided(f"the member of the set {self.name} has {self.counters}")
+            return undecided(
+                "set-member",
+                f"the member of the set {self.name} has {self.counters}",
+                Input("sets", self.name),
+            )
         return certain(held != self.inverted)
 
     def seen(self, packet: Packet) -> str:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import Odds, Undecided, certain, unless
+from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
+from kinspect.model.questions import Input
 from kinspect.netfilter.options import Options, integer
 
 OPTIONS: Final = {"--length": 1}
@@ -24,7 +25,9 @@ class Length:
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided where nobody said the packet's length."""
         if packet.length is None:
-            asked = Undecided(f"the packet is of {self.low} to {self.high} bytes")
+            asked = undecided(
+                "packet-field", f"the packet is of {self.low} to {self.high} bytes", Input("packet")
+            )
             return unless(self.inverted, asked)
         return certain((self.low <= packet.length <= self.high) != self.inverted)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from kinspect.model.questions import Question
 from kinspect.netfilter.matches.always_open import Open
 from kinspect.netfilter.options import Option, Options, integer
 
@@ -52,7 +53,7 @@ def read_limit(options: Options) -> Open:
     text = _rate(rate) if rate else "3/hour"
     if burst:
         text += f", burst {burst.read(lambda t: integer(t, 1), 'a number of packets')}"
-    return Open(f"the packet is within the limit{_of(options)}: {text}")
+    return Open(Question("rate-limit", f"the packet is within the limit{_of(options)}: {text}"))
 
 
 def read_hashlimit(options: Options) -> Open:
@@ -62,7 +63,7 @@ def read_hashlimit(options: Options) -> Open:
     burst, mode, name = (options.get(f"--hashlimit-{end}") for end in ("burst", "mode", "name"))
     text = f"{rate}{f', burst {burst.value}' if burst else ''}{f', by {mode.value}' if mode else ''}"
     question = f"the packet is within the limit{_of(options)}: {text}{f' ({name.value})' if name else ''}"
-    return Open(question, (option.name == "--hashlimit-upto") != option.inverted)
+    return Open(Question("rate-limit", question), (option.name == "--hashlimit-upto") != option.inverted)
 
 
 def read_connlimit(options: Options) -> Open:
@@ -72,14 +73,16 @@ def read_connlimit(options: Options) -> Open:
     whose = "destination" if options.has("--connlimit-daddr") else "source"
     group = f" (of /{mask.value} networks)" if mask else ""
     question = f"the {whose}{group} is within the limit{_of(options)}: {count} connections"
-    return Open(question, (option.name == "--connlimit-upto") != option.inverted)
+    return Open(Question("rate-limit", question), (option.name == "--connlimit-upto") != option.inverted)
 
 
 def read_quota(options: Options) -> Open:
     """``--quota``."""
     option = options.need("--quota")
     count = option.read(lambda text: integer(text, 0, 0xFFFFFFFFFFFFFFFF), "a number of bytes")
-    return Open(f"the quota{_of(options)} is not used up: {count} bytes", not option.inverted)
+    return Open(
+        Question("rate-limit", f"the quota{_of(options)} is not used up: {count} bytes"), not option.inverted
+    )
 
 
 def read_connbytes(options: Options) -> Open:
@@ -103,4 +106,7 @@ def read_connbytes(options: Options) -> Open:
         raise way.error("original, reply or both")
     if mode.value not in ("packets", "bytes", "avgpkt"):
         raise mode.error("packets, bytes or avgpkt")
-    return Open(f"the connection has carried {amount} {mode.value} ({way.value})", not option.inverted)
+    return Open(
+        Question("rate-limit", f"the connection has carried {amount} {mode.value} ({way.value})"),
+        not option.inverted,
+    )

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import NEVER, Odds, Undecided, certain, unless
+from kinspect.model.odds import NEVER, Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
+from kinspect.model.questions import Input
 from kinspect.netfilter.options import Options
 
 OPTIONS: Final = {"--mac-source": 1}
@@ -30,7 +31,12 @@ class MacSource:
         if packet.local or packet.iif == "lo":
             return NEVER
         if packet.mac_src is None:
-            return unless(self.inverted, Undecided(f"the packet comes from the MAC address {self.address}"))
+            return unless(
+                self.inverted,
+                undecided(
+                    "packet-field", f"the packet comes from the MAC address {self.address}", Input("packet")
+                ),
+            )
         return certain((packet.mac_src.lower() == self.address) != self.inverted)
 
     def seen(self, packet: Packet) -> str:

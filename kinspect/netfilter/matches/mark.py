@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import Odds, Undecided, certain, unless
+from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet, equal_bits
 from kinspect.netfilter.options import Options, masked
 
@@ -25,7 +25,7 @@ class Mark:
         """Certain: a packet begins with mark 0 and only rules change it, but for bits said unknown."""
         question = f"the packet's mark is {self.value:#x}/{self.mask:#x}"
         found = equal_bits(packet.mark, packet.mark_unknown, self.value, self.mask)
-        return unless(self.inverted, Undecided(question) if found is None else certain(found))
+        return unless(self.inverted, undecided("mark", question) if found is None else certain(found))
 
     def seen(self, packet: Packet) -> str:
         """The mark."""

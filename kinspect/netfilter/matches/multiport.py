@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from kinspect.model.host import Host
-from kinspect.model.odds import NEVER, Odds, Undecided, certain, unless
+from kinspect.model.odds import NEVER, Odds, certain, undecided, unless
 from kinspect.model.packet import WITH_PORTS, Packet
+from kinspect.model.questions import Input
 from kinspect.netfilter.options import Options, port_range
 
 OPTIONS: Final = {
@@ -38,7 +39,10 @@ class Multiport:
         found = [None if port is None else self._holds(port) for port in asked]
         if True not in found and None in found:
             ports = ",".join(f"{low}:{high}" if high > low else str(low) for low, high in self.ranges)
-            return unless(self.inverted, Undecided(f"the {_which(self.side)} is one of {ports}"))
+            return unless(
+                self.inverted,
+                undecided("packet-field", f"the {_which(self.side)} is one of {ports}", Input("packet")),
+            )
         return certain((True in found) != self.inverted)
 
     def seen(self, packet: Packet) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, certain, unless
+from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, both, certain, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.netfilter.options import Option, OptionError, Options, integer
 
@@ -25,7 +25,7 @@ class Identity:
         """Whether the sender is of it."""
         if known is None or isinstance(self.ids, str):
             name = self.ids if isinstance(self.ids, str) else _range_text(self.ids)
-            return unless(self.inverted, Undecided(f"the packet is sent by {self.kind} {name}"))
+            return unless(self.inverted, undecided("sender", f"the packet is sent by {self.kind} {name}"))
         low, high = self.ids
         return certain((low <= known <= high) != self.inverted)
 
@@ -63,7 +63,7 @@ class Ownership:
             if odds == NEVER:
                 return NEVER
             if isinstance(odds, Undecided):
-                found = Undecided(_and(found, odds)) if isinstance(found, Undecided) else odds
+                found = both(found, odds) if isinstance(found, Undecided) else odds
         return found
 
     def seen(self, packet: Packet) -> str:
@@ -72,10 +72,6 @@ class Ownership:
             return "no process of this host sent it"
         owner = packet.owner
         return f"its sender is user {owner.uid}, group {owner.gid}" if owner else "its sender is not known"
-
-
-def _and(one: Undecided, other: Undecided) -> str:
-    return " and ".join(u.question if u.answer else f"not: {u.question}" for u in (one, other))
 
 
 def _range_text(ids: tuple[int, int]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, certain, unless
+from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, certain, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.netfilter.options import Option, OptionError, Options
 
@@ -41,7 +41,7 @@ class PhysicalDevices:
             if not without:
                 held = self._with_port(packet, host)
                 return came if held == ALWAYS else held
-            return Undecided(self._question())
+            return undecided("bridge-port", self._question())
         return self._with_port(packet, host)
 
     def seen(self, packet: Packet) -> str:
@@ -62,7 +62,7 @@ class PhysicalDevices:
             if odds == NEVER:
                 return NEVER
             if isinstance(odds, Undecided):
-                found = odds if found == ALWAYS else Undecided(self._question())
+                found = odds if found == ALWAYS else undecided("bridge-port", self._question())
         return found
 
 
@@ -89,7 +89,7 @@ def _port(option: Option, ports: list[str] | None, way: str) -> Odds:
     held = {port.startswith(name[:-1]) if name.endswith("+") else port == name for port in ports or ()}
     if len(held) == 1:
         return certain(held.pop() != option.inverted)
-    return unless(option.inverted, Undecided(f"the packet {way} by the bridge port {name}"))
+    return unless(option.inverted, undecided("bridge-port", f"the packet {way} by the bridge port {name}"))
 
 
 def _ports(bridge: str | None, host: Host) -> list[str] | None:
@@ -108,13 +108,13 @@ def _by_bridge(packet: Packet, host: Host) -> Odds:
     if host.sysctl(switch) == "0" or packet.iif == "lo":
         return NEVER
     if packet.iif is None or host.links is None:
-        return Undecided("the packet comes in by a port of a bridge")
+        return undecided("bridge-port", "the packet comes in by a port of a bridge")
     link = host.links.get(packet.iif)
     if link is None or link.kind != "bridge":
         return NEVER
     if host.sysctl(switch) == "1":
         return ALWAYS
-    return Undecided(f"{switch} is 1")
+    return undecided("bridge-port", f"{switch} is 1")
 
 
 def _stays(packet: Packet, host: Host) -> Odds:
@@ -123,8 +123,8 @@ def _stays(packet: Packet, host: Host) -> Odds:
         return ALWAYS
     if not packet.oif:
         routed = host.family_routes(packet.dst) is not None
-        return NEVER if routed else Undecided(_BRIDGED)
-    return Undecided(_BRIDGED) if packet.oif == packet.iif or packet.iif is None else NEVER
+        return NEVER if routed else undecided("bridge-port", _BRIDGED)
+    return undecided("bridge-port", _BRIDGED) if packet.oif == packet.iif or packet.iif is None else NEVER
 
 
 def read(options: Options) -> PhysicalDevices:

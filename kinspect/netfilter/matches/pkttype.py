@@ -7,8 +7,9 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import Odds, Undecided, certain, unless
+from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
+from kinspect.model.questions import Input
 from kinspect.netfilter.matches.addrtype import address_type
 from kinspect.netfilter.options import Options
 
@@ -42,7 +43,10 @@ class PacketType:
         )
         if packet.local or alone:
             return certain((self.type == "unicast") != self.inverted)
-        return unless(self.inverted, Undecided(f"the packet comes in a {self.type} frame"))
+        return unless(
+            self.inverted,
+            undecided("packet-field", f"the packet comes in a {self.type} frame", Input("packet")),
+        )
 
     def seen(self, packet: Packet) -> str:
         """Its destination."""

@@ -8,8 +8,9 @@ from operator import or_
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, unless
+from kinspect.model.odds import ALWAYS, NEVER, Odds, undecided, unless
 from kinspect.model.packet import DCCP, SCTP, TCP, UDP, Packet, TcpFlag
+from kinspect.model.questions import Input
 from kinspect.netfilter.options import Option, OptionError, Options, port_range
 
 _PORTS: Final = {"--sport": 1, "--dport": 1, "--source-port": "--sport", "--destination-port": "--dport"}
@@ -40,9 +41,12 @@ class Ports:
         """Undecided where a port is not known."""
         if packet.protocol != self.protocol or packet.fragment:
             return NEVER
-        undecided: Odds | None = None
+        open_question: Odds | None = None
         if self._as_one(packet):
-            return Undecided("the rule is from iptables-nft, which compares the two ports as one number")
+            return undecided(
+                "back-end-difference",
+                "the rule is from iptables-nft, which compares the two ports as one number",
+            )
         for which, found, wanted, inverted in (
             ("source", packet.sport, self.sport, self.sport_inverted),
             ("destination", packet.dport, self.dport, self.dport_inverted),
@@ -50,20 +54,26 @@ class Ports:
             if wanted is None:
                 continue
             if found is None:
-                asked = Undecided(f"the {which} port is in {wanted[0]}:{wanted[1]}")
-                undecided = unless(inverted, asked)
+                asked = undecided(
+                    "packet-field", f"the {which} port is in {wanted[0]}:{wanted[1]}", Input("packet")
+                )
+                open_question = unless(inverted, asked)
             elif (wanted[0] <= found <= wanted[1]) == inverted:
                 return NEVER
         if self.flags is not None:
             mask, wanted_flags = self.flags
             if packet.tcp_flags is None:
-                undecided = Undecided(f"of the TCP flags {mask!r} exactly {wanted_flags!r} are set")
-                undecided = undecided.inverted() if self.flags_inverted else undecided
+                asked = undecided(
+                    "packet-field",
+                    f"of the TCP flags {mask!r} exactly {wanted_flags!r} are set",
+                    Input("packet"),
+                )
+                open_question = unless(self.flags_inverted, asked)
             elif (packet.tcp_flags & mask == wanted_flags) == self.flags_inverted:
                 return NEVER
         if self.unread is not None:
-            return Undecided(f"the packet meets {self.unread}")
-        return undecided or ALWAYS
+            return undecided("packet-field", f"the packet meets {self.unread}", Input("packet"))
+        return open_question or ALWAYS
 
     def _as_one(self, packet: Packet) -> bool:
         """Whether the back ends differ: iptables-nft makes ``! --sport 1 ! --dport 2`` one comparison.

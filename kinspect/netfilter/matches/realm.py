@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import Odds, Undecided, unless
+from kinspect.model.odds import Odds, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.netfilter.options import Options
 
@@ -25,7 +25,7 @@ class Realm:
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided."""
-        return unless(self.inverted, Undecided(f"the route to {packet.dst} is of realm {self.text}"))
+        return unless(self.inverted, undecided("route", f"the route to {packet.dst} is of realm {self.text}"))
 
     def seen(self, packet: Packet) -> str:
         """That it is not known."""

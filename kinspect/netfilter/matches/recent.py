@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from kinspect.model.host import Host
-from kinspect.model.odds import Odds, Undecided, certain, unless
+from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet, Stamp, read_address
 from kinspect.netfilter.options import OptionError, Options, integer
 
@@ -61,7 +61,7 @@ class Recent:
             address = getattr(packet, self.side)
             what = f"{needed} hits of {address}, the {side}," if needed > 1 else f"{address}, the {side},"
             question = f"the list {self.name} of -m recent has {what} already"
-        return unless(self.inverted, Undecided(question))
+        return unless(self.inverted, undecided("recent-list", question))
 
     def seen(self, packet: Packet) -> str:
         """Whether the address is on the list."""

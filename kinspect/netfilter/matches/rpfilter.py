@@ -10,8 +10,9 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import Odds, Undecided, certain, unless
+from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
+from kinspect.model.questions import Input
 from kinspect.netfilter.options import Options
 from kinspect.netfilter.routing import Fork, route
 
@@ -35,7 +36,10 @@ class ReversePath:
         found = self._passes(packet, host)
         if found is None:
             way = "by the interface that it came in by" if not self.loose else "by some interface"
-            return unless(self.inverted, Undecided(f"a reply to {packet.src} would leave {way}"))
+            return unless(
+                self.inverted,
+                undecided("reverse-path", f"a reply to {packet.src} would leave {way}", Input("routes")),
+            )
         return certain(found != self.inverted)
 
     def seen(self, packet: Packet) -> str:

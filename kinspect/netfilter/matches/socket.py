@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import NEVER, Odds, Undecided
+from kinspect.model.odds import NEVER, Odds, undecided
 from kinspect.model.packet import ICMP, ICMPV6, TCP, UDP, Packet, endpoint_text, protocol_name
 from kinspect.netfilter.options import Options
 
@@ -32,7 +32,9 @@ class Socket:
         kind = "transparent socket" if self.transparent else "socket"
         bound = "" if self.wildcard else ", bound to that address,"
         to = endpoint_text(packet.dst, packet.dport)
-        return Undecided(f"a {kind}{bound} of this host takes {protocol_name(packet.protocol)} to {to}")
+        return undecided(
+            "socket", f"a {kind}{bound} of this host takes {protocol_name(packet.protocol)} to {to}"
+        )
 
     def seen(self, packet: Packet) -> str:
         """What has no socket."""

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, NEVER, Chance, Odds, Undecided, unless
+from kinspect.model.odds import ALWAYS, NEVER, Chance, Odds, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.netfilter.options import OptionError, Options, integer
 
@@ -64,7 +64,7 @@ class Nth:
         if packet.counted:
             before = ", ".join(f"{'taken' if took else 'passed'} by {rule}" for rule, took in packet.counted)
             question = f"the packets {before} are those that the count of {self.rule} takes"
-            return unless(self.inverted, Undecided(question))
+            return unless(self.inverted, undecided("rate-limit", question))
         share = Fraction(1, self.every)
         return Chance(1 - share if self.inverted else share)
 

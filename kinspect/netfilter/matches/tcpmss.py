@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import NEVER, Odds, Undecided, certain, unless
+from kinspect.model.odds import NEVER, Odds, certain, undecided, unless
 from kinspect.model.packet import TCP, Packet, TcpFlag
+from kinspect.model.questions import Input
 from kinspect.netfilter.options import Options, integer
 
 OPTIONS: Final = {"--mss": 1}
@@ -27,7 +28,12 @@ class SegmentSize:
             return NEVER
         if packet.tcp_flags is not None and not packet.tcp_flags & TcpFlag.SYN:
             return certain(self.inverted)
-        return unless(self.inverted, Undecided(f"the packet announces an MSS of {self.low} to {self.high}"))
+        return unless(
+            self.inverted,
+            undecided(
+                "packet-field", f"the packet announces an MSS of {self.low} to {self.high}", Input("packet")
+            ),
+        )
 
     def seen(self, packet: Packet) -> str:
         """Whether it announces one."""

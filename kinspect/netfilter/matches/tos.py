@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import Odds, Undecided, certain, unless
+from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
+from kinspect.model.questions import Input
 from kinspect.netfilter.options import Options, integer
 
 OPTIONS: Final = {"--tos": 1}
@@ -29,7 +30,9 @@ class Tos:
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided where nobody said the packet's."""
         if packet.tos is None:
-            asked = Undecided(f"the packet's TOS is {self.value:#04x}/{self.mask:#04x}")
+            asked = undecided(
+                "packet-field", f"the packet's TOS is {self.value:#04x}/{self.mask:#04x}", Input("packet")
+            )
             return unless(self.inverted, asked)
         return certain((packet.tos & self.mask == self.value) != self.inverted)
 

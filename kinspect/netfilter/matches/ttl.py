@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import NEVER, Odds, Undecided, certain, unless
+from kinspect.model.odds import NEVER, Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
+from kinspect.model.questions import Input
 from kinspect.netfilter.options import Options, integer
 
 OPTIONS_ttl: Final = {"--ttl-eq": 1, "--ttl": "--ttl-eq", "--ttl-lt": 1, "--ttl-gt": 1}
@@ -32,7 +33,11 @@ class HopsLeft:
         ttl = packet.ttl
         if ttl is None:
             what = "TTL" if self.family == 4 else "hop limit"
-            asked = Undecided(f"the packet's {what} is {_WORDS[self.comparison]}{self.value}")
+            asked = undecided(
+                "packet-field",
+                f"the packet's {what} is {_WORDS[self.comparison]}{self.value}",
+                Input("packet"),
+            )
             return unless(self.inverted, asked)
         held = {"eq": ttl == self.value, "lt": ttl < self.value, "gt": ttl > self.value}[self.comparison]
         return certain(held != self.inverted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kinspect.model.host import Host
-from kinspect.model.odds import Odds, Undecided
+from kinspect.model.odds import Odds, undecided
 from kinspect.model.packet import Packet
 
 
@@ -17,7 +17,7 @@ class UnsupportedMatch:
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided, whatever the packet."""
-        return Undecided(f"the packet meets {self.text}")
+        return undecided("unsupported-match", f"the packet meets {self.text}")
 
     def seen(self, packet: Packet) -> str:
         """That it was not looked at."""

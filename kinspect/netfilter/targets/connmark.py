@@ -7,7 +7,7 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Effect, Proceed
+from kinspect.model.rules import Described, Effect, Proceed
 from kinspect.netfilter.matches.conntrack import connected
 from kinspect.netfilter.options import Options, integer
 from kinspect.netfilter.targets.mark import ALL, spelled
@@ -27,6 +27,10 @@ class SetConnectionMark:
     mask: int
     shift: int = 0
 
+    def described(self) -> Described:
+        """Value and mask."""
+        return Described(f"CONNMARK {self.value:#x}/{self.mask:#x}")
+
     def act(self, packet: Packet, host: Host) -> Effect:
         """Nothing for a packet that has no connection."""
         if not connected(packet):
@@ -43,6 +47,10 @@ class SaveMark:
     nfmask: int = ALL
     ctmask: int = ALL
     shift: int = 0
+
+    def described(self) -> Described:
+        """Whence."""
+        return Described("CONNMARK from the packet's mark")
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Nothing for a packet that has no connection."""
@@ -65,6 +73,10 @@ class RestoreMark:
     nfmask: int = ALL
     ctmask: int = ALL
     shift: int = 0
+
+    def described(self) -> Described:
+        """Whence."""
+        return Described("MARK from the connection's mark")
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Nothing for a packet that has no connection."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import CtState, Packet
-from kinspect.model.rules import Effect, Proceed
+from kinspect.model.rules import Described, Effect, Proceed
 from kinspect.netfilter.options import Options, integer
 
 OPTIONS_NOTRACK: Final[dict[str, int]] = {}
@@ -28,6 +28,10 @@ _ALL: Final = 0xFFFFFFFF
 class Untrack:
     """The packet is not tracked, unless it is already."""
 
+    def described(self) -> Described:
+        """Its name."""
+        return Described("NOTRACK")
+
     def act(self, packet: Packet, host: Host) -> Effect:
         """Of what comes back by the loopback the connection stays, where it has one."""
         if _settled(packet):
@@ -42,6 +46,11 @@ class Template:
     """The connection begins with what the rule says; ``zone`` None: its zone is the packet's mark."""
 
     zone: int | None = 0
+
+    def described(self) -> Described:
+        """The zone, if there is one."""
+        zone = "the packet's mark" if self.zone is None else str(self.zone)
+        return Described(f"CT in zone {zone}" if self.zone != 0 else "CT")
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """The mark of the template is kept from packet to packet, so it is not known."""

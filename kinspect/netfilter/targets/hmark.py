@@ -7,7 +7,7 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Effect, Proceed
+from kinspect.model.rules import Described, Effect, Proceed
 from kinspect.netfilter.options import Options
 
 OPTIONS: Final = {
@@ -20,6 +20,10 @@ OPTIONS: Final = {
 @dataclass(frozen=True, slots=True)
 class HashMark:
     """The packet's mark is not known from here on."""
+
+    def described(self) -> Described:
+        """Its name."""
+        return Described("HMARK")
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """The walk goes on."""

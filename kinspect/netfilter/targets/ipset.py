@@ -10,7 +10,7 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Effect, Proceed
+from kinspect.model.rules import Described, Effect, Proceed
 from kinspect.netfilter.matches.ipset import directions
 from kinspect.netfilter.options import OptionError, Options
 
@@ -26,6 +26,10 @@ class ChangeSets:
 
     names: frozenset[str]
     maps_mark: bool = False
+
+    def described(self) -> Described:
+        """The sets."""
+        return Described(" ".join(["SET", *sorted(self.names)]))
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """The walk goes on."""

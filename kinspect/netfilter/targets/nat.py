@@ -13,9 +13,9 @@ from typing import Final, Literal
 
 from kinspect.errors import Undetermined
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, Odds, Undecided
+from kinspect.model.odds import ALWAYS, Odds, undecided
 from kinspect.model.packet import WITH_PORTS, Address, Packet, read_address
-from kinspect.model.rules import Bind, Effect, OneOf
+from kinspect.model.rules import Bind, Described, Effect, OneOf
 from kinspect.netfilter.hashing import chosen_address
 from kinspect.netfilter.options import Option, Options, port
 from kinspect.netfilter.source_address import source_address
@@ -27,6 +27,10 @@ OPTIONS_SNAT: Final = {"--to-source": 1, **_RANDOM}
 OPTIONS_MASQUERADE: Final = {"--to-ports": 1, **_RANDOM}
 
 
+RandomPort = Literal["", "--random", "--random-fully"]
+"""How a port is drawn, if it is; the two are the same for one packet."""
+
+
 @dataclass(frozen=True, slots=True)
 class PortRange:
     """A range of ports; with ``base`` a port is moved by its distance from there."""
@@ -34,6 +38,10 @@ class PortRange:
     low: int
     high: int
     base: int | None = None
+
+    def __str__(self) -> str:
+        span = str(self.low) if self.low == self.high else f"{self.low}-{self.high}"
+        return span if self.base is None else f"{span}/{self.base}"
 
     @property
     def count(self) -> int:
@@ -69,6 +77,15 @@ class Range:
     high: Address | None = None
     ports: PortRange | None = None
 
+    def __str__(self) -> str:
+        span = "" if self.low is None else str(self.low)
+        if self.high != self.low:
+            span += f"-{self.high}"
+        if self.ports is None:
+            return span
+        version = 4 if self.low is None else self.low.version
+        return f"{span if version == 4 else f'[{span}]'}:{self.ports}"
+
     def holds(self, address: Address, port: int | None, packet: Packet) -> bool:
         """Whether address and port are in the range."""
         if self.low is not None and self.high is not None and not self.low <= address <= self.high:  # type: ignore[operator]
@@ -102,15 +119,19 @@ class Dnat:
     """Another destination for the connection; ends the walk of the nat table."""
 
     to: Range
-    random: bool = False
+    random: RandomPort = ""
     persistent: bool = False
+
+    def described(self) -> Described:
+        """Where to."""
+        return Described(_words(f"DNAT to {self.to}", self.random), "rewrites")
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the destination."""
         if packet.zone is None and self.to.several:
             return _any_of(self.to, lambda to: replace(self, to=to).act(packet, host))
         chosen = self.to.address("dst", packet, persistent=self.persistent)
-        return with_destination(packet, chosen, self.to.ports, anew=self.random)
+        return with_destination(packet, chosen, self.to.ports, anew=bool(self.random))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +139,12 @@ class Snat:
     """Another source for the connection; ends the walk of the nat table."""
 
     to: Range
-    random: bool = False
+    random: RandomPort = ""
     persistent: bool = False
+
+    def described(self) -> Described:
+        """The new source."""
+        return Described(_words(f"SNAT to {self.to}", self.random), "rewrites")
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the source; one that is in the range already is kept (get_unique_tuple in nf_nat_core.c)."""
@@ -128,7 +153,7 @@ class Snat:
         if packet.zone is None and self.to.several:
             return _any_of(self.to, lambda to: replace(self, to=to).act(packet, host))
         chosen = self.to.address("src", packet, persistent=self.persistent)
-        return with_source(packet, chosen, self.to.ports, anew=self.random)
+        return with_source(packet, chosen, self.to.ports, anew=bool(self.random))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +161,26 @@ class Masquerade:
     """The address of the outgoing interface as source (the one that its kernel would choose)."""
 
     ports: PortRange | None = None
-    random: bool = False
+    random: RandomPort = ""
+
+    def described(self) -> Described:
+        """The ports, if they are given."""
+        ports = f" to ports {self.ports}" if self.ports else ""
+        return Described(_words(f"MASQUERADE{ports}", self.random), "rewrites")
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the source; its address stays "masquerade" where the snapshot cannot tell it."""
         chosen = source_address(packet, host)
         if chosen is not None:
-            return with_source(packet, chosen, self.ports, anew=self.random)
-        sport = _source_port(packet, self.ports, anew=self.random)
+            return with_source(packet, chosen, self.ports, anew=bool(self.random))
+        sport = _source_port(packet, self.ports, anew=bool(self.random))
         return Bind(
             packet.replace(sport=sport, snat=True, src_bound=True, original=packet.first), "masquerade"
         )
+
+
+def _words(what: str, random: RandomPort) -> str:
+    return f"{what} {random}".rstrip()
 
 
 def _any_of(to: Range, act: Callable[[Range], Effect]) -> Effect:
@@ -161,7 +195,9 @@ def _any_of(to: Range, act: Callable[[Range], Effect]) -> Effect:
     ways: list[tuple[Odds, Effect]] = []
     for number in range(int(to.low), int(to.high) + 1):
         address = IPv4Address(number) if to.low.version == 4 else IPv6Address(number)
-        odds = Undecided(f"the connection's zone is one that gets {address} of {to.low}-{to.high}")
+        odds = undecided(
+            "connection", f"the connection's zone is one that gets {address} of {to.low}-{to.high}"
+        )
         ways.append((odds, act(Range(address, address, to.ports))))
     ways[-1] = (ALWAYS, ways[-1][1])
     return OneOf(tuple(ways))
@@ -234,8 +270,10 @@ def _range(option: Option) -> Range:
     return option.read(read, "an address, as ADDR[-ADDR][:PORT[-PORT]],")
 
 
-def _random(options: Options) -> bool:
-    return options.has("--random") or options.has("--random-fully")
+def _random(options: Options) -> RandomPort:
+    if options.has("--random-fully"):
+        return "--random-fully"
+    return "--random" if options.has("--random") else ""
 
 
 def read_DNAT(options: Options) -> Dnat:  # noqa: N802 - named after the target

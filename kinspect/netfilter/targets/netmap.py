@@ -8,7 +8,7 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Address, Packet
-from kinspect.model.rules import Effect
+from kinspect.model.rules import Described, Effect
 from kinspect.netfilter.options import Masked, Options
 from kinspect.netfilter.targets.nat import with_destination, with_source
 
@@ -20,6 +20,10 @@ class Netmap:
     """The network's bits are set anew: the destination's on the way in, the source's on the way out."""
 
     network: Masked
+
+    def described(self) -> Described:
+        """The network."""
+        return Described(f"NETMAP to {self.network}", "rewrites")
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the side that this hook is for: the source once the destination is settled."""

@@ -41,4 +41,4 @@ OPTIONS: Final[dict[str, int]] = {}
 
 def read(options: Options) -> Nothing:
     """Any of them."""
-    return Nothing()
+    return Nothing(options.words())

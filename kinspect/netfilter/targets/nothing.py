@@ -6,12 +6,21 @@ from dataclasses import dataclass
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Effect, Proceed
+from kinspect.model.rules import Described, Effect, Proceed
 
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """Does nothing that a trace can see: no target, or one that only logs or counts."""
+    """Does nothing that a trace can see: no target, or one that only logs or counts.
+
+    ``words`` are its name and options, as written; empty where there is no target.
+    """
+
+    words: str = ""
+
+    def described(self) -> Described:
+        """As written."""
+        return Described(self.words)
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """The walk goes on."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, Undecided
+from kinspect.model.odds import ALWAYS, undecided
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Effect, End, OneOf, Verdict
+from kinspect.model.rules import Described, Effect, End, OneOf, Verdict
 from kinspect.netfilter.options import Options, integer
 
 OPTIONS_QUEUE: Final[dict[str, int]] = {}
@@ -27,12 +27,17 @@ class Queue:
     queues: tuple[int, int] = (0, 0)
     bypass: bool = False
 
+    def described(self) -> Described:
+        """The queue, or the range of them."""
+        low, high = self.queues
+        return Described(f"NFQUEUE {low}" if low == high else f"NFQUEUE {low}:{high}")
+
     def act(self, packet: Packet, host: Host) -> Effect:
         """Undecided: whether a program listens."""
         low, high = self.queues
         name = f"queue {low}" if low == high else f"queues {low} to {high}"
         otherwise = Verdict.ACCEPT if self.bypass else Verdict.DROP
-        listens = Undecided(f"a program listens on netfilter {name}")
+        listens = undecided("program", f"a program listens on netfilter {name}")
         return OneOf(((listens, End(Verdict.QUEUE, packet)), (ALWAYS, End(otherwise, packet))))
 
 

@@ -7,9 +7,10 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, Undecided
+from kinspect.model.odds import ALWAYS, Undecided, undecided
 from kinspect.model.packet import Address, Packet
-from kinspect.model.rules import Effect, End, OneOf, Verdict
+from kinspect.model.questions import Input
+from kinspect.model.rules import Described, Effect, End, OneOf, Verdict
 from kinspect.netfilter.options import Options
 from kinspect.netfilter.targets.nat import PortRange, read_ports, with_destination
 
@@ -24,6 +25,10 @@ class Redirect:
 
     ports: PortRange | None = None
     random: bool = False
+
+    def described(self) -> Described:
+        """The port, if one is given."""
+        return Described(f"REDIRECT{f' to port {self.ports}' if self.ports else ''}", "rewrites")
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the destination; an interface without an address loses the packet."""
@@ -44,7 +49,7 @@ class Redirect:
         interface = packet.iif or "the incoming interface"
         options: list[tuple[Undecided, Effect]] = [
             (
-                Undecided(f"the first address of {interface} is {address}"),
+                undecided("own-address", f"the first address of {interface} is {address}", Input("links")),
                 with_destination(packet, address, self.ports, anew=self.random),
             )
             for address in own or [packet.dst]

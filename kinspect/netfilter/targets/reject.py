@@ -7,7 +7,7 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Effect, End, Verdict
+from kinspect.model.rules import Described, Effect, End, Verdict
 from kinspect.netfilter.options import Options
 
 OPTIONS: Final = {"--reject-with": 1}
@@ -41,6 +41,10 @@ class Reject:
     """Ends the packet; ``answer`` is what the sender gets, such as ``icmp-port-unreachable``."""
 
     answer: str | None = None
+
+    def described(self) -> Described:
+        """The answer that the sender gets."""
+        return Described(f"REJECT with {self.answer}" if self.answer else "REJECT", "ends")
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """REJECT."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, Undecided
+from kinspect.model.odds import ALWAYS, undecided
 from kinspect.model.packet import TCP, Packet, TcpFlag
-from kinspect.model.rules import Effect, End, OneOf, Proceed, Verdict
+from kinspect.model.rules import Described, Effect, End, OneOf, Proceed, Verdict
 from kinspect.netfilter.options import Options, integer
 
 OPTIONS: Final = {
@@ -22,12 +22,16 @@ _ASKED: Final = TcpFlag.SYN | TcpFlag.ACK | TcpFlag.FIN | TcpFlag.RST
 class Synproxy:
     """Takes SYNs and the ACKs that answer its own; the server gets a SYN once a client has answered."""
 
+    def described(self) -> Described:
+        """Its name."""
+        return Described("SYNPROXY")
+
     def act(self, packet: Packet, host: Host) -> Effect:
         """The connection goes on as the packet is, or ends, as the client answers or does not."""
         flags = packet.tcp_flags
         if packet.protocol != TCP or (flags is not None and flags & _ASKED not in (TcpFlag.SYN, TcpFlag.ACK)):
             return Proceed(packet)
-        answers = Undecided("the client completes the handshake with SYNPROXY")
+        answers = undecided("conversation", "the client completes the handshake with SYNPROXY")
         return OneOf(((answers, End(Verdict.ACCEPT, packet)), (ALWAYS, End(Verdict.DROP, packet))))
 
 

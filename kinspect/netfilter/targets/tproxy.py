@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, Undecided
+from kinspect.model.odds import ALWAYS, undecided
 from kinspect.model.packet import Address, Packet, endpoint_text, protocol_name, read_address
-from kinspect.model.rules import Effect, End, OneOf, Verdict
+from kinspect.model.rules import Described, Effect, End, OneOf, Verdict
 from kinspect.netfilter.options import Options, masked, port
 from kinspect.netfilter.targets.redirect import primary_address
 
@@ -24,11 +24,15 @@ class Tproxy:
     value: int = 0
     mask: int = 0
 
+    def described(self) -> Described:
+        """The port, if one is given."""
+        return Described(f"TPROXY to port {self.port}" if self.port else "TPROXY")
+
     def act(self, packet: Packet, host: Host) -> Effect:
         """Undecided: whether a socket listens."""
         on = self.address or primary_address(packet, host) or packet.dst
         where = f"{protocol_name(packet.protocol)} {endpoint_text(on, self.port or packet.dport)}"
-        listens = Undecided(f"a transparent proxy of this host listens on {where}")
+        listens = undecided("socket", f"a transparent proxy of this host listens on {where}")
         marked = packet.replace(
             mark=packet.mark & ~self.mask ^ self.value, mark_unknown=packet.mark_unknown & ~self.mask
         )

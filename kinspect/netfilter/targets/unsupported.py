@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, Undecided
+from kinspect.model.odds import ALWAYS, undecided
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Effect, End, OneOf, Proceed, Verdict
-
-GOES_ON: Final = "lets the packet go on unchanged"
-"""How the question ends that such a target leaves open."""
+from kinspect.model.rules import Described, Effect, End, OneOf, Proceed, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +16,11 @@ class UnsupportedTarget:
 
     text: str
 
+    def described(self) -> Described:
+        """As written."""
+        return Described(self.text.removeprefix("-j "))
+
     def act(self, packet: Packet, host: Host) -> Effect:
         """Both ways: the packet goes on as it is, or ends here."""
-        goes_on = Undecided(f"{self.text} {GOES_ON}")
+        goes_on = undecided("unsupported-target", f"{self.text} lets the packet go on unchanged")
         return OneOf(((goes_on, Proceed(packet)), (ALWAYS, End(Verdict.DROP, packet))))

@@ -7,7 +7,7 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Back, ChainName, Effect, End, Enter, Verdict
+from kinspect.model.rules import Back, ChainName, Described, Effect, End, Enter, Verdict
 from kinspect.netfilter.options import Options
 
 OPTIONS: Final[dict[str, int]] = {}
@@ -16,6 +16,10 @@ OPTIONS: Final[dict[str, int]] = {}
 @dataclass(frozen=True, slots=True)
 class Accept:
     """The walk of this table's hook ends; the packet goes on."""
+
+    def described(self) -> Described:
+        """Its name."""
+        return Described("ACCEPT")
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """ACCEPT."""
@@ -26,6 +30,10 @@ class Accept:
 class Drop:
     """The packet ends, silently."""
 
+    def described(self) -> Described:
+        """Its name."""
+        return Described("DROP", "ends")
+
     def act(self, packet: Packet, host: Host) -> Effect:
         """DROP."""
         return End(Verdict.DROP, packet)
@@ -34,6 +42,10 @@ class Drop:
 @dataclass(frozen=True, slots=True)
 class Return:
     """Back to the calling chain; in a built-in chain its policy applies."""
+
+    def described(self) -> Described:
+        """Its name."""
+        return Described("RETURN")
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Back."""
@@ -46,6 +58,10 @@ class Jump:
 
     chain: ChainName
     goto: bool = False
+
+    def described(self) -> Described:
+        """The chain."""
+        return Described(self.chain)
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Enter the chain."""

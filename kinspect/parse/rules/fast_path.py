@@ -134,4 +134,4 @@ def _options(extension: Extension | None, parts: list[str], family: Family) -> O
             return None
         written.append(Option(parts[at], values, inverted))
         at += 1 + arity
-    return Options(written, family=family)
+    return Options(written, family=family, extension=extension.name)

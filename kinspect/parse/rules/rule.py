@@ -293,7 +293,10 @@ def _clause(part: _Part, reader: _Reader, text: str) -> Clause:
     if part.extension is None or part.unknown:
         return Clause(UnsupportedMatch(shown), shown)
     return Clause(
-        part.extension.read(Options(part.options, part.start, reader.family, rule=reader.name)), shown
+        part.extension.read(
+            Options(part.options, part.start, reader.family, rule=reader.name, extension=part.name)
+        ),
+        shown,
     )
 
 
@@ -304,7 +307,7 @@ def _target(reader: _Reader, text: str) -> tuple[Target, str]:
     shown = _text(part, reader, text)
     if part.extension is not None and not part.unknown:
         target: Target = part.extension.read(
-            Options(part.options, part.start, reader.family, rule=reader.name)
+            Options(part.options, part.start, reader.family, rule=reader.name, extension=part.name)
         )
         return target, shown
     if part.unknown:

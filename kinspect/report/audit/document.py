@@ -16,10 +16,10 @@ from kinspect.report.document import (
     RuleText,
     ServiceName,
     exit_code,
-    open_question,
     opened,
     rule_text,
 )
+from kinspect.report.questions import open_question
 
 
 class AuditFinding(msgspec.Struct, kw_only=True):
@@ -76,7 +76,7 @@ def _finding(found: Observation) -> AuditFinding:
         ways=list(found.ways),
         text=observation_text(found),
         evidence=[rule_text(rule) for rule in found.evidence],
-        conditions=list(found.questions),
+        conditions=[question.text for question in found.questions],
         moved=found.moved,
         todo=found.kind.todo,
     )

@@ -33,7 +33,7 @@ def summary_text(answer: AuditAnswer) -> str:
 
 def doubts(found: Observation) -> list[str]:
     """Why it is not sure, where it is not."""
-    lines = [f"depends on: {safe(question)}" for question in found.questions]
+    lines = [f"depends on: {safe(question.text)}" for question in found.questions]
     if found.moved:
         lines.append("the service's endpoints changed while this was read: a change was under way")
     return lines

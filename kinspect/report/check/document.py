@@ -13,6 +13,7 @@ from kinspect.model.check import AssertionResult, CheckAnswer, Finding, Reaches,
 from kinspect.model.cluster import EndpointOwner
 from kinspect.model.codes import code_of
 from kinspect.model.diagnostics import Undetermined
+from kinspect.model.packet import SocketAddress
 from kinspect.model.traffic import SenderClass
 from kinspect.report.check.words import finding_text, note_text
 from kinspect.report.document import (
@@ -26,11 +27,11 @@ from kinspect.report.document import (
     TwoShares,
     endpoint,
     exit_code,
-    open_question,
     opened,
     rule_text,
     shares,
 )
+from kinspect.report.questions import open_question
 
 Verdict = Literal["holds", "violated", "undetermined"]
 
@@ -135,6 +136,7 @@ def _assertion(answer: CheckAnswer, judged: AssertionResult) -> CheckedAssertion
 def _finding(finding: Finding) -> CheckFinding:
     entry, problem = finding.entry, finding.problem
     port = entry.port if entry else None
+    to: SocketAddress | None = getattr(problem, "to", None)
     owner: EndpointOwner | None = getattr(problem, "backend", None)
     share: Bounds | None = getattr(problem, "share", None)
     probability, exact, least, bounds = shares(share) if share else (None, UNSET, None, None)
@@ -147,16 +149,16 @@ def _finding(finding: Finding) -> CheckFinding:
         sender=entry.sources if entry else None,
         node=entry.node if entry else None,
         client=str(entry.client) if entry else None,
-        frontend=entry.frontend if entry else None,
+        frontend=str(entry.frontend) if entry else None,
         family=entry.family if entry else None,
-        to=getattr(problem, "to", None),
+        to=str(to) if to is not None else None,
         endpoint=endpoint(owner),
         what=problem.what if isinstance(problem, Reaches) else None,
         probability=probability,
         exact=exact,
         share=least,
         bounds=bounds,
-        conditions=list(finding.questions),
+        conditions=[question.text for question in finding.questions],
         rule=rule_text(finding.rule) if finding.rule else None,
         text=finding_text(finding),
     )

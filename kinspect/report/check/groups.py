@@ -31,7 +31,7 @@ class Group:
         for finding in self.findings:
             entry = finding.entry
             if entry is not None:
-                front = entry.frontend.rpartition(":")[2] if entry.via == "nodeport" else entry.frontend
+                front = str(entry.frontend.port if entry.via == "nodeport" else entry.frontend)
                 nodes = ways.setdefault((entry.via, front), {})
                 nodes.setdefault(entry.node, {})[entry.sources] = None
         found = []
@@ -52,7 +52,7 @@ class Group:
 
     def questions(self) -> list[str]:
         """What it depends on."""
-        return sorted({question for finding in self.findings for question in finding.questions})
+        return sorted({question.text for finding in self.findings for question in finding.questions})
 
 
 def grouped(findings: Iterable[Finding]) -> list[Group]:

@@ -38,6 +38,7 @@ from kinspect.model.check import (
     Unserved,
     Vacuous,
 )  # fmt: skip
+from kinspect.model.packet import SocketAddress
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import SenderClass
 from kinspect.report.words import VIA_NAMES, backend_text, bounded, listed, port_text
@@ -124,7 +125,7 @@ def problem_text(problem: Problem) -> str:
             }[what]
             return f"{bounded(share)} goes to {_end(to, backend_text(backend))}{why}"
         case Unplaced(to, share):
-            return f"{bounded(share)} goes to {safe(to)}, and nothing read says which node that is on"
+            return f"{bounded(share)} goes to {to}, and nothing read says which node that is on"
         case Queued(share):
             return f"{bounded(share)} is handed to a program of the node (NFQUEUE), which decides"
         case Unmodelled(share):
@@ -150,8 +151,8 @@ def problem_text(problem: Problem) -> str:
             assert_never(problem)
 
 
-def _end(to: str, backend: str) -> str:
-    return f"{safe(to)}, {backend}" if backend else safe(to)
+def _end(to: SocketAddress, backend: str) -> str:
+    return f"{to}, {backend}" if backend else str(to)
 
 
 def finding_text(finding: Finding) -> str:

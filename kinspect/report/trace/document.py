@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,6 +12,7 @@ from kinspect.model.answer import NodeTrace, Outcome, Remark, TraceAnswer, Via
 from kinspect.model.codes import code_of
 from kinspect.model.diagnostics import Undetermined
 from kinspect.model.packet import protocol_name
+from kinspect.model.questions import Question
 from kinspect.model.rules import UNKNOWN_SOURCE
 from kinspect.model.trace import ChainPolicy, Considered, Event, Matched, Routed
 from kinspect.report.document import (
@@ -24,11 +25,11 @@ from kinspect.report.document import (
     TwoShares,
     endpoint,
     exit_code,
-    open_question,
     opened,
     shares,
 )
 from kinspect.report.numbers import number
+from kinspect.report.questions import open_question
 from kinspect.report.words import note_lines, remark_text
 
 
@@ -161,8 +162,8 @@ def _questions(answer: TraceAnswer) -> Iterator[Undetermined]:
                 yield Undetermined(text=f"{outcome.missing} is not in the text", node=trace.node)
 
 
-def _conditions(outcome: Outcome) -> list[str]:
-    return list(outcome.weight.questions()) if outcome.weight.exact is None else []
+def _conditions(outcome: Outcome) -> Sequence[Question]:
+    return outcome.weight.questions() if outcome.weight.exact is None else ()
 
 
 def _remark(remark: Remark) -> CodedRemark:
@@ -204,7 +205,7 @@ def _outcome(outcome: Outcome) -> TracedOutcome:
         exact=exact,
         share=share,
         bounds=bounds,
-        conditions=_conditions(outcome),
+        conditions=[question.text for question in _conditions(outcome)],
         endpoint=endpoint(outcome.backend),
         path=[step for event in events if (step := _step(event)) is not None],
         ways=len(outcome.ways),

@@ -11,7 +11,9 @@ from rich.text import Text
 
 from kinspect.model.answer import NodeTrace, Outcome, TraceAnswer
 from kinspect.model.odds import NOTHING, ZERO
+from kinspect.model.questions import Question
 from kinspect.model.rules import Verdict
+from kinspect.report.questions import answered_by
 from kinspect.report.screen import View, screen
 from kinspect.report.trace.explain import explained
 from kinspect.report.trace.tree import trace_tree
@@ -77,7 +79,9 @@ def _print(console: Console, answer: TraceAnswer, *, wide: bool, explain: bool) 
         for note in note_lines(trace):
             console.print(Text(f"note: {note}", style="dim"))
         for question in _open_questions(trace):
-            console.print(Text(f"depends on: {question}", style="yellow"))
+            how = answered_by(question)
+            line = f"depends on: {safe(question.text)}{f' ({how})' if how else ''}"
+            console.print(Text(line, style="yellow"))
         if explain:
             console.print(explained(trace))
     if len(shown) < len(answer.traces):
@@ -279,5 +283,6 @@ def _entry_line(trace: NodeTrace, answer: TraceAnswer) -> Text:
     )
 
 
-def _open_questions(trace: NodeTrace) -> list[str]:
-    return sorted({safe(q) for o in trace.outcomes if o.weight.exact is None for q in o.weight.questions()})
+def _open_questions(trace: NodeTrace) -> list[Question]:
+    asked = {q for o in trace.outcomes if o.weight.exact is None for q in o.weight.questions()}
+    return sorted(asked, key=lambda question: question.text)

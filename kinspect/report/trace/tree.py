@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from rich.text import Text
 from rich.tree import Tree
 
 from kinspect.model.answer import NodeTrace, Outcome
 from kinspect.model.odds import NOTHING, Weight
-from kinspect.model.rules import Verdict
+from kinspect.model.rules import Rule, Verdict
 from kinspect.model.trace import ChainPolicy, Event, Matched, Routed, Way
-from kinspect.netfilter.targets.verdict import Jump
+from kinspect.netfilter.targets.verdict import Jump, Return
 from kinspect.report.words import backend_text, bounded, outcome_text
 from kinspect.sanitise import safe
 
+_ROLE_STYLES: Final = {"ends": "bold red", "rewrites": "bold"}
+_VERDICT_STYLES: Final = {Verdict.DROP: "bold red", Verdict.REJECT: "bold red"}
 _LEAVES = 12  # ways under one chain that are shown unasked
 
 
@@ -125,18 +128,18 @@ def _chains(events: Sequence[Event]) -> list[Text]:
                 name = f"{place.table} {place.hook}".strip() + (
                     f" ({place.backend})" if place.backend and _split(events) else ""
                 )
-                step = _step(rule.target_text) or "counted"
+                step, style = _step(rule)
             case ChainPolicy(place, chain, verdict):
                 name = f"{place.table} {place.hook}"
-                step = f"{verdict.value} (policy of {chain})"
+                step, style = f"{verdict.value} (policy of {chain})", _VERDICT_STYLES.get(verdict, "")
             case Routed(where):
-                name, step = "routing", where
+                name, step, style = "routing", where, ""
         if name == hook:
             lines[-1].append(" → ", style="dim")
         else:
             lines.append(Text.assemble((f"{safe(name)}: ", "dim")))
             hook = name
-        lines[-1].append(safe(step), style=_style(step))
+        lines[-1].append(safe(step), style=style)
     return lines
 
 
@@ -155,8 +158,7 @@ def _telling(events: Sequence[Event], *, more: bool) -> list[Event]:
 
 def _idle(event: Matched, behind: Sequence[Event], more: bool) -> bool:
     """Whether the rule did nothing that lasts: RETURN, or a jump to a chain that did nothing."""
-    effect = event.rule.target_text.split(" ")[:2]
-    if effect == ["-j", "RETURN"]:
+    if isinstance(event.rule.target, Return):
         return True
     if not isinstance(event.rule.target, Jump):
         return False
@@ -176,26 +178,12 @@ def _split(events: Sequence[Event]) -> bool:
     return len({event.place.backend for event in events if isinstance(event, Matched)}) > 1
 
 
-def _step(target: str) -> str:
-    """``-j DNAT --to-destination 10.0.0.1:80`` as ``DNAT to 10.0.0.1:80``."""
-    words = target.split(" ", 2)
-    if words[0] not in ("-j", "-g", "--jump", "--goto"):
-        return target
-    name, rest = words[1], words[2] if len(words) > 2 else ""
-    for option, said in (
-        ("--to-destination ", "to "),
-        ("--to-source ", "to "),
-        ("--set-xmark ", ""),
-        ("--reject-with ", "with "),
-    ):
-        rest = rest.replace(option, said)
-    return f"{name} {rest}".strip()
-
-
-def _style(step: str) -> str:
-    if step.startswith(("DROP", "REJECT")):
-        return "bold red"
-    return "bold" if step.startswith(("DNAT", "SNAT", "MASQUERADE", "REDIRECT")) else ""
+def _step(rule: Rule) -> tuple[str, str]:
+    """What a rule did, such as ``DNAT to 10.0.0.1:80``, and its style."""
+    did = rule.target.described() if rule.target is not None else None
+    if did is None or not did.text:
+        return "counted", ""
+    return did.text, _ROLE_STYLES.get(did.role, "")
 
 
 def _rules(events: Sequence[Event]) -> list[Text]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kinspect.errors import SnapshotError
+from kinspect.model.questions import Question
 from kinspect.netfilter.routing import Fork, Hop, route
 from kinspect.netfilter.source_address import own_source
 from kinspect.parse.node.host import read_host
@@ -135,7 +136,9 @@ def in_doubt(*routes: dict[str, Any], **fields: Any) -> Hop | Fork | None:
 def test_a_rule_that_cannot_be_decided_is_a_fork_to_both_ways() -> None:
     nine = {"dst": "default", "dev": "nine0", "table": "9"}
     assert in_doubt(LOCAL, nine) == Fork(
-        "the policy routing rule 5 applies (ipproto tcp)", Hop("unicast", "nine0"), Hop("unicast", "main0")
+        Question("route", "the policy routing rule 5 applies (ipproto tcp)"),
+        Hop("unicast", "nine0"),
+        Hop("unicast", "main0"),
     )
 
 
@@ -145,7 +148,9 @@ def test_a_rule_in_doubt_that_leads_nowhere_changes_nothing() -> None:
 
 def test_where_only_the_main_table_was_dumped_another_may_lead_anywhere() -> None:
     assert in_doubt() == Fork(
-        "the policy routing rule 5 applies (ipproto tcp)", Hop("unicast"), Hop("unicast", "main0")
+        Question("route", "the policy routing rule 5 applies (ipproto tcp)"),
+        Hop("unicast"),
+        Hop("unicast", "main0"),
     )
 
 
@@ -155,7 +160,7 @@ def test_unknown_bits_of_a_mark_leave_a_rule_by_mark_open() -> None:
     assert in_doubt(LOCAL, seven, mark=0x10) == Hop("unicast", "seven0")
     assert in_doubt(LOCAL, seven, mark_unknown=0xC0) == Hop("unicast", "main0")
     assert in_doubt(LOCAL, seven, mark_unknown=0x10) == Fork(
-        "the policy routing rule 6 applies (the packet's mark is 0x10/0x30)",
+        Question("route", "the policy routing rule 6 applies (the packet's mark is 0x10/0x30)"),
         Hop("unicast", "seven0"),
         Hop("unicast", "main0"),
     )
