@@ -26,7 +26,10 @@ from kinspect.snapshot.types import Files
 _SWITCHES: Final = (
     "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding",
     "net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables",
-    "net.ipv4.conf.all.route_localnet", "net.ipv4.conf.lo.route_localnet",
+    "net.ipv4.conf.lo.route_localnet", *(
+        f"net.ipv4.conf.all.{switch}"
+        for switch in ("route_localnet", "rp_filter", "accept_local", "src_valid_mark", "send_redirects")
+    ),
     *(f"net.netfilter.nf_conntrack_{name}" for name in (
         "count", "max", "acct", "udp_timeout", "udp_timeout_stream", "generic_timeout", "icmp_timeout",
         *(f"tcp_timeout_{state}" for state in (
@@ -39,6 +42,13 @@ _SWITCHES: Final = (
         )),
     )),
 )  # fmt: skip
+# The same and those of each interface, for a sysctl that takes a pattern (not that of busybox).
+_PATTERN: Final = (
+    r"^net\.(ipv4\.ip_forward$|ipv6\.conf\.all\.forwarding$|bridge\.bridge-nf-call-ip6?tables$"
+    r"|netfilter\.nf_conntrack_"
+    r"|ipv6\.conf\..*\.force_forwarding$"
+    r"|ipv4\.conf\..*\.(route_localnet|rp_filter|accept_local|src_valid_mark|send_redirects|forwarding)$)"
+)
 _PROXY_MODE: Final = "http://127.0.0.1:10249/proxyMode"  # kube-proxy's metrics address
 
 # What is read besides the rules; of two commands for a file, the second where the first brings none.
@@ -46,11 +56,13 @@ COMMANDS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (names.VERSION, ("iptables", "--version")),
     (names.IPSET, ("ipset", "save")),
     (names.NFT_TABLES, ("nft", "list", "tables")),
-    (names.IP_ADDR, ("ip", "-j", "addr", "show")),
+    (names.IP_ADDR, ("ip", "-d", "-j", "addr", "show")),
     (names.IP_ROUTE, ("ip", "-j", "route", "show", "table", "all")),
     (names.IP6_ROUTE, ("ip", "-6", "-j", "route", "show", "table", "all")),
     (names.IP_RULE, ("ip", "-j", "rule", "show")),
     (names.IP6_RULE, ("ip", "-6", "-j", "rule", "show")),
+    (names.IP_NEXTHOP, ("ip", "-j", "nexthop", "show")),
+    (names.SYSCTL, ("sysctl", "-a", "-r", _PATTERN)),
     (names.SYSCTL, ("sysctl", "-e", *_SWITCHES)),
     (names.IPVS, ("cat", "/proc/net/ip_vs")),
     (names.PROXY_MODE, ("curl", "-s", "-f", "--noproxy", "*", "-m", "2", _PROXY_MODE)),

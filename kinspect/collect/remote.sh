@@ -36,21 +36,16 @@ section() {
     fi
 }
 
+# Each as sysctl prints it, whose keys have dots for slashes, and a slash for a dot in an interface's name.
 switches() {
-    for path in net/ipv4/ip_forward net/ipv6/conf/all/forwarding net/bridge/bridge-nf-call-iptables \
-        net/bridge/bridge-nf-call-ip6tables; do
-        [ -r "/proc/sys/$path" ] && printf '%s = %s\n' "$(echo "$path" | tr / .)" "$(cat "/proc/sys/$path")"
-    done
-    for path in /proc/sys/net/ipv4/conf/*; do
-        for switch in route_localnet rp_filter; do
-            # A name of an interface may hold a dot; sysctl writes it as a slash.
-            [ -r "$path/$switch" ] && printf 'net.ipv4.conf.%s.%s = %s\n' \
-                "$(basename "$path" | tr . /)" "$switch" "$(cat "$path/$switch")"
-        done
-    done
-    # How full connection tracking is, and its timeouts: forty files, so not a process for each.
-    grep -s . /proc/sys/net/netfilter/nf_conntrack_* /dev/null |
-        sed -e 's,^/proc/sys/net/netfilter/\([^:]*\):,net.netfilter.\1 = ,'
+    (
+        cd /proc/sys || exit
+        grep -s . /dev/null net/ipv4/ip_forward net/ipv6/conf/all/forwarding net/bridge/bridge-nf-call-iptables \
+            net/bridge/bridge-nf-call-ip6tables net/ipv6/conf/*/force_forwarding \
+            net/ipv4/conf/*/route_localnet net/ipv4/conf/*/rp_filter net/ipv4/conf/*/accept_local \
+            net/ipv4/conf/*/src_valid_mark net/ipv4/conf/*/send_redirects net/ipv4/conf/*/forwarding \
+            net/netfilter/nf_conntrack_*
+    ) | tr ./ /. | sed 's/:\([^:]*\)$/ = \1/'
     return 0
 }
 
@@ -102,11 +97,12 @@ sections() {
     have iptables && section iptables-version.txt iptables --version
     have ipset && section ipset-save.txt $root ipset save
     if have ip; then
-        section ip-addr.json ip -j addr show
+        section ip-addr.json ip -d -j addr show
         section ip-route.json ip -j route show table all
         section ip-6-route.json ip -6 -j route show table all
         section ip-rule.json ip -j rule show
         section ip-6-rule.json ip -6 -j rule show
+        section ip-nexthop.json ip -j nexthop show
     fi
     section sysctl.txt switches
     section proxy-mode.txt proxy_mode

@@ -11,27 +11,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from kinspect.errors import NotFound
 from kinspect.evaluate.walk import Branch, Ended, Enterer, Record, Walk, merged
 from kinspect.model.host import Host
-from kinspect.model.odds import ALWAYS, EVERYTHING, NOTHING, Odds, Weight, undecided
-from kinspect.model.packet import Address, CtState, Packet
+from kinspect.model.odds import ALWAYS, EVERYTHING, NEVER, NOTHING, Odds, Weight, undecided
+from kinspect.model.packet import CtState, Packet
 from kinspect.model.questions import Question
 from kinspect.model.rules import UNKNOWN_SOURCE, ChainName, Lacking, Ruleset, TableName, Verdict
 from kinspect.model.trace import Evaluation, Place, Routed, Step, Way
 from kinspect.netfilter import hooks
+from kinspect.netfilter.arrival import Refused, admitted, arrival, delivered, unfit
+from kinspect.netfilter.bridging import called, stays
+from kinspect.netfilter.departure import copied, departure
 from kinspect.netfilter.hooks import Defragment, Stage, Track
-from kinspect.netfilter.matches.addrtype import own_address
-from kinspect.netfilter.routing import Fork, Hop, route
+from kinspect.netfilter.routing import Hop
 from kinspect.netfilter.tracking import tracks
+from kinspect.netfilter.unknowns import Fork
 
+T = TypeVar("T", Hop, Refused, "Hop | Refused", "str | None")
+
+_COPIED: Final = "what goes to {} from here comes to this host, too, as a copy that is not followed"
 _NAT = TableName("nat")
 _NAT_HOOKS = ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")
-_GONE = ("blackhole", "unreachable", "prohibit")
 
 Point: TypeAlias = Literal["came in", "goes elsewhere", "goes out"]
 """Where the choice of a destination is over: behind PREROUTING's nat, or behind OUTPUT's."""
@@ -72,32 +77,68 @@ class Journey:
         """From the wire, or for the second time by lo."""
         arrived = []
         for branch in branches:
-            packet = branch.packet
-            if (
-                packet.family == 6
-                and packet.iif != "lo"
-                and (packet.src.is_loopback or packet.dst.is_loopback)
-            ):
-                self._end(
-                    _Gone(branch, Verdict.DROP, "::1 belongs to no wire")
-                )  # ip6_rcv_core, before any hook
-            else:
-                arrived.append(_with(branch, packet.replace(oif="")))
+            why = unfit(branch.packet)
+            if why is not None:
+                self._end(_Gone(branch, Verdict.DROP, why))
+                continue
+            seen = self._past_iptables(_with(branch, branch.packet.replace(oif="")))
+            if seen is not None:
+                arrived.append(seen)
         for branch in self._through(hooks.PREROUTING, arrived):
             self._on("came in", branch)
 
+    def _past_iptables(self, branch: Branch) -> Branch | None:
+        """The part of a branch that meets rules, where the rest stays on a bridge that calls none."""
+        needed = stays(branch.packet, self.host)
+        if needed == [NEVER]:
+            return branch
+        seen = called(branch.packet, self.host)
+        bridged, routed = branch.weight.split(needed)
+        meets, passes = bridged.split([seen])
+        if passes:
+            unseen = _weighing(branch, passes)
+            event = Routed("stays on its bridge, where no rules are asked")
+            self._leave(_step(unseen, branch.packet.replace(oif=branch.packet.iif), event))
+        rest = meets + routed
+        return _weighing(branch, rest) if rest else None
+
     def _arrived(self, branch: Branch) -> None:
-        """Behind PREROUTING: to this host, or on by another interface."""
-        if (why := self._misplaced(branch.packet)) is not None:
-            self._end(_Gone(branch, Verdict.DROP, why))
+        """Behind PREROUTING: to this host, or on by another interface, or to another port of a bridge."""
+        packet = branch.packet
+        found = arrival(packet, self.host)
+        needed = stays(packet, self.host)
+        bridged, routed = branch.weight.split(needed)
+        if bridged and routed and isinstance(found, Hop) and _hop_kept(packet, found):
+            bridged, routed = NOTHING, branch.weight  # it goes on as the same packet either way
+        if bridged:
+            self._bridged(_weighing(branch, bridged))
+        if not routed:
             return
-        for routed, hop in self._routed(branch):
-            if hop.type in ("local", "broadcast", "multicast", "anycast"):
-                self._deliver([routed])
-            elif (gone := self._refused(routed, hop)) is not None:
-                self._end(gone)
+        for part, end in _parted(_weighing(branch, routed), found):
+            if isinstance(end, Refused):
+                self._refuse(part, end)
+            elif delivered(end):
+                self._deliver([part])
             else:
-                self._forward(_leaving(routed, hop))
+                self._forward(_leaving(part, end))
+
+    def _bridged(self, branch: Branch) -> None:
+        """On from one port to another, seen by iptables: nat may have led it back to its bridge."""
+        packet = branch.packet
+        onward = packet.replace(oif=packet.iif)
+        if not packet.dnat:
+            self._forward(_with(branch, onward))
+            return
+        back = Hop("unicast", packet.iif)  # br_nf_pre_routing_finish routes it to see where it leads
+        for part, why in _parted(branch, admitted(packet, back, self.host)):
+            if why is None:
+                self._forward(_with(part, onward))
+            else:
+                self._refuse(part, Refused(why))
+
+    def _refuse(self, branch: Branch, refused: Refused) -> None:
+        verdict = Verdict.REJECT if refused.answered else Verdict.DROP
+        self._end(_Gone(branch, verdict, refused.why))
 
     def _on(self, point: Point, branch: Branch) -> None:
         """From behind nat to its ends."""
@@ -155,49 +196,15 @@ class Journey:
 
     def _sent(self, branch: Branch) -> Iterable[Branch]:
         """Routed, with the route still to be taken: all of OUTPUT sees the interface of the first one."""
-        for routed, hop in self._routed(branch):
-            if hop.type in ("local", "broadcast", "anycast"):
+        for routed, hop in _parted(branch, departure(branch.packet, self.host)):
+            if isinstance(hop, Refused):
+                self._refuse(routed, hop)
+            elif hop.type in ("local", "anycast"):
                 yield _with(routed, routed.packet.replace(rerouted=("lo", None)))
-            elif hop.type in _GONE:
-                self._end(_Gone(routed, Verdict.REJECT, f"no way to {routed.packet.dst}: {hop.type}"))
-            elif _loopback(routed.packet.src) and not self._loopback_leaves(hop.dev):
-                why = f"a packet from {routed.packet.src} does not leave: route_localnet is 0"
-                self._end(_Gone(routed, Verdict.DROP, why))
             else:
+                if copied(routed.packet, hop):
+                    self.record.notes[_COPIED.format(routed.packet.dst)] = None
                 yield _with(routed, routed.packet.replace(rerouted=(hop.dev, hop.gateway)))
-
-    def _misplaced(self, packet: Packet) -> str | None:
-        """Why a packet that came in is a martian: a loopback address belongs to no wire."""
-        for address in (packet.dst, packet.src):
-            if packet.iif != "lo" and _loopback(address) and not self._loopback_leaves(packet.iif):
-                return f"{address} came by {packet.iif or 'a wire'}: route_localnet is 0"
-        return None
-
-    def _loopback_leaves(self, dev: str | None) -> bool:
-        """Whether 127.0.0.0/8 may go by a wire: route_localnet, of all or of it; where not read, yes."""
-        switches = [self.host.sysctl(f"net.ipv4.conf.{name}.route_localnet") for name in ("all", dev)]
-        return "1" in switches or switches[0] is None
-
-    def _routed(self, branch: Branch) -> Iterable[tuple[Branch, Hop]]:
-        """The routing decision; two where it depends on what is not known."""
-        decision = route(branch.packet.dst, self.host, branch.packet)
-        if decision is None:
-            yield from _parted(
-                branch, Fork(own_address(branch.packet.dst).question, Hop("local", dev="lo"), Hop("unicast"))
-            )
-        else:
-            yield from _parted(branch, decision)
-
-    def _refused(self, branch: Branch, hop: Hop) -> _Gone | None:
-        """Why the host does not forward it, where it does not."""
-        packet = branch.packet
-        if hop.type in _GONE:
-            verdict = Verdict.DROP if hop.type == "blackhole" else Verdict.REJECT
-            return _Gone(branch, verdict, f"the route to {packet.dst} is {hop.type}")
-        switch = "net.ipv4.ip_forward" if packet.family == 4 else "net.ipv6.conf.all.forwarding"
-        if self.host.sysctl(switch) == "0":
-            return _Gone(branch, Verdict.DROP, f"this host does not forward: {switch} is 0")
-        return None
 
     def _deliver(self, branches: Sequence[Branch]) -> None:
         for branch in self._through(hooks.INPUT, branches):
@@ -211,6 +218,10 @@ class Journey:
                 self._leave(sent)
 
     def _leave(self, branch: Branch) -> None:
+        link = (self.host.links or {}).get(branch.packet.oif or "")
+        if link is not None and link.carrier is False:
+            self._end(_Gone(branch, Verdict.DROP, f"{link.name} has no carrier"))
+            return
         self.ways.append(Way(Verdict.ACCEPT, branch.packet, branch.weight, branch.last, branch.snat))
 
     def _end(self, gone: _Gone) -> None:
@@ -409,10 +420,6 @@ def _route_keys(packet: Packet) -> tuple[object, ...]:
     return packet.src, packet.dst, packet.mark, packet.mark_unknown, packet.tos, lifetime
 
 
-def _loopback(address: Address) -> bool:
-    return address.version == 4 and address.is_loopback
-
-
 def _with(branch: Branch, packet: Packet) -> Branch:
     return Branch(packet, branch.weight, branch.last, branch.snat)
 
@@ -430,9 +437,9 @@ def _step(branch: Branch, packet: Packet, event: Routed) -> Branch:
     return Branch(packet, branch.weight, Step(event, branch.last), branch.snat)
 
 
-def _parted(branch: Branch, decision: Hop | Fork) -> Iterator[tuple[Branch, Hop]]:
+def _parted(branch: Branch, decision: T | Fork[T]) -> Iterator[tuple[Branch, T]]:
     """The branch, or a part of it for each way that the decision can go."""
-    if isinstance(decision, Hop):
+    if not isinstance(decision, Fork):
         yield branch, decision
         return
     for answer, part in ((False, decision.usual), (True, decision.applies)):
@@ -441,10 +448,15 @@ def _parted(branch: Branch, decision: Hop | Fork) -> Iterator[tuple[Branch, Hop]
             yield from _parted(_weighing(branch, weight), part)
 
 
+def _hop_kept(packet: Packet, hop: Hop) -> bool:
+    """Whether routing does the same to a packet as a bridge would."""
+    return packet.ttl is None and (hop.dev, hop.gateway) == (packet.iif, packet.via)
+
+
 def _leaving(branch: Branch, hop: Hop) -> Branch:
     # ip_forward lowers the time to live before the hook.
     ttl = branch.packet.ttl
-    left = None if ttl is None else max(0, ttl - 1)
+    left = None if ttl is None else ttl - 1
     return _with(branch, branch.packet.replace(oif=hop.dev, via=hop.gateway, ttl=left))
 
 

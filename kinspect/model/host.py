@@ -5,11 +5,11 @@ Each part may be unknown (None): what is asked about it is then unknown too, nev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from kinspect.model.packet import Address, Packet
 
@@ -34,7 +34,7 @@ class LinkAddress:
     """An address of an interface."""
 
     address: Address
-    network: Network  # the network of its prefix
+    network: Network  # the network of its prefix; of a point-to-point address, its peer's
     scope: str = "global"  # global, site, link, host
     secondary: bool = False  # for IPv6: temporary
     deprecated: bool = False
@@ -42,18 +42,38 @@ class LinkAddress:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An interface: its addresses in the order the kernel holds them, and its bridge, if a port."""
+    """An interface: its addresses in the order the kernel holds them, and its bridge, if a port.
+
+    ``kind`` is what ``ip -d`` calls it: bridge, veth, vxlan, …; empty for one without a kind, such
+    as a network card; None where the kind was not read.
+    """
 
     name: str
     addresses: tuple[LinkAddress, ...] = ()
     master: str | None = None
-    kind: str | None = None  # bridge, veth, vxlan, …
+    kind: str | None = None
     loopback: bool = False
+    carrier: bool | None = None
+    group: str | None = None
+    elsewhere: bool = False  # its other end is in another namespace, as that of a pod's veth
+    leads: bool = False  # a bond or a VRF: others are its members, but not as ports of a bridge
+    calls_iptables: bool = False  # of a bridge: whatever the switch of all bridges says
+
+
+@dataclass(frozen=True, slots=True)
+class NextHop:
+    """One of the ways of a route. ``dev`` is None where it was not read."""
+
+    dev: str | None = None
+    gateway: Address | None = None
+    weight: int = 1
+    linkdown: bool = False  # its interface has no carrier
+    dead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route of a table."""
+    """One route of a table; ``several`` are its next hops where it has more than one."""
 
     destination: Network
     type: RouteType = "unicast"
@@ -62,6 +82,22 @@ class Route:
     gateway: Address | None = None
     prefsrc: Address | None = None
     metric: int = 0
+    tos: int = 0
+    source: Network | None = None  # of IPv6 only: for packets from there
+    scope: str = "global"
+    by_kernel: bool = True  # the kernel made it, not a user or a daemon
+    linkdown: bool = False
+    dead: bool = False
+    several: tuple[NextHop, ...] = ()
+
+    @property
+    def hops(self) -> tuple[NextHop, ...]:
+        """Its next hops: one, for most routes."""
+        return self.several or (NextHop(self.dev, self.gateway, 1, self.linkdown, self.dead),)
+
+
+Span: TypeAlias = tuple[int, int]
+"""The first and the last number of a range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +114,26 @@ class PolicyRule:
     mark: tuple[int, int] | None = None  # value, mask
     iif: str | None = None
     oif: str | None = None
+    tos: int | None = None
+    protocol: int | None = None
+    sport: Span | None = None
+    dport: Span | None = None
+    uids: Span | None = None
+    l3mdev: bool = False  # only for packets of a VRF
     inverted: bool = False
-    action: str = "lookup"
+    action: str = "lookup"  # or goto, nop, blackhole, unreachable, prohibit
+    target: int | None = None  # the priority that goto leads to; None: none that exists
+    suppress_prefix: int | None = None  # ignores what it finds up to this prefix length
+    suppress_group: str | None = None  # ignores what it finds by interfaces of this group
     undecidable: str | None = None
+
+
+# What a host has that nobody configured: ip rule's three (two of IPv6).
+USUAL_RULES: Final = (
+    PolicyRule(priority=0, table="local"),
+    PolicyRule(priority=32766, table="main"),
+    PolicyRule(priority=32767, table="default"),
+)
 
 
 class AddressSet(Protocol):
@@ -141,6 +194,73 @@ class Host:
         """The value of a kernel switch, or None where it was not read."""
         return self.sysctls.get(key)
 
+    def conf(self, interface: str | None, switch: str, *, version: int = 4) -> int | None:
+        """A number of net.ipv4.conf or net.ipv6.conf; None where it was not read."""
+        value = self.sysctls.get(f"net.ipv{version}.conf.{(interface or '').replace('.', '/')}.{switch}")
+        return int(value) if value is not None and value.lstrip("-").isdecimal() else None
+
+    def either(self, interface: str | None, switch: str) -> bool | None:
+        """A switch of IPv4 that is on where it is on for all interfaces, or for this one."""
+        values = [self.conf(name, switch) for name in ("all", interface)]
+        if any(values):
+            return True
+        return None if None in values else False
+
+    def is_bridge(self, interface: str | None) -> bool | None:
+        """Whether an interface is a bridge; None where nothing tells.
+
+        Without kinds (``ip -d``) a bridge is told by a port whose other end is in a pod; what has no
+        ports brings in no packet by one.
+        """
+        link = (self.links or {}).get(interface or "")
+        if link is None:
+            return None
+        if link.kind is not None:
+            return link.kind == "bridge"
+        if link.loopback or link.leads:
+            return False
+        ports = self.ports(link.name)
+        if any(port.elsewhere for port in ports):
+            return True
+        return None if ports else False  # a team of network cards has members, too
+
+    def ports(self, bridge: str) -> Sequence[Link]:
+        """The ports of a bridge."""
+        return [link for link in (self.links or {}).values() if link.master == bridge]
+
+    def policy(self, version: int) -> Sequence[PolicyRule]:
+        """The rules of policy routing in the order they are asked."""
+        return self._policies[version]
+
+    @cached_property
+    def _policies(self) -> Mapping[int, Sequence[PolicyRule]]:
+        found = {version: self.rules.get(version) or USUAL_RULES for version in (4, 6)}
+        return {version: sorted(rules, key=lambda rule: rule.priority) for version, rules in found.items()}
+
+    @cached_property
+    def own_rules(self) -> bool:
+        """Whether there are IPv4 rules of policy routing besides those that every host has."""
+        return list(self.policy(4)) != list(USUAL_RULES)
+
+    @cached_property
+    def own_local_routes(self) -> bool:
+        """Whether anyone but the kernel has made an IPv4 route of type local."""
+        return any(
+            route.type == "local" and not route.by_kernel and route.destination.version == 4
+            for route in self.routes or ()
+        )
+
+    def table(self, version: int, name: str) -> Table | None:
+        """A routing table; None where it has no routes."""
+        return self._tables.get((version, name))
+
+    @cached_property
+    def _tables(self) -> Mapping[tuple[int, str], Table]:
+        found: dict[tuple[int, str], list[Route]] = {}
+        for route in self.routes or ():
+            found.setdefault((route.destination.version, route.table), []).append(route)
+        return {key: Table(routes) for key, routes in found.items()}
+
     def family_routes(self, address: Address) -> Sequence[Route] | None:
         """The routes of an address's family; None where none were read."""
         return self._by_family.get(address.version)
@@ -151,6 +271,27 @@ class Host:
         for route in self.routes or ():
             found.setdefault(route.destination.version, []).append(route)
         return found
+
+
+class Table:
+    """The routes of one table and family, to be found by address."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        by_length: dict[int, dict[int, list[Route]]] = {}
+        for route in routes:
+            network = route.destination
+            same = by_length.setdefault(network.prefixlen, {})
+            same.setdefault(int(network.network_address), []).append(route)
+        self._by_length = sorted(by_length.items(), reverse=True)
+
+    def matching(self, address: Address) -> Iterator[Sequence[Route]]:
+        """The routes to an address, those of one prefix together, the longest prefix first."""
+        number, width = int(address), address.max_prefixlen
+        for length, networks in self._by_length:
+            shift = width - length
+            found = networks.get(number >> shift << shift)
+            if found is not None:
+                yield found
 
 
 def any_network(version: int) -> Network:

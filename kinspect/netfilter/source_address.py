@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Final
 
 from kinspect.model.host import Host, Link, LinkAddress
 from kinspect.model.packet import Address, Packet
-from kinspect.netfilter.routing import route, usual
+from kinspect.netfilter.routing import route
+from kinspect.netfilter.unknowns import usual
 
 _LINK_LOCAL, _SITE_LOCAL, _GLOBAL = 2, 5, 14  # scopes, as RFC 4291 numbers them
 _LABELS: Final = [
@@ -19,43 +21,62 @@ _LABELS: Final = [
 _OTHERS_LABEL: Final = 1
 
 
-def source_address(packet: Packet, host: Host) -> Address | None:
+class Nothing(Enum):
+    """That there is no address to choose."""
+
+    USABLE = "no usable address"
+
+
+def source_address(packet: Packet, host: Host) -> Address | Nothing | None:
     """The source that MASQUERADE takes for a routed packet; None where it cannot be known."""
     if not packet.oif or host.links is None:
         return None
-    return _chosen(packet.oif, packet.via or packet.dst, packet.dst, host.links)
+    if isinstance(packet.dst, IPv6Address):
+        return _chosen_6(packet.oif, packet.dst, host.links) or Nothing.USABLE
+    return _chosen_4(packet.oif, packet.via or packet.dst, host.links) or Nothing.USABLE
 
 
 def own_source(dst: Address, host: Host) -> Address | None:
-    """The source that a process on the host gets for a new connection, if it binds to none."""
-    hop = usual(route(dst, host))
-    if hop is None:
+    """The source that a process on the host gets for a new connection, if it binds to none.
+
+    Where it depends on what is not known, such as the next hop of several, it is one of them.
+    """
+    decision = route(dst, host)
+    if decision is None:
         return None
-    if hop.type == "local":
-        return dst
+    hop = usual(decision)
     if hop.prefsrc is not None:
         return hop.prefsrc
+    if hop.type == "local" and isinstance(dst, IPv4Address):
+        return dst
     if hop.dev is None or host.links is None:
-        return None
-    return _chosen(hop.dev, hop.gateway or dst, dst, host.links)
+        return dst if hop.type == "local" else None
+    if isinstance(dst, IPv6Address):
+        return _chosen_6(hop.dev, dst, host.links)
+    return _chosen_4(hop.dev, hop.gateway, host.links, on_link=hop.scope in ("link", "host"))
 
 
-def _chosen(dev: str, next_hop: Address, dst: Address, links: Mapping[str, Link]) -> Address | None:
-    return _chosen_6(dev, dst, links) if isinstance(dst, IPv6Address) else _chosen_4(dev, next_hop, links)
+def _chosen_4(
+    dev: str, next_hop: Address | None, links: Mapping[str, Link], *, on_link: bool = False
+) -> Address | None:
+    """Of the interface, the address in the next hop's network, else its first; else another's first.
 
-
-def _chosen_4(dev: str, next_hop: Address, links: Mapping[str, Link]) -> Address | None:
-    """Of the interface, the address in the next hop's network, else its first; else another's first."""
+    ``on_link``: an address that is good on the link only will do, too (inet_select_addr).
+    """
+    scopes = ("global", "site", "link") if on_link else ("global",)
     for name in (dev, *links):
         link = links.get(name)
         usable = [
             own
             for own in (link.addresses if link else ())
-            if isinstance(own.address, IPv4Address) and own.scope == "global" and not own.secondary
+            if isinstance(own.address, IPv4Address) and own.scope in scopes and not own.secondary
         ]
+        if name != dev:
+            usable = [own for own in usable if own.scope != "link"]
         if usable:
             # Only of the interface itself does the kernel look for one in the next hop's network.
-            same = [own.address for own in usable if name == dev and next_hop in own.network]
+            near = name == dev and next_hop is not None
+            same = [own.address for own in usable if near and next_hop in own.network]
             return same[0] if same else usable[0].address
     return None
 

@@ -316,7 +316,7 @@ def test_a_capture_says_by_which_pod_a_node_was_read(api: ReplayServer, tmp_path
         "kube-system/kube-proxy-1",
     ]
     commands = {command.command for command in manifest.nodes["node1"].commands}
-    assert {"ipset save", "ip -j addr show"} < commands
+    assert {"ipset save", "ip -d -j addr show"} < commands
     assert all(commands)
 
 

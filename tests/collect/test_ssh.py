@@ -54,7 +54,7 @@ def test_the_files_are_what_the_nodes_own_tools_print(server: Sshd) -> None:
     needs("ip", "iptables-save")
     files = fetched(server)
     assert json.loads(files["ip-addr.json"]) == json.loads(
-        subprocess.check_output(["ip", "-j", "addr", "show"])
+        subprocess.check_output(["ip", "-d", "-j", "addr", "show"])
     )
     assert json.loads(files["ip-rule.json"]) == json.loads(
         subprocess.check_output(["ip", "-j", "rule", "show"])
@@ -62,7 +62,12 @@ def test_the_files_are_what_the_nodes_own_tools_print(server: Sshd) -> None:
     assert files["iptables-version.txt"] == subprocess.check_output(["iptables", "--version"])
     assert "iptables-save.txt" in files
     assert b"net.ipv4.ip_forward = " in files["sysctl.txt"]
-    assert b"net.ipv4.conf.lo.route_localnet = " in files["sysctl.txt"]
+    for switch in ("route_localnet", "rp_filter", "accept_local", "src_valid_mark", "forwarding"):
+        key = f"net.ipv4.conf.lo.{switch}"
+        assert (
+            f"{key} = {subprocess.check_output(['sysctl', '-n', key], text=True)}"
+            in files["sysctl.txt"].decode()
+        )
 
 
 def test_a_recorded_nodes_output_comes_back_byte_for_byte(server: Sshd) -> None:

@@ -37,7 +37,7 @@ class Tools:
         self.tool(
             "ip",
             f"""case "$*" in
-            "-j addr show") /bin/cat {folder}/ip-addr.json ;;
+            "-d -j addr show") /bin/cat {folder}/ip-addr.json ;;
             "-j route show table all") /bin/cat {folder}/ip-route.json ;;
             "-6 -j route show table all") /bin/cat {folder}/ip-6-route.json ;;
             "-j rule show") /bin/cat {folder}/ip-rule.json ;;

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -26,16 +26,18 @@ from kinspect.model.odds import EVERYTHING
 from kinspect.model.packet import Packet
 from kinspect.model.rules import ChainName, Rule, Ruleset
 from kinspect.model.trace import Step, Way
+from kinspect.netfilter.arrival import solicited
 
 if TYPE_CHECKING:
     from kinspect.evaluate.shortcuts.equivalence import Partition, Span
 
-# What the choice of a source address tells apart (scopes of RFC 4291, labels of RFC 6724).
+# What routing and the choice of a source address tell apart (scopes of RFC 4291, labels of RFC 6724,
+# groups that every host is a member of).
 _SPECIAL: Final = tuple(
     ip_network(text)
     for text in (
-        "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32",
-        "::1/128", "::ffff:0:0/96", "::/96", "2001:10::/28",
+        "0.0.0.0/32", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "224.0.0.1/32", "255.255.255.255/32",
+        "::1/128", "ff01::1/128", "ff02::1/128", "::ffff:0:0/96", "::/96", "2001:10::/28",
         "2001::/32", "2002::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
     )
 )  # fmt: skip
@@ -138,9 +140,11 @@ class AfterNatMemo:
 
         addresses = list(_of_host(self.host, version))
         ports: list[Span] = []
+        for rule in self.host.rules.get(version, ()):
+            ports += [span for span in (rule.dport, rule.sport) if span is not None]
         for rules in self.rulesets:
-            for rule in _behind_nat(rules):
-                told = looks(rule)
+            for asked in _behind_nat(rules):
+                told = looks(asked)
                 if told is None:
                     return None
                 addresses += told.destinations
@@ -157,8 +161,9 @@ def _of_host(host: Host, version: int) -> Iterator[Span]:
         if route.destination.version == version:
             yield int(route.destination.network_address), int(route.destination.broadcast_address)
     for rule in host.rules.get(version, ()):
-        if rule.dst is not None:
-            yield int(rule.dst.network_address), int(rule.dst.broadcast_address)
+        for side in (rule.dst, rule.src):  # its source: where the way back is looked up
+            if side is not None:
+                yield int(side.network_address), int(side.broadcast_address)
     own = set(host.addresses or ())
     for link in (host.links or {}).values():
         for held in link.addresses:
@@ -167,6 +172,8 @@ def _of_host(host: Host, version: int) -> Iterator[Span]:
                 yield int(held.network.network_address), int(held.network.broadcast_address)
     for address in own:
         if address.version == version:
+            if isinstance(address, IPv6Address):
+                yield int(solicited(address)), int(solicited(address))
             # Of IPv6 it counts, too, how many bits a destination shares with it.
             for size in range(129 if version == 6 else 1):
                 first = int(address) >> size << size

@@ -70,11 +70,15 @@ class _Beyond:
         others = branch.others if isinstance(branch, Bundle) else ()
         for dst, dport, weight in ((packet.dst, packet.dport, branch.weight), *others):
             number = int(dst)
-            key = memo.key(point, rest, dst.version, number, dport)
+            # Of packets made here, only those that nat sends to another address are routed again.
+            at = point
+            if others and point != "came in":
+                at = "goes out" if dst == packet.first.dst else "goes elsewhere"
+            key = memo.key(at, rest, dst.version, number, dport)
             ways = None if key is None else memo.known(key)
             if ways is None:
                 alone = Branch(packet.replace(dst=dst, dport=dport), weight, None, branch.snat)
-                self._unknown(journey, point, alone)
+                self._unknown(journey, at, alone)
                 continue
             for way in ways:
                 end = (way.verdict.value, way.delivered, number, dport, dnat)

@@ -16,7 +16,8 @@ from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, undecided, unles
 from kinspect.model.packet import Address, Packet
 from kinspect.model.questions import Input
 from kinspect.netfilter.options import Option, OptionError, Options
-from kinspect.netfilter.routing import Fork, route
+from kinspect.netfilter.routing import own_address_question, route
+from kinspect.netfilter.unknowns import Fork
 
 OPTIONS: Final = {"--src-type": 1, "--dst-type": 1, "--limit-iface-in": 0, "--limit-iface-out": 0}
 
@@ -87,9 +88,7 @@ def _question(address: Address, wanted: frozenset[str]) -> Undecided:
 
 def own_address(address: Address) -> Undecided:
     """The question whether an address is the host's own."""
-    return undecided(
-        "own-address", f"{address} is an address of this host", Input("local-address", str(address))
-    )
+    return Undecided(own_address_question(address))
 
 
 def is_of_type(
@@ -114,12 +113,12 @@ def address_type(address: IPv4Address, host: Host, interface: str | None = None)
         return "BROADCAST"
     if address.is_multicast:
         return "MULTICAST"
-    local = [route for route in host.family_routes(address) or () if route.table == "local"]
-    if local:
-        found = [route for route in local if address in route.destination]
-        if not found:
+    local = host.table(4, "local")
+    if local is not None:
+        found = next(local.matching(address), None)
+        if found is None:
             return "UNICAST"
-        best = max(found, key=lambda route: route.destination.prefixlen)
+        best = found[0]
         return best.type.upper() if interface in (None, best.dev) else "UNICAST"
     return _by_links(address, host, interface)
 

@@ -13,14 +13,13 @@ from typing import Final
 from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, certain, undecided, unless
 from kinspect.model.packet import Packet
+from kinspect.netfilter.bridging import BRIDGED, by_bridge, called, stays
 from kinspect.netfilter.options import Option, OptionError, Options
 
 OPTIONS: Final = {
     "--physdev-in": 1, "--physdev-out": 1,
     "--physdev-is-in": 0, "--physdev-is-out": 0, "--physdev-is-bridged": 0,
 }  # fmt: skip
-
-_BRIDGED: Final = "the packet stays on its bridge, from one port to another"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class PhysicalDevices:
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Decided by the packet's ports where they are stated, else by the host's links."""
-        came = _by_bridge(packet, host)
+        came = _with_ports(packet, host)
         if came == NEVER:
             return certain(all(option.inverted for option in self.options))
         if isinstance(came, Undecided):
@@ -95,26 +94,20 @@ def _port(option: Option, ports: list[str] | None, way: str) -> Odds:
 def _ports(bridge: str | None, host: Host) -> list[str] | None:
     if bridge is None or host.links is None:
         return None
-    return [link.name for link in host.links.values() if link.master == bridge]
+    return [link.name for link in host.ports(bridge)]
 
 
-def _by_bridge(packet: Packet, host: Host) -> Odds:
+def _with_ports(packet: Packet, host: Host) -> Odds:
     """Whether it came in by a port of a bridge, with the kernel knowing by which."""
-    if packet.local:
-        return NEVER
-    if packet.physdev_in is not None:
+    if packet.physdev_in is not None and not packet.local:
         return ALWAYS
-    switch = f"net.bridge.bridge-nf-call-{'iptables' if packet.family == 4 else 'ip6tables'}"
-    if host.sysctl(switch) == "0" or packet.iif == "lo":
+    came = by_bridge(packet, host)
+    if came == NEVER:
         return NEVER
-    if packet.iif is None or host.links is None:
-        return undecided("bridge-port", "the packet comes in by a port of a bridge")
-    link = host.links.get(packet.iif)
-    if link is None or link.kind != "bridge":
-        return NEVER
-    if host.sysctl(switch) == "1":
-        return ALWAYS
-    return undecided("bridge-port", f"{switch} is 1")
+    seen = called(packet, host)
+    if seen == NEVER or came == ALWAYS:
+        return seen
+    return came if seen == ALWAYS else undecided("bridge-port", "the packet comes in by a port of a bridge")
 
 
 def _stays(packet: Packet, host: Host) -> Odds:
@@ -123,8 +116,15 @@ def _stays(packet: Packet, host: Host) -> Odds:
         return ALWAYS
     if not packet.oif:
         routed = host.family_routes(packet.dst) is not None
-        return NEVER if routed else undecided("bridge-port", _BRIDGED)
-    return undecided("bridge-port", _BRIDGED) if packet.oif == packet.iif or packet.iif is None else NEVER
+        return NEVER if routed else BRIDGED
+    if packet.iif is None:
+        return BRIDGED
+    if packet.oif != packet.iif:
+        return NEVER
+    needed = [odds for odds in stays(packet, host) if odds != ALWAYS]
+    if host.family_routes(packet.dst) is None or len(needed) > 1:
+        return BRIDGED
+    return needed[0] if needed else ALWAYS
 
 
 def read(options: Options) -> PhysicalDevices:

@@ -5,16 +5,19 @@ Kernel: ipt_rpfilter.c, ip6t_rpfilter.c.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
-from kinspect.model.host import Host
+from kinspect.model.host import Host, Route
 from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.model.questions import Input
 from kinspect.netfilter.options import Options
-from kinspect.netfilter.routing import Fork, route
+from kinspect.netfilter.routing import Flow, Found, look_up
+from kinspect.netfilter.unknowns import Facts, Fork, explored
 
 OPTIONS: Final = {"--loose": 0, "--validmark": 0, "--accept-local": 0, "--invert": 0}
 
@@ -49,24 +52,27 @@ class ReversePath:
     def _passes(self, packet: Packet, host: Host) -> bool | None:
         if packet.iif == "lo" or _unconfigured(packet):
             return True
-        back = packet.replace(
-            src=packet.dst,
-            dst=packet.src,
-            mark=packet.mark if self.valid_mark else 0,
-            local=True,
-            iif=None,
-            oif=None,
-        )
-        hop = route(packet.src, host, back)
-        if hop is None or isinstance(hop, Fork):
+        if host.family_routes(packet.src) is None:
             return None
-        if hop.type != "unicast" and not (hop.type == "local" and self.accept_local):
+        decision = explored(partial(self._way_back, packet, host))
+        return None if isinstance(decision, Fork) else decision
+
+    def _way_back(self, packet: Packet, host: Host, facts: Facts) -> bool:
+        flow = Flow.of(packet).back(None, marked=self.valid_mark)
+        found = look_up(flow, host, facts)
+        if found is None or found.type not in ("unicast", "local"):
             return False
-        if self.loose or (hop.type == "local" and packet.family == 6):
+        if found.type == "local" and not self.accept_local:
+            return False
+        if self.loose or (found.type == "local" and packet.family == 6):
             return True
-        if hop.dev is None or packet.iif is None or host.family_routes(packet.src) is None:
-            return None
-        return hop.dev == packet.iif or _beside(packet, host, hop.dev)
+        devs = _devs(found, packet, host)
+        unread = packet.iif is None or None in devs
+        return facts.holds(
+            "reverse-path",
+            "a reply leaves by the interface that its packet came by",
+            None if unread else packet.iif in devs,
+        )
 
 
 def _unconfigured(packet: Packet) -> bool:
@@ -76,25 +82,16 @@ def _unconfigured(packet: Packet) -> bool:
     return packet.src.is_unspecified
 
 
-def _beside(packet: Packet, host: Host, dev: str) -> bool:
-    """Whether the route has another next hop, by the packet's interface (IPv6: of any metric)."""
-    routes = [
-        found
-        for found in host.family_routes(packet.src) or ()
-        if found.type == "unicast" and packet.src in found.destination
-    ]
-    chosen = [found for found in routes if found.dev == dev]
-    best = max((found.destination.prefixlen for found in chosen), default=0)
-    return any(
-        found.dev == packet.iif
-        and any(
-            (found.table, found.destination) == (other.table, other.destination)
-            and (found.metric == other.metric or packet.family == 6)
-            for other in chosen
-            if other.destination.prefixlen == best
-        )
-        for found in routes
-    )
+def _devs(found: Found, packet: Packet, host: Host) -> set[str | None]:
+    """The interfaces of a route, each of its next hops'; of IPv6, those of all routes to its prefix."""
+    if found.route is None:
+        return {None}
+    routes: Sequence[Route] = [found.route]
+    table = host.table(6, found.route.table)
+    if packet.family == 6 and table is not None:
+        to = found.route.destination
+        routes = next(same for same in table.matching(packet.src) if same[0].destination == to)
+    return {way.dev for each in routes for way in each.hops}
 
 
 def read(options: Options) -> ReversePath:

@@ -15,10 +15,10 @@ from kinspect.errors import Undetermined
 from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, Odds, undecided
 from kinspect.model.packet import WITH_PORTS, Address, Packet, read_address
-from kinspect.model.rules import Bind, Described, Effect, OneOf
+from kinspect.model.rules import Bind, Described, Effect, End, OneOf, Verdict
 from kinspect.netfilter.hashing import chosen_address
 from kinspect.netfilter.options import Option, Options, port
-from kinspect.netfilter.source_address import source_address
+from kinspect.netfilter.source_address import Nothing, source_address
 
 _RANDOM: Final = {"--random": 0, "--persistent": 0, "--random-fully": 0}
 _MOST_ADDRESSES: Final = 256
@@ -169,8 +169,13 @@ class Masquerade:
         return Described(_words(f"MASQUERADE{ports}", self.random), "rewrites")
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Bind the source; its address stays "masquerade" where the snapshot cannot tell it."""
+        """Bind the source; its address stays "masquerade" where the snapshot cannot tell it.
+
+        Where no interface has a usable address the kernel drops the packet.
+        """
         chosen = source_address(packet, host)
+        if chosen is Nothing.USABLE:
+            return End(Verdict.DROP, packet)
         if chosen is not None:
             return with_source(packet, chosen, self.ports, anew=bool(self.random))
         sport = _source_port(packet, self.ports, anew=bool(self.random))

@@ -1,9 +1,9 @@
-"""``ip -j addr``, ``ip -j route``, ``ip -j rule`` and sysctl output to a Host (iproute2's JSON)."""
+"""The JSON of ``ip addr``, ``route``, ``rule`` and ``nexthop``, and sysctl output, to a Host."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from ipaddress import ip_address, ip_interface, ip_network
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,12 +14,14 @@ from kinspect.model.host import (
     Link,
     LinkAddress,
     Network,
+    NextHop,
     PolicyRule,
     Route,
     RouteType,
+    Span,
     any_network,
 )  # fmt: skip
-from kinspect.model.packet import Address
+from kinspect.model.packet import PROTOCOLS, Address
 from kinspect.parse.node.ipset import read_ipset
 from kinspect.snapshot import types as names
 from kinspect.snapshot.types import Files
@@ -39,23 +41,41 @@ class _AddrInfo(msgspec.Struct):
 
 class _LinkInfo(msgspec.Struct):
     info_kind: str | None = None
+    info_data: Any = None
 
 
 class _Link(msgspec.Struct):
     ifname: str | None = None
     flags: list[str] = []
     master: str | None = None
+    group: Any = None
+    link_netnsid: Any = None
+    promiscuity: Any = None  # with -d only
     linkinfo: _LinkInfo | None = None
     addr_info: list[_AddrInfo] = []
+
+
+class _Via(msgspec.Struct):
+    host: str | None = None
 
 
 class _NextHop(msgspec.Struct):
     dev: str | None = None
     gateway: str | None = None
+    via: _Via | None = None
+    weight: int = 1
+    flags: list[str] = []
 
 
-class _Via(msgspec.Struct):
-    host: str | None = None
+class _Member(msgspec.Struct):
+    id: int
+    weight: int = 1
+
+
+class _NextHopObject(_NextHop):
+    id: int = 0
+    blackhole: Any = msgspec.UNSET
+    group: list[_Member] = []
 
 
 class _Route(msgspec.Struct):
@@ -68,6 +88,12 @@ class _Route(msgspec.Struct):
     prefsrc: str | None = None
     pref: str | None = None  # of IPv6 only
     metric: int = 0
+    tos: str | None = None
+    source: str | None = msgspec.field(name="from", default=None)
+    scope: str | int = "global"
+    protocol: str | int | None = None  # None: boot, of ip itself
+    flags: list[str] = []
+    nhid: int | None = None
     nexthops: list[_NextHop] = []
 
 
@@ -83,16 +109,30 @@ class _Rule(msgspec.Struct):
     fwmask: str | None = None
     iif: str | None = None
     oif: str | None = None
-    not_: str | None = msgspec.field(name="not", default=None)
     tos: str | None = None
-    ipproto: str | None = None
-    sport: Any = None
-    dport: Any = None
-    uid_start: Any = None
-    suppress_prefixlen: Any = None
-    l3mdev: Any = None
-    goto: Any = None
+    ipproto: str | int | None = None
+    sport: int | None = None
+    sport_start: int | None = None
+    sport_end: int | None = None
+    dport: int | None = None
+    dport_start: int | None = None
+    dport_end: int | None = None
+    uid_start: int | None = None
+    uid_end: int | None = None
+    suppress_prefixlen: int | None = None
+    suppress_ifgroup: str | int | None = None
+    goto: str | int | None = None
+    # Flags, which iproute2 prints as null where they are set.
+    not_: Any = msgspec.field(name="not", default=msgspec.UNSET)
+    nop: Any = msgspec.UNSET
+    l3mdev: Any = msgspec.UNSET
 
+
+# Of a rule, but not a condition: who made it, and what realm it gives.
+_REMARKS = frozenset(
+    {"protocol", "flow", "flow_from", "flow_to", "unresolved", "iif_detached", "oif_detached"}
+)
+_CONDITIONS = frozenset(field.encode_name for field in msgspec.structs.fields(_Rule)) | _REMARKS
 
 _TYPES: dict[str, RouteType] = {
     "unicast": "unicast", "local": "local", "broadcast": "broadcast", "multicast": "multicast",
@@ -119,6 +159,7 @@ def read_host(name: str, files: Files, node_addresses: Iterable[str] = ()) -> tu
         addresses = frozenset(known) if known else None
         if addresses is not None:
             notes.append(f"no {names.IP_ADDR}: the node's addresses are those that the API or --local names")
+    next_hops = _next_hops(files, name)
     routes: list[Route] | None = None
     for file in (names.IP_ROUTE, names.IP6_ROUTE):
         if file in files and not (
@@ -126,13 +167,13 @@ def read_host(name: str, files: Files, node_addresses: Iterable[str] = ()) -> tu
         ):
             version = 6 if file == names.IP6_ROUTE else 4
             read = _decode(files, file, list[_Route], name)
-            routes = [*(routes or ()), *(r for item in read for r in _routes(item, version, name, file))]
+            routes = [*(routes or ()), *(r for i in read for r in _routes(i, version, name, file, next_hops))]
     if routes is None:
         notes.append(f"no {names.IP_ROUTE}: by which interface a packet comes or leaves is not known")
     rules = {}
     for version, file in ((4, names.IP_RULE), (6, names.IP6_RULE)):
         if file in files:
-            read_rules = _decode(files, file, list[_Rule], name)
+            read_rules = _decode(files, file, list[dict[str, Any]], name)
             rules[version] = [_policy_rule(item, version, name, file) for item in read_rules]
     host = Host(
         name=name,
@@ -175,21 +216,46 @@ def _links(items: Iterable[_Link], node: str) -> Mapping[str, Link]:
             if info.local is None:
                 continue
             try:
-                prefix = ip_interface(
-                    f"{info.local}/{info.prefixlen}" if info.prefixlen is not None else info.local
-                )
+                own = ip_address(info.local)
+                # Of a point-to-point address the network is the peer's.
+                far = own if info.address is None else ip_address(info.address)
+                length = far.max_prefixlen if info.prefixlen is None else info.prefixlen
+                network = ip_network(f"{far}/{length}", strict=False)
             except ValueError as error:
                 raise _unreadable(node, names.IP_ADDR, str(error)) from error
             secondary = info.secondary or info.temporary
-            found.append(LinkAddress(prefix.ip, prefix.network, info.scope, secondary, info.deprecated))
+            found.append(LinkAddress(own, network, info.scope, secondary, info.deprecated))
         links[item.ifname] = Link(
             item.ifname,
             tuple(found),
             item.master,
-            item.linkinfo.info_kind if item.linkinfo else None,
+            _kind(item),
             "LOOPBACK" in item.flags,
+            carrier=_carrier(item.flags),
+            group=None if item.group is None else str(item.group),
+            elsewhere=item.link_netnsid is not None,
+            leads="MASTER" in item.flags,
+            calls_iptables=_calls_iptables(item.linkinfo),
         )
     return links
+
+
+def _kind(item: _Link) -> str | None:
+    """What ``ip -d`` calls a link, or nothing for one without a kind; None where it was not asked."""
+    if item.linkinfo is not None and item.linkinfo.info_kind is not None:
+        return item.linkinfo.info_kind
+    return None if item.promiscuity is None else ""
+
+
+def _carrier(flags: list[str]) -> bool | None:
+    if "NO-CARRIER" in flags:
+        return False
+    return True if "LOWER_UP" in flags else None
+
+
+def _calls_iptables(info: _LinkInfo | None) -> bool:
+    data = info.info_data if info is not None else None
+    return isinstance(data, dict) and data.get("nf_call_iptables") == 1
 
 
 def _network(text: str, version: int) -> Network:
@@ -198,45 +264,95 @@ def _network(text: str, version: int) -> Network:
     return ip_network(text, strict=False)
 
 
-def _routes(item: _Route, version: int, node: str, file: str) -> Iterable[Route]:
-    """The routes of one entry: several where it has several next hops."""
+def _next_hops(files: Files, node: str) -> Mapping[int, Sequence[NextHop]]:
+    """The next hops of each object of ``ip nexthop``, by its number; none of one that is a blackhole."""
+    if names.IP_NEXTHOP not in files:
+        return {}
+    items = {item.id: item for item in _decode(files, names.IP_NEXTHOP, list[_NextHopObject], node)}
+    found: dict[int, Sequence[NextHop]] = {}
+    try:
+        for item in items.values():
+            if item.group:
+                members = [(items[m.id], m.weight) for m in item.group if m.id in items]
+                found[item.id] = [_next_hop(member, weight) for member, weight in members]
+            elif item.blackhole is not msgspec.UNSET:
+                found[item.id] = []
+            else:
+                found[item.id] = [_next_hop(item, 1)]
+    except ValueError as error:
+        raise _unreadable(node, names.IP_NEXTHOP, str(error)) from error
+    return found
+
+
+def _next_hop(item: _NextHop, weight: int) -> NextHop:
+    gateway = item.gateway or (item.via.host if item.via else None)
+    return NextHop(
+        item.dev,
+        ip_address(gateway) if gateway else None,
+        weight,
+        "linkdown" in item.flags,
+        "dead" in item.flags,
+    )
+
+
+def _routes(
+    item: _Route, version: int, node: str, file: str, next_hops: Mapping[int, Sequence[NextHop]]
+) -> Iterable[Route]:
+    """The route of one entry; none for an entry of another kind."""
     if item.dst is None or item.type not in _TYPES:
         return
-    hops = item.nexthops or [_NextHop(item.dev, item.gateway)]
+    kind = _TYPES[item.type]
     try:
-        via = ip_address(item.via.host) if item.via and item.via.host else None
+        alone = _NextHop(item.dev, item.gateway, item.via, flags=item.flags)
+        ways = [_next_hop(way, way.weight) for way in item.nexthops or [alone]]
+        if item.nhid is not None and item.nhid in next_hops and ways[0].dev is None:
+            ways = list(next_hops[item.nhid])
+            if not ways:
+                kind, ways = "blackhole", [NextHop()]
         if item.dst == "default":
             # ``ip route show table all`` lists both families, and a default route does not name its own.
-            version = ip_address(item.gateway).version if item.gateway else 6 if item.pref else version
-        network = _network(item.dst, version)
-        for hop in hops:
-            yield Route(
-                destination=network,
-                type=_TYPES[item.type],
-                table=str(item.table),
-                dev=hop.dev or item.dev,
-                gateway=ip_address(hop.gateway) if hop.gateway else via,
-                prefsrc=ip_address(item.prefsrc) if item.prefsrc else None,
-                metric=item.metric,
-            )
+            gateway = ways[0].gateway
+            version = gateway.version if gateway and not item.via else 6 if item.pref else version
+        first = ways[0]
+        yield Route(
+            destination=_network(item.dst, version),
+            type=kind,
+            table=str(item.table),
+            dev=first.dev,
+            gateway=first.gateway,
+            prefsrc=ip_address(item.prefsrc) if item.prefsrc else None,
+            metric=item.metric,
+            tos=int(item.tos, 0) if item.tos else 0,
+            source=_network(item.source, 6) if item.source else None,
+            scope=str(item.scope),
+            by_kernel=item.protocol == "kernel",
+            linkdown=first.linkdown,
+            dead=first.dead,
+            several=tuple(ways) if len(ways) > 1 else (),
+        )
     except ValueError as error:
         raise _unreadable(node, file, str(error)) from error
 
 
-def _policy_rule(item: _Rule, version: int, node: str, file: str) -> PolicyRule:
-    undecidable = [
-        f"{key} {value}"
-        for key, value in (
-            ("tos", item.tos), ("ipproto", item.ipproto), ("sport", item.sport), ("dport", item.dport),
-            ("uidrange", item.uid_start), ("suppress_prefixlength", item.suppress_prefixlen),
-            ("l3mdev", item.l3mdev), ("goto", item.goto),
-        )
-        if value is not None
-    ]  # fmt: skip
+def _policy_rule(entry: dict[str, Any], version: int, node: str, file: str) -> PolicyRule:
+    """One rule. A word that is not known may be a condition, so whether it holds is not known either."""
     try:
+        item = msgspec.convert(entry, _Rule)
+        unread = [f"{key} {value}" for key, value in entry.items() if key not in _CONDITIONS]
+        protocol = _protocol(item.ipproto)
+        if item.ipproto is not None and protocol is None:
+            unread.append(f"ipproto {item.ipproto}")
         mark = None
         if item.fwmark is not None:
             mark = (int(item.fwmark, 0), int(item.fwmask, 0) if item.fwmask else 0xFFFFFFFF)
+        action = item.action or "lookup"
+        if item.goto is not None:
+            action = "goto"
+        elif item.nop is not msgspec.UNSET:
+            action = "nop"
+        elif action not in _ACTIONS:
+            unread.append(f"action {action}")
+        group = item.suppress_ifgroup
         return PolicyRule(
             priority=item.priority,
             table=str(item.table if item.table is not None else "main"),
@@ -245,12 +361,40 @@ def _policy_rule(item: _Rule, version: int, node: str, file: str) -> PolicyRule:
             mark=mark,
             iif=item.iif,
             oif=item.oif,
-            inverted=item.not_ is not None,
-            action=item.action or "lookup",
-            undecidable=", ".join(undecidable) or None,
+            tos=int(item.tos, 0) if item.tos else None,
+            protocol=protocol,
+            sport=_span(item.sport, item.sport_start, item.sport_end),
+            dport=_span(item.dport, item.dport_start, item.dport_end),
+            uids=_span(None, item.uid_start, item.uid_end),
+            l3mdev=item.l3mdev is not msgspec.UNSET,
+            inverted=item.not_ is not msgspec.UNSET,
+            action=action,
+            target=int(str(item.goto)) if str(item.goto).isdecimal() else None,
+            suppress_prefix=item.suppress_prefixlen,
+            suppress_group=None if group is None else str(group),
+            undecidable=", ".join(unread) or None,
         )
-    except ValueError as error:
+    except (ValueError, msgspec.ValidationError) as error:
         raise _unreadable(node, file, str(error)) from error
+
+
+_ACTIONS = frozenset({"lookup", "blackhole", "unreachable", "prohibit"})
+
+
+def _protocol(word: str | int | None) -> int | None:
+    """The number of a protocol, named or not."""
+    if word is None:
+        return None
+    text = str(word).removeprefix("ipproto-")
+    return int(text) if text.isdecimal() else PROTOCOLS.get(text.lower())
+
+
+def _span(single: int | None, first: int | None, last: int | None) -> Span | None:
+    if single is not None:
+        return single, single
+    if first is None:
+        return None
+    return first, first if last is None else last
 
 
 def _prefix(text: str, length: int | None, version: int) -> Network | None:

@@ -30,8 +30,9 @@ from kinspect.model.packet import (
     TcpFlag,
     read_address,
 )  # fmt: skip
-from kinspect.netfilter.routing import route, usual
+from kinspect.netfilter.routing import route
 from kinspect.netfilter.source_address import own_source
+from kinspect.netfilter.unknowns import the_same
 from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.user.target import FromAddress, FromNode, FromPod, Sender
 
@@ -277,9 +278,15 @@ def ports_of(service: Service, wanted: str | None) -> Sequence[ServicePort]:
 
 
 def came_in(src: Address, state: NodeState) -> str | None:
-    """The interface by which a packet from there comes in: the one that leads back to it."""
-    hop = usual(route(src, state.host))
-    return hop.dev if hop and hop.type == "unicast" else None
+    """The interface by which a packet from there comes in: the one that leads back to it.
+
+    None where that is not known, or several do.
+    """
+    decision = route(src, state.host)
+    if decision is None:
+        return None
+    dev = the_same(decision, lambda hop: hop.dev if hop.type == "unicast" else None)
+    return dev if isinstance(dev, str) else None
 
 
 def default_vias(service: Service, sender: Sender | None) -> Sequence[Via]:

@@ -97,9 +97,9 @@ API: Final[Mapping[str, Shape]] = {
 }  # fmt: skip
 
 _ROUTE: Final[Mapping[str, Shape]] = {
-    **dict.fromkeys(("dst", "gateway", "prefsrc"), "address"),
+    **dict.fromkeys(("dst", "gateway", "prefsrc", "from"), "address"),
     "via": {"family": "keep", "host": "address"},
-    **dict.fromkeys(("type", "dev", "protocol", "scope", "metric", "flags", "pref"), "keep"),
+    **dict.fromkeys(("type", "dev", "protocol", "scope", "metric", "flags", "pref", "tos", "nhid"), "keep"),
     "table": "table",
     "nexthops": {"gateway": "address", "dev": "keep", "weight": "keep", "flags": "keep",
                  "via": {"family": "keep", "host": "address"}},
@@ -108,15 +108,23 @@ _RULE: Final[Mapping[str, Shape]] = {
     **dict.fromkeys(("src", "dst"), "address"), "table": "table",
     **dict.fromkeys(
         ("priority", "srclen", "dstlen", "action", "fwmark", "fwmask", "iif", "oif", "not", "tos",
-         "ipproto", "sport", "dport", "uid_start", "uid_end", "suppress_prefixlen", "l3mdev", "goto",
-         "protocol"), "keep"),
+         "ipproto", "sport", "sport_start", "sport_end", "dport", "dport_start", "dport_end", "uid_start",
+         "uid_end", "suppress_prefixlen", "suppress_ifgroup", "l3mdev", "goto", "nop", "unresolved",
+         "iif_detached", "oif_detached", "tun_id", "dscp", "protocol"), "keep"),
+}  # fmt: skip
+_NEXTHOP: Final[Mapping[str, Shape]] = {
+    **dict.fromkeys(("id", "dev", "scope", "protocol", "flags", "blackhole", "fdb", "type"), "keep"),
+    "gateway": "address", "via": {"family": "keep", "host": "address"},
+    "group": {"id": "keep", "weight": "keep"},
 }  # fmt: skip
 HOST: Final[Mapping[str, Shape]] = {
     "ip-addr.json": {
         **dict.fromkeys(
-            ("ifindex", "ifname", "link", "flags", "mtu", "operstate", "link_type", "master"), "keep"),
+            ("ifindex", "ifname", "link", "link_netnsid", "flags", "mtu", "operstate", "group", "link_type",
+             "master", "promiscuity"), "keep"),
         "address": "address", "broadcast": "address",
-        "linkinfo": {"info_kind": "keep", "info_slave_kind": "keep"},
+        "linkinfo": {"info_kind": "keep", "info_slave_kind": "keep",
+                     "info_data": {"nf_call_iptables": "keep", "nf_call_ip6tables": "keep"}},
         "addr_info": {
             **dict.fromkeys(("family", "prefixlen", "scope", "label", "secondary", "temporary", "deprecated",
                              "dynamic", "mngtmpaddr", "noprefixroute"), "keep"),
@@ -127,6 +135,7 @@ HOST: Final[Mapping[str, Shape]] = {
     "ip-6-route.json": _ROUTE,
     "ip-rule.json": _RULE,
     "ip-6-rule.json": _RULE,
+    "ip-nexthop.json": _NEXTHOP,
 }  # fmt: skip
 
 

@@ -17,7 +17,10 @@ BRIDGE_HOST = Host(
         "veth1": Link("veth1", master="cni0"),
         "veth2": Link("veth2", master="cni0"),
     },
-    routes=[Route(destination=ip_network("0.0.0.0/0"), dev="eth0")],
+    routes=[
+        Route(destination=ip_network("0.0.0.0/0"), dev="eth0"),
+        Route(destination=ip_network("10.2.0.0/16"), dev="cni0"),
+    ],
     sysctls={CALL: "1"},
 )
 OFF_HOST = replace(BRIDGE_HOST, sysctls={CALL: "0"})

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from kinspect.model.host import Host, PolicyRule, Route
+from kinspect.model.host import Host, NextHop, PolicyRule, Route
 from kinspect.model.packet import Packet
 from tests.netfilter.tables import Answer, answer, packet, packet6
 
@@ -13,8 +13,7 @@ ROUTED_HOST = Host(
     routes=[
         Route(destination=ip_network("10.1.0.1/32"), type="local", table="local", dev="eth0"),
         Route(destination=ip_network("10.1.0.0/16"), dev="eth0"),
-        Route(destination=ip_network("10.9.0.0/16"), dev="eth0"),
-        Route(destination=ip_network("10.9.0.0/16"), dev="eth1"),
+        Route(destination=ip_network("10.9.0.0/16"), several=(NextHop("eth0"), NextHop("eth1"))),
         Route(destination=ip_network("10.66.0.0/16"), type="blackhole"),
         Route(destination=ip_network("0.0.0.0/0"), dev="eth2"),
         Route(destination=ip_network("0.0.0.0/0"), dev="eth1", table="100"),
