@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from kinspect.errors import Status
-from kinspect.model import answer, check, questions
+from kinspect.model import answer, check, questions, whatif
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def _codes(of: str, rows: Mapping[type, tuple[str, str]]) -> dict[type, Code]:
 
 
 REMARK, PROBLEM, CLAIM = "remark of trace", "finding of check", "claim of check"
-UNDETERMINED, QUESTION = "undetermined", "open question"
+UNDETERMINED, QUESTION, CONSEQUENCE = "undetermined", "open question", "consequence of a change"
 
 _REMARKS: Final = _codes(
     REMARK,
@@ -150,6 +150,32 @@ _CLAIMS: Final = _codes(
     },
 )
 
+_CONSEQUENCES: Final = _codes(
+    CONSEQUENCE,
+    {
+        whatif.Placeholder: (
+            "Placeholder",
+            "An address or port that somebody else will choose; the value shown stands for it.",
+        ),
+        whatif.Evicted: ("Evicted", "What a drain evicts, and what it leaves."),
+        whatif.Replaced: ("Replaced", "A controller replaces a pod that goes; on which node is not known."),
+        whatif.NoEffect: ("NoEffect", "A change that changes no rule, although one might expect it to."),
+        whatif.NotFromPods: ("NotFromPods", "A service's EndpointSlices are not those that its pods make."),
+        whatif.HintsKept: (
+            "HintsKept",
+            "A service's topology hints follow the CPUs of nodes; they stay as they were.",
+        ),
+        whatif.NoAddress: (
+            "NoAddress",
+            "A provider gives a service of type LoadBalancer its address: none is known yet.",
+        ),
+        whatif.Unscheduled: (
+            "Unscheduled",
+            "It is not known on which node a pod that a manifest makes will run.",
+        ),
+    },
+)
+
 _UNDETERMINED: Final = tuple(
     Code(code, UNDETERMINED, means)
     for code, means in (
@@ -163,19 +189,27 @@ _UNDETERMINED: Final = tuple(
             "connections-unknown",
             "A node's table of connections could not be read, or was cut: some connections may not be listed.",
         ),
+        (
+            "older-release",
+            "A node's rules are those of a release of kube-proxy whose rules kinspect does not write.",
+        ),
+        (
+            "node-behind",
+            "A node's rules are behind the API already, so what the change would do there is not known.",
+        ),
         ("unplaced", "Nothing that was read says on which node an address is."),
     )
 )
 
 _QUESTIONS: Final = tuple(Code(kind, QUESTION, asks) for kind, asks in questions.KINDS.items())
 
-_BY_TYPE: Final[Mapping[type, Code]] = {**_REMARKS, **_PROBLEMS, **_CLAIMS}
+_BY_TYPE: Final[Mapping[type, Code]] = {**_REMARKS, **_PROBLEMS, **_CLAIMS, **_CONSEQUENCES}
 CODES: Final[Mapping[str, Code]] = {
     entry.code: entry for entry in (*_BY_TYPE.values(), *_UNDETERMINED, *_QUESTIONS)
 }
 """All of them, by code."""
 
 
-def code_of(value: answer.Remark | check.Problem | check.Claim) -> str:
-    """The public code of a remark, a problem or a claim."""
+def code_of(value: answer.Remark | check.Problem | check.Claim | whatif.Consequence) -> str:
+    """The public code of a remark, a problem, a claim or a consequence."""
     return _BY_TYPE[type(value)].code

@@ -222,6 +222,10 @@ class Chain(Protocol):
         """All rules."""
         ...
 
+    def texts(self) -> Sequence[str]:
+        """All rules as the dump has them, without counters; nothing of them is parsed."""
+        ...
+
     def relevant(self, packet: Packet) -> Sequence[Rule]:
         """The rules in order, but for some that certainly do not match this packet's addresses."""
         ...

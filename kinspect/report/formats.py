@@ -68,6 +68,12 @@ ANSWERS: Final = (
         },
     ),
     Answer(
+        kind="WhatIf",
+        type="kinspect.model.whatif.WhatIfAnswer",
+        document="whatif.document.whatif_document",
+        texts={"table": "whatif.table.table", "wide": "whatif.table.wide"},
+    ),
+    Answer(
         kind="Flows",
         type="kinspect.model.flows.FlowsAnswer",
         document="flows.document.flows_document",

@@ -11,6 +11,7 @@ from kinspect.model.answer import Remark
 from kinspect.model.check import Claim, Problem
 from kinspect.model.codes import _BY_TYPE, _UNDETERMINED, CODES
 from kinspect.model.questions import KINDS as KINDS_OF_QUESTIONS
+from kinspect.model.whatif import Consequence
 from tests.cli.run import kinspect
 
 # Scripts know these: a line here is never changed or taken away.
@@ -19,8 +20,9 @@ GIVEN = {
     "NoEndpoint", "Terminating", "Sticky",
     "Reaches", "Unplaced", "Queued", "Unmodelled", "Unexpected", "Unserved", "Uneven", "Refused", "Unhandled",
     "TooFew", "NoWay", "Crosses",
+    "Placeholder", "Evicted", "Replaced", "NoEffect", "NotFromPods", "HintsKept", "NoAddress", "Unscheduled",
     "NoTraffic", "InSync", "Reachable", "Balanced", "LocalOnly",
-    "not-read", "not-sent", "not-traced", "connections-unknown", "unplaced",
+    "not-read", "not-sent", "not-traced", "connections-unknown", "unplaced", "older-release", "node-behind",
 }  # fmt: skip
 
 
@@ -29,8 +31,8 @@ def test_codes_that_were_given_out_stay() -> None:
     assert set(CODES) == GIVEN | set(KINDS_OF_QUESTIONS), "a new code: add it to GIVEN"
 
 
-@pytest.mark.parametrize("union", [Remark, Problem, Claim])
-def test_every_remark_problem_and_claim_has_a_code(union: object) -> None:
+@pytest.mark.parametrize("union", [Remark, Problem, Claim, Consequence])
+def test_every_remark_problem_claim_and_consequence_has_a_code(union: object) -> None:
     assert set(get_args(union)) <= set(_BY_TYPE)
 
 

@@ -101,7 +101,7 @@ def check_document(answer: CheckAnswer) -> CheckDocument:
     """The document of an answer."""
     return CheckDocument(
         exit_code=exit_code(answer.status),
-        undetermined=opened([*answer.undetermined, *_open(answer)]),
+        undetermined=opened(open_facts(answer)),
         warnings=list(answer.warnings),
         verdict=answer.standing(),
         assertions=[_assertion(answer, judged) for judged in answer.judged],
@@ -109,8 +109,12 @@ def check_document(answer: CheckAnswer) -> CheckDocument:
     )
 
 
-def _open(answer: CheckAnswer) -> Iterator[Undetermined]:
-    """What the findings depend on that may be violations; the finding itself where it names no question."""
+def open_facts(answer: CheckAnswer) -> Iterator[Undetermined]:
+    """All that is not known: what could not be read, and what findings depend on that may be violations.
+
+    It is the finding itself where that names no question.
+    """
+    yield from answer.undetermined
     for judged in answer.judged:
         for finding in judged.findings:
             if finding.standing != "undetermined":

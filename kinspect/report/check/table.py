@@ -38,15 +38,16 @@ _MARKS = {"violated": ("✗", "red"), "undetermined": ("?", "yellow"), "excused"
 
 def table(answer: CheckAnswer, view: View) -> str:
     """Each assertion's verdict, and below it what speaks against it."""
-    return screen(view, lambda console: _print_answer(console, answer, wide=False))
+    return screen(view, lambda console: draw(console, answer, wide=False))
 
 
 def wide(answer: CheckAnswer, view: View) -> str:
     """The same with all problems, nodes and rules."""
-    return screen(view, lambda console: _print_answer(console, answer, wide=True))
+    return screen(view, lambda console: draw(console, answer, wide=True))
 
 
-def _print_answer(console: Console, answer: CheckAnswer, *, wide: bool) -> None:
+def draw(console: Console, answer: CheckAnswer, *, wide: bool) -> None:
+    """Draw it on a console, as part of another answer too."""
     several = len(answer.judged) > 1
     if several:
         standing = answer.standing()

@@ -139,7 +139,7 @@ def trace_document(answer: TraceAnswer) -> TraceDocument:
     service = answer.service
     return TraceDocument(
         exit_code=exit_code(answer.status),
-        undetermined=opened([*answer.undetermined, *_questions(answer)]),
+        undetermined=opened(open_facts(answer)),
         warnings=list(answer.warnings),
         service=TracedService(namespace=service.namespace, name=service.name, type=service.type)
         if service
@@ -153,7 +153,9 @@ def trace_document(answer: TraceAnswer) -> TraceDocument:
     )
 
 
-def _questions(answer: TraceAnswer) -> Iterator[Undetermined]:
+def open_facts(answer: TraceAnswer) -> Iterator[Undetermined]:
+    """All that is not known: what could not be read, and what outcomes depend on."""
+    yield from answer.undetermined
     for trace in answer.traces:
         for outcome in trace.outcomes:
             for question in _conditions(outcome):
