@@ -132,6 +132,20 @@ _PROBLEMS: Final = _codes(
         ),
         check.TooFew: ("TooFew", "Fewer endpoints get traffic than the assertion asks for."),
         check.NoWay: ("NoWay", "The service has no such way in."),
+        check.StillConnected: ("StillConnected", "Connections that exist end where none should."),
+        check.EnteredThere: (
+            "EnteredThere",
+            "Connections that exist came in by a node where none should, and end elsewhere.",
+        ),
+        check.ConnectionsUnplaced: (
+            "ConnectionsUnplaced",
+            "Connections go to an address, and it is not known on which node that is.",
+        ),
+        check.ConnectionsUnknown: (
+            "ConnectionsUnknown",
+            "The connections of a node, or some of them, are not known.",
+        ),
+        check.Observed: ("Observed", "Something moved while it was watched."),
         check.Crosses: ("Crosses", "Traffic leaves the node that it entered."),
     },
 )

@@ -13,6 +13,7 @@ from kinspect.model.check import AssertionResult, CheckAnswer, Finding, Reaches,
 from kinspect.model.cluster import EndpointOwner
 from kinspect.model.codes import code_of
 from kinspect.model.diagnostics import Undetermined
+from kinspect.model.flows import FlowsRow
 from kinspect.model.packet import SocketAddress
 from kinspect.model.traffic import SenderClass
 from kinspect.report.check.words import finding_text, note_text
@@ -44,6 +45,16 @@ class PortName(msgspec.Struct, kw_only=True):
     protocol: str
 
 
+class HeldConnections(msgspec.Struct, kw_only=True):
+    """Connections that exist, counted: by state, by entry node, by why they are stale."""
+
+    count: int
+    states: dict[str, int]
+    entered: dict[str, int]
+    idle: Annotated[int | None, Meta(description="The longest, in seconds; null if that is not known.")]
+    stale: dict[str, int]
+
+
 class CheckFinding(msgspec.Struct, kw_only=True):
     """One problem of one way in. What is about the way in is null where a service has none such."""
 
@@ -52,7 +63,7 @@ class CheckFinding(msgspec.Struct, kw_only=True):
         Standing,
         Meta(description="excused: it does not count, as a DaemonSet's pod or what the caller allows."),
     ]
-    service: ServiceName
+    service: ServiceName | None
     port: PortName | None
     via: Via | None
     sender: Annotated[SenderClass | None, Meta(description="The class of senders.")] = msgspec.field(
@@ -64,6 +75,9 @@ class CheckFinding(msgspec.Struct, kw_only=True):
     family: Literal[4, 6] | None
     to: Annotated[str | None, Meta(description="The address and port where it ends.")]
     endpoint: Endpoint | None
+    connections: Annotated[
+        HeldConnections | None, Meta(description="Of StillConnected and EnteredThere: those that exist.")
+    ]
     what: Annotated[
         Literal["endpoint", "unlisted", "terminating", "daemonset"] | None,
         Meta(description="Of Reaches: what it reaches."),
@@ -140,14 +154,17 @@ def _assertion(answer: CheckAnswer, judged: AssertionResult) -> CheckedAssertion
 def _finding(finding: Finding) -> CheckFinding:
     entry, problem = finding.entry, finding.problem
     port = entry.port if entry else None
-    to: SocketAddress | None = getattr(problem, "to", None)
-    owner: EndpointOwner | None = getattr(problem, "backend", None)
+    row: FlowsRow | None = getattr(problem, "row", None)
+    to: SocketAddress | str | None = getattr(problem, "to", row.to if row else None)
+    owner: EndpointOwner | None = getattr(problem, "backend", row.endpoint if row else None)
     share: Bounds | None = getattr(problem, "share", None)
     probability, exact, least, bounds = shares(share) if share else (None, UNSET, None, None)
     return CheckFinding(
         code=code_of(problem),
         standing=finding.standing,
-        service=ServiceName(namespace=finding.service[0], name=finding.service[1]),
+        service=ServiceName(namespace=finding.service[0], name=finding.service[1])
+        if finding.service
+        else None,
         port=PortName(name=port.name, port=port.port, protocol=port.protocol) if port else None,
         via=entry.via if entry else None,
         sender=entry.sources if entry else None,
@@ -157,6 +174,7 @@ def _finding(finding: Finding) -> CheckFinding:
         family=entry.family if entry else None,
         to=str(to) if to is not None else None,
         endpoint=endpoint(owner),
+        connections=_connections(row) if row else None,
         what=problem.what if isinstance(problem, Reaches) else None,
         probability=probability,
         exact=exact,
@@ -165,4 +183,14 @@ def _finding(finding: Finding) -> CheckFinding:
         conditions=[question.text for question in finding.questions],
         rule=rule_text(finding.rule) if finding.rule else None,
         text=finding_text(finding),
+    )
+
+
+def _connections(row: FlowsRow) -> HeldConnections:
+    return HeldConnections(
+        count=row.connections,
+        states=dict(row.states),
+        entered=dict(row.entered),
+        idle=row.idle,
+        stale=dict(row.stale),
     )
