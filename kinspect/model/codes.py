@@ -132,6 +132,14 @@ _PROBLEMS: Final = _codes(
         ),
         check.TooFew: ("TooFew", "Fewer endpoints get traffic than the assertion asks for."),
         check.NoWay: ("NoWay", "The service has no such way in."),
+        check.NotMasqueraded: (
+            "NotMasqueraded",
+            "Traffic crosses nodes without being masqueraded, so the answer does not return through this node.",
+        ),
+        check.Masqueraded: (
+            "Masqueraded",
+            "Traffic is masqueraded, although policy Local keeps the client's address.",
+        ),
         check.StillConnected: ("StillConnected", "Connections that exist end where none should."),
         check.EnteredThere: (
             "EnteredThere",

@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from kinspect.errors import EXIT_CODES, Status
 from kinspect.model.answer import Bounds
-from kinspect.model.check import RuleReference
+from kinspect.model.cause import RuleReference
 from kinspect.model.cluster import EndpointOwner
 from kinspect.model.diagnostics import Undetermined
 from kinspect.report.numbers import exact_text, number

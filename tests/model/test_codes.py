@@ -19,7 +19,7 @@ GIVEN = {
     "Crossing", "StaysLocal", "SourceHidden", "Stale", "Missing", "Cordoned", "Died", "NodeLabelled", "WaysOut",
     "NoEndpoint", "Terminating", "Sticky",
     "Reaches", "Unplaced", "Queued", "Unmodelled", "Unexpected", "Unserved", "Uneven", "Refused", "Unhandled",
-    "StillConnected", "EnteredThere", "ConnectionsUnplaced", "ConnectionsUnknown", "Observed",
+    "NotMasqueraded", "Masqueraded", "StillConnected", "EnteredThere", "ConnectionsUnplaced", "ConnectionsUnknown", "Observed",
     "TooFew", "NoWay", "Crosses",
     "Placeholder", "Evicted", "Replaced", "NoEffect", "NotFromPods", "HintsKept", "NoAddress", "Unscheduled",
     "NoTraffic", "InSync", "Reachable", "Balanced", "LocalOnly",

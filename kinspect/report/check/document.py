@@ -79,7 +79,7 @@ class CheckFinding(msgspec.Struct, kw_only=True):
         HeldConnections | None, Meta(description="Of StillConnected and EnteredThere: those that exist.")
     ]
     what: Annotated[
-        Literal["endpoint", "unlisted", "terminating", "daemonset"] | None,
+        Literal["endpoint", "unlisted", "terminating", "daemonset", "unowned"] | None,
         Meta(description="Of Reaches: what it reaches."),
     ]
     probability: Probability | None
