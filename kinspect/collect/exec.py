@@ -120,7 +120,7 @@ class _Pod(msgspec.Struct, frozen=True):
     status: _Status
 
     def container(self, wanted: str | None) -> str:
-        """The container that is named, or the one that kubectl would take."""
+        """The container that is named, or the one that kubectl would choose."""
         default = (self.metadata.annotations or {}).get("kubectl.kubernetes.io/default-container")
         return wanted or default or self.spec.containers[0].name
 
@@ -142,7 +142,7 @@ class _Pods(msgspec.Struct, frozen=True):
 
 
 class ExecShell:
-    """A NodeShell: commands in a pod on the node, one after the other, all of its files."""
+    """A NodeShell that runs commands in a pod on the node, one after the other."""
 
     transport = "exec"
 
@@ -176,7 +176,7 @@ class ExecShell:
         return str(self._pod(host))
 
     def close(self) -> None:
-        """End what is running; nothing is started any more."""
+        """End all running commands; no further ones are started."""
         self._channel.close()
 
     def _pod(self, host: RemoteNode) -> ExecPod:
@@ -204,7 +204,7 @@ class ExecShell:
 
 
 class _Runner:
-    """Runs the commands of one node; asks for no program twice that is not there."""
+    """Runs the commands of one node; does not try a missing program twice."""
 
     def __init__(self, channel: PodExec, pod: ExecPod, deadline: float) -> None:
         self._channel, self._pod, self._deadline = channel, pod, deadline
@@ -230,7 +230,7 @@ class _Runner:
                 yield names.CONNTRACK, replace(section, output=cut(section.output, most))
 
     def dumps(self) -> Iterator[tuple[str, Section]]:
-        """Those of both back ends where both tools are there; else what is called iptables there."""
+        """The dumps of both back ends if both tools are there; else that of plain iptables-save."""
         for family in ("iptables", "ip6tables"):
             both: dict[str, Section] = {}
             for tool in (f"{family}-legacy-save", f"{family}-nft-save"):
