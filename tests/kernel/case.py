@@ -38,6 +38,8 @@ class Probe:
     type: int = 0
     code: int = 0
     times: int = 1
+    ttl: int = 64
+    tos: int = 0
 
     @property
     def family(self) -> Family:
@@ -54,10 +56,12 @@ class Probe:
         summed = b"" if self.protocol == ICMP else pseudo
         body = self._transport(_checksum(summed + self._transport(0) + mark)) + mark
         if self.family == 6:
-            return struct.pack(">IHBB", 6 << 28, size, self.protocol, 64) + src + dst + body
+            first = 6 << 28 | self.tos << 20
+            return struct.pack(">IHBB", first, size, self.protocol, self.ttl) + src + dst + body
 
         def header(checksum: int) -> bytes:
-            return struct.pack(">BBHHHBBH", 0x45, 0, 20 + size, 1, 0, 64, self.protocol, checksum) + src + dst
+            fields = (0x45, self.tos, 20 + size, 1, 0, self.ttl, self.protocol, checksum)
+            return struct.pack(">BBHHHBBH", *fields) + src + dst
 
         return header(_checksum(header(0))) + body
 
@@ -100,6 +104,7 @@ class Case:
     sets: tuple[str, ...] = ()
     switches: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    setup: tuple[str, ...] = ()  # of ip rule add and ip route add; what it refuses is left out
 
     def text(self) -> str:
         """As a file of ``cases`` has it."""
@@ -110,7 +115,8 @@ class Case:
         """From a file of ``cases``."""
         found: dict[str, Any] = json.loads(path.read_text())
         found["probes"] = tuple(Probe(**probe) for probe in found["probes"])
-        found["rules"], found["sets"] = tuple(found.get("rules", ())), tuple(found.get("sets", ()))
+        for name in ("rules", "sets", "setup"):
+            found[name] = tuple(found.get(name, ()))
         return cls(**found)
 
 
