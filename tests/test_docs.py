@@ -65,7 +65,7 @@ def test_every_console_block_is_checked() -> None:
 
 # Commands that readers are to type: lines of ```sh blocks, and `commands` in tables.
 _BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
-_TYPED = re.compile(r"(?:[\w-]+ \| )?kinspect (?:trace|check|audit|capture|explain)\b[^#\n]*")
+_TYPED = re.compile(r"(?:[\w-]+ \| )?kinspect (?:trace|check|audit|whatif|capture|explain)\b[^#\n]*")
 
 
 def _commands(text: str) -> list[str]:
@@ -81,6 +81,18 @@ COMMANDS = [
 ]
 
 
+_SERVICE = """\
+apiVersion: v1
+kind: Service
+metadata: {name: test-service}
+spec:
+  type: NodePort
+  selector: {app: test-server}
+  ports: [{port: 80, targetPort: 80, nodePort: 31000}]
+  sessionAffinity: ClientIP
+"""
+
+
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files that the commands name."""
@@ -88,6 +100,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     node = DATA / "story-1-both-nodes/nodes/node1/iptables-save.txt"
     (folder / "dump.txt").write_bytes(node.read_bytes())
     (folder / "traffic.yaml").write_text(_policy())
+    (folder / "change.yaml").write_text(_SERVICE)
     for name in ("incident.tar.gz", "before.tar.gz"):
         assert kinspect("capture", "-f", str(folder / name), "--demo").code == 0
     packet = 'IP(src="192.168.0.1",dst="192.168.0.11")/TCP(sport=40000,dport=31000)'

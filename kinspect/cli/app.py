@@ -48,6 +48,7 @@ COMMANDS: Final = {
     "trace": "trace",
     "check": "check",
     "audit": "audit",
+    "whatif": "whatif",
     "flows": "flows",
     "capture": "capture",
     "explain": "audit",

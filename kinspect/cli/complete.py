@@ -41,6 +41,20 @@ def nodes(ctx: Any, incomplete: str) -> Iterable[str]:
     return _offered(cluster.nodes if cluster else (), incomplete)
 
 
+def node_targets(ctx: Any, incomplete: str) -> Iterable[str]:
+    """``node/NAME``."""
+    return _offered([f"node/{name}" for name in nodes(ctx, "")], incomplete)
+
+
+def pods(ctx: Any, incomplete: str) -> Iterable[str]:
+    """``pod/NAME`` of the namespace, ``pod/NAMESPACE/NAME`` of all."""
+    cluster = _cluster(ctx, "pods")
+    namespace = ctx.params.get("namespace") or "default"
+    found = list(cluster.pods) if cluster else []
+    names = [f"pod/{name}" for space, name in found if space == namespace]
+    return _offered([*names, *(f"pod/{space}/{name}" for space, name in found)], incomplete)
+
+
 def senders(ctx: Any, incomplete: str) -> Iterable[str]:
     """``node/NAME`` and ``pod/NAMESPACE/NAME``."""
     if incomplete.startswith("pod/"):

@@ -92,6 +92,14 @@ RulesPaths = Annotated[
         rich_help_panel=_FACTS,
     ),
 ]
+KubeProxyConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--kube-proxy-config",
+        metavar="FILE",
+        help="kube-proxy's configuration, or the ConfigMap of it. [default: what each node's rules show]",
+    ),
+]
 Nodes = Annotated[
     list[str],
     typer.Option("--node", metavar="NAME", help="Only this node. Repeatable.", autocompletion=complete.nodes),

@@ -32,9 +32,22 @@ EXTERNAL: Final = "KUBE-EXT-"
 OLD_LOCAL: Final = "KUBE-XLB-"  # before 1.24: policy Local
 SOURCE_RANGES: Final = "KUBE-FW-"
 ENDPOINT: Final = "KUBE-SEP-"
+CANARY: Final = ChainName("KUBE-PROXY-CANARY")  # empty: if it is gone, something flushed the rules
 
 LEADING_TO_ENDPOINTS: Final = (SERVICE, LOCAL, EXTERNAL, OLD_LOCAL, SOURCE_RANGES)
 """Prefixes of the chains that KUBE-SERVICES and KUBE-NODEPORTS lead to."""
+
+OF_SERVICE_PORTS: Final = (*LEADING_TO_ENDPOINTS, ENDPOINT)
+"""Prefixes of the chains that belong to one service port each."""
+
+SHARED: Final = frozenset({SERVICES, EXTERNAL_SERVICES, NODEPORTS, PROXY_FIREWALL})
+"""Chains with rules of many services, whose order does not matter."""
+
+FIXED: Final = frozenset({FORWARD, FIREWALL, POSTROUTING, MARK_MASQ, CANARY})
+"""Chains that do not depend on services."""
+
+LAST_RULE: Final = "kubernetes service nodeports; NOTE: this must be the last rule in this chain"
+"""The comment of the rule that ends KUBE-SERVICES in nat."""
 
 JUMPS: Final = (("PREROUTING", SERVICES), ("OUTPUT", SERVICES), ("POSTROUTING", POSTROUTING))
 """The jumps of nat without which no packet meets kube-proxy's rules."""
@@ -45,6 +58,11 @@ def is_kube(chain: str) -> bool:
     return chain.startswith("KUBE-")
 
 
+def is_own(chain: str) -> bool:
+    """Whether kube-proxy writes a chain of this name."""
+    return chain in SHARED or chain in FIXED or chain.startswith(OF_SERVICE_PORTS)
+
+
 def service_port_name(namespace: str, service: str, port: str) -> str:
     """``namespace/service:port``, or without the colon if the port has no name."""
     return f"{namespace}/{service}:{port}" if port else f"{namespace}/{service}"
@@ -52,12 +70,12 @@ def service_port_name(namespace: str, service: str, port: str) -> str:
 
 def service_chain(prefix: str, service_port: str, protocol: str) -> ChainName:
     """The chain of a service port, such as KUBE-SVC-AEJ565DT7YN2S3PD; ``protocol`` in any case."""
-    return ChainName(prefix + _hash(service_port + protocol.lower()))
+    return ChainName(prefix + hashed(service_port + protocol.lower()))
 
 
 def endpoint_chain(service_port: str, protocol: str, address: Address, port: int) -> ChainName:
     """The KUBE-SEP- chain of an endpoint of a service port."""
-    return ChainName(ENDPOINT + _hash(service_port + protocol.lower() + endpoint_text(address, port)))
+    return ChainName(ENDPOINT + hashed(service_port + protocol.lower() + endpoint_text(address, port)))
 
 
 def has_services(rules: Ruleset) -> bool:
@@ -66,6 +84,7 @@ def has_services(rules: Ruleset) -> bool:
     return chain is not None and not chain.empty
 
 
-def _hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return base64.b32encode(digest).decode()[:16]
+def hashed(text: str) -> str:
+    """The part of a chain's name that stands for a service port, or for an endpoint of one."""
+    # Ten bytes make just 16 characters.
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()[:10]).decode()

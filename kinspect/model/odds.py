@@ -96,11 +96,21 @@ class Weight(msgspec.Struct, frozen=True):
             return Weight({_NO_ANSWERS: share})
         return Weight({answers: part for answers, value in self.terms.items() if (part := value * share)})
 
-    def times(self, plain: Weight) -> Weight:
-        """The weight times one that depends on no question."""
-        if self is EVERYTHING or plain is EVERYTHING:
-            return plain if self is EVERYTHING else self
-        return self.scaled(plain.exact or ZERO)
+    def times(self, other: Weight) -> Weight:
+        """The part that is left of this weight where a part of it is left in turn."""
+        if self is EVERYTHING or other is EVERYTHING:
+            return other if self is EVERYTHING else self
+        share = other.sole
+        if share is not None:
+            return self.scaled(share)
+        # A question that both depend on has one answer: terms that contradict each other are gone.
+        product: dict[Answers, Fraction] = {}
+        for answers, value in self.terms.items():
+            for more, part in other.terms.items():
+                if not any((question, not answer) in answers for question, answer in more):
+                    key = answers | more
+                    product[key] = product.get(key, ZERO) + value * part
+        return Weight(_combined(product))
 
     def given(self, question: Question, answer: bool) -> Weight:
         """The part of this weight under one more answer; what contradicts it is gone."""

@@ -100,6 +100,38 @@ class Remembers(Protocol):
         ...
 
 
+Span: TypeAlias = tuple[int, int]
+"""The first and the last of a stretch of addresses (as numbers), or of ports."""
+
+
+class Distinctions(msgspec.Struct, frozen=True):
+    """What a match or a target tells apart in packets that have all else in common.
+
+    For two packets that are in the same of all ``sources`` and ``destinations``, and whose destination
+    ports are in the same of all ``ports``, it does the same, its questions included. None: it tells all
+    addresses apart, or some that no span holds. ``of_host``: what it does depends on the host's addresses
+    and routes, too.
+    """
+
+    sources: tuple[Span, ...] | None = ()
+    destinations: tuple[Span, ...] | None = ()
+    ports: tuple[Span, ...] = ()
+    of_host: bool = False
+
+
+NO_DISTINCTIONS: Final = Distinctions()
+"""It looks at other fields than addresses and ports."""
+
+
+@runtime_checkable
+class Distinguishes(Protocol):
+    """A match or a target that says what it tells apart; of others nothing is known."""
+
+    def distinguishes(self) -> Distinctions | None:
+        """What it tells apart; None: more than can be said."""
+        ...
+
+
 class Described(msgspec.Struct, frozen=True):
     """What a target does, in a few words, such as ``DNAT to 10.42.1.2:80``."""
 
@@ -188,6 +220,10 @@ class Chain(Protocol):
 
     def rules(self) -> Sequence[Rule]:
         """All rules."""
+        ...
+
+    def texts(self) -> Sequence[str]:
+        """All rules as the dump has them, without counters; nothing of them is parsed."""
         ...
 
     def relevant(self, packet: Packet) -> Sequence[Rule]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TypeVar
 
 from kinspect.model.packet import PROTOCOLS, Address, read_address
+from kinspect.model.rules import Span
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ class Option:
     name: str
     values: tuple[str, ...]
     inverted: bool = False
-    word: int = 0  # index of the option's word in the rule
+    word: int = field(default=0, compare=False)  # index of the option's word in the rule
 
     @property
     def value(self) -> str:
@@ -60,8 +61,15 @@ class Options:
     written: Sequence[Option]
     word: int = 0  # index of the extension's name, for errors about what is missing
     family: int = 4
-    rule: str = ""  # which rule it is, where a question must be this rule's own
+    in_rule: str | None = ""  # which rule it is; None: the same words in any rule
     extension: str = ""  # its name, such as LOG
+
+    @property
+    def rule(self) -> str:
+        """Which rule it is, for what must be this rule's own. Raises OptionError if it may be any."""
+        if self.in_rule is None:
+            raise OptionError("these words mean something of their own in each rule", self.word)
+        return self.in_rule
 
     def __iter__(self) -> Iterator[Option]:
         return iter(self.written)
@@ -180,6 +188,13 @@ class Masked:
         else:
             mask = int(read_address(mask_text))
         return cls(int(base) & mask, mask, base.version)
+
+    @property
+    def span(self) -> Span | None:
+        """The stretch of a network; None if the mask is not a network's, its ones first."""
+        everything = (1 << (32 if self.version == 4 else 128)) - 1
+        rest = ~self.mask & everything
+        return None if rest & (rest + 1) else (self.value, self.value | rest)
 
     def __str__(self) -> str:
         address = IPv4Address if self.version == 4 else IPv6Address

@@ -4,7 +4,9 @@ A module of ``matches`` or ``targets`` has ``OPTIONS`` (option name to the numbe
 an alias' canonical name) and ``read(options)``, which makes the frozen match or target; ``REPEATABLE``
 are the options that a rule may give more than once, which iptables mostly refuses. One module
 may serve several names that share their options, as ``tcp`` and ``udp`` do; ``read_NAME`` then
-stands for each that differs.
+stands for each that differs. What else a module may declare: ``ALWAYS_OPEN``, ``NO_EFFECT`` and
+``PROTOCOLS`` (see ``Extension``). The type that it reads has the methods of ``model.rules`` (``Match``
+or ``Target``; ``distinguishes``, without which packets that can meet it share nothing).
 """
 
 from __future__ import annotations
@@ -134,6 +136,9 @@ class Extension:
     aliases: Mapping[str, str]
     read: Callable[[Options], Any]
     repeatable: Collection[str] = ()  # options that a rule may give several times
+    always_open: str | None = None  # why it always leaves a question, if it does
+    no_effect: bool = False  # holds for every packet, or does nothing that a trace sees
+    protocols: frozenset[int] = frozenset()  # it needs one of these asked for by -p
 
     def canonical(self, option: str) -> str | None:
         """The option's own name where this extension has it (by alias or a unique beginning)."""
@@ -174,4 +179,7 @@ def _load(kind: str, module_name: str | None, name: str) -> Extension | None:
         aliases={option: other for option, other in written.items() if isinstance(other, str)},
         read=reader,
         repeatable=getattr(module, "REPEATABLE", ()),
+        always_open=getattr(module, "ALWAYS_OPEN", None),
+        no_effect=getattr(module, "NO_EFFECT", False),
+        protocols=getattr(module, f"PROTOCOLS_{name}", getattr(module, "PROTOCOLS", frozenset())),
     )

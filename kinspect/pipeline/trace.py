@@ -40,6 +40,7 @@ class TraceRequest:
     packet: Packet | None = None
     namespace: str | None = None
     via: Via | Literal["all"] | None = None
+    vias: Sequence[Via] = ()  # several ways in; none: those of ``via``, or what the service's type is for
     entry: Mapping[str, Fraction] | None = None
     sender: Sender | None = None
     iif: str | None = None
@@ -80,8 +81,7 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
     )
     if request.packet is not None:
         return _of_packet(request, facts, request.packet)
-    assert request.target is not None
-    return _of_target(request, facts, request.target, namespace)
+    return of_target(request, facts, namespace)
 
 
 def _prober(request: TraceRequest, facts: Facts, namespace: str = "default") -> Prober:
@@ -109,7 +109,10 @@ def _of_packet(request: TraceRequest, facts: Facts, packet: Packet) -> TraceAnsw
     return _answer(request, facts, probes, NONE)
 
 
-def _of_target(request: TraceRequest, facts: Facts, target: TraceTarget, namespace: str) -> TraceAnswer:
+def of_target(request: TraceRequest, facts: Facts, namespace: str) -> TraceAnswer:
+    """Trace a request's target, of a cluster and nodes that were read. Raises KinspectError."""
+    target = request.target
+    assert target is not None
     prober = _prober(request, facts, namespace)
     match target:
         case ServiceTarget(name, space, port):
@@ -150,13 +153,11 @@ def _service_probes(request: TraceRequest, prober: Prober, service: Service, por
             " and go there directly, past all rules of services",
             hint="trace an endpoint's ADDRESS:PORT",
         )
-    vias: Sequence[Via]
+    vias: Sequence[Via] = request.vias or default_vias(service, request.sender)
     if request.via == "all":
         vias = VIAS
     elif request.via is not None and request.via != "packet":
         vias = (request.via,)
-    else:
-        vias = default_vias(service, request.sender)
     made = prober.of_service(service, vias, ports_of(service, port))
     if not made.probes and not made.diagnostics and prober.states:
         lacks = {

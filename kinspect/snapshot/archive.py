@@ -44,13 +44,14 @@ def write_archive(file: BinaryIO, snapshot: Snapshot, manifest: Manifest) -> Non
         gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=mtime) as packed,
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as archive,
     ):
-        for name, data in _members(snapshot, manifest):
+        for name, data in members(snapshot, manifest):
             member = tarfile.TarInfo(f"{top}/{name}")
             member.size, member.mode, member.mtime = len(data), 0o600, mtime
             archive.addfile(member, io.BytesIO(data))
 
 
-def _members(snapshot: Snapshot, manifest: Manifest) -> Iterator[tuple[str, bytes]]:
+def members(snapshot: Snapshot, manifest: Manifest) -> Iterator[tuple[str, bytes]]:
+    """The files of a snapshot, by their path in it, the manifest first."""
     yield NAME, encode(manifest)
     for name in sorted(snapshot.api):
         yield f"api/{name}", snapshot.api[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections import Counter
 from pathlib import Path
 
@@ -108,6 +109,42 @@ def test_an_audit_of_one_service_reads_little_of_the_others(tmp_path: Path, coun
     assert audit(request, Recorded(folder)).observations == ()
     # KUBE-SERVICES and KUBE-NODEPORTS whole, to see that each rule of theirs asks for a port.
     assert counted["rules"] < 2 * (200 + 40) + 100
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "-A FORWARD -m limit --limit 5/min -j LOG",
+        "-A INPUT -m recent --set --name seen --mask 255.255.255.255 --rsource",
+        "-A INPUT -m recent --update --seconds 60 --hitcount 4 --name seen --rsource -j DROP",
+        "-A FORWARD -m recent --rcheck --seconds 60 --name seen --rsource -j DROP",
+        "-A FORWARD -m length --length 1000:2000 -j LOG",
+        "-A INPUT -m length --length 0:100 -j ACCEPT",
+    ],
+)
+def test_one_rule_of_a_firewall_costs_an_audit_a_tenth_at_most(
+    rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rule that decides nothing by a packet's addresses leaves all sharing as it is."""
+    monkeypatch.setattr("kinspect.pipeline.audit.usable_cores", lambda: 1)
+    real = Walk._odds
+    work: Counter[str] = Counter()
+
+    def counting(self: Walk, *asked: object) -> object:
+        work["rules asked"] += 1
+        return real(self, *asked)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Walk, "_odds", counting)
+    plain = write(tmp_path / "plain", 40, 6, 4)
+    assert audit(AuditRequest(), Recorded(plain)).observations != ()  # nodes 3 and 4 lack something each
+    before = work["rules asked"]
+    other = write(tmp_path / "other", 40, 6, 4)
+    for path in other.glob("nodes/*/iptables-save.txt.gz"):
+        text = gzip.decompress(path.read_bytes()).decode()
+        path.write_bytes(gzip.compress(text.replace("COMMIT", f"{rule}\nCOMMIT", 1).encode(), 1))
+    work.clear()
+    audit(AuditRequest(), Recorded(other))
+    assert work["rules asked"] <= before * 11 / 10
 
 
 def dump_text(folder: Path, node: str) -> str:

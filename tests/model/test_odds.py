@@ -84,6 +84,13 @@ def test_bounds_are_the_least_and_the_greatest_world(splits: list[list[Odds]]) -
     assert weight.bounds() == (min(found), max(found))
 
 
+@given(conjunctions, conjunctions)
+def test_a_product_is_the_product_in_every_world(some: list[Odds], others: list[Odds]) -> None:
+    one, other = EVERYTHING.split(some)[0], EVERYTHING.split(others)[0]
+    for world in worlds():
+        assert worth(one.times(other), world) == worth(one, world) * worth(other, world)
+
+
 @given(odds)
 def test_inversion_is_the_complement(odd: Odds) -> None:
     for world in worlds():

@@ -19,7 +19,8 @@ def main() -> None:
     reasons: dict[str, list[str]] = {}
     for option, names, counted in (("-m", registry.MATCHES, MATCHES), ("-j", registry.TARGETS, TARGETS)):
         for name in names:
-            if why := support.why(name):
+            extension = registry.match(name) or registry.target(name)
+            if extension is not None and (why := extension.always_open):
                 reasons.setdefault(why, []).append(f"{option} {name} ({counted.get(name, 0)})")
     for why, found in reasons.items():
         print(f"  {why}: {', '.join(found)}")

@@ -10,10 +10,8 @@ from kinspect.model.audit import FindingKind, Observation, Severity
 from kinspect.model.check import RuleReference
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Family
-from kinspect.model.rules import ChainName, Rule, Ruleset, TableName
+from kinspect.model.rules import ChainName, Distinguishes, Match, Rule, Ruleset, TableName
 from kinspect.netfilter import registry
-from kinspect.netfilter.matches.multiport import Multiport
-from kinspect.netfilter.matches.ports import Ports
 from kinspect.netfilter.targets.verdict import Jump
 
 HALF: Final = FindingKind(
@@ -120,5 +118,7 @@ def _to_service(rule: Rule) -> bool:
     return isinstance(rule.target, Jump) and rule.target.chain.startswith(LEADING_TO_ENDPOINTS)
 
 
-def _asks_port(match: object) -> bool:
-    return isinstance(match, Multiport) or (isinstance(match, Ports) and match.dport is not None)
+def _asks_port(match: Match) -> bool:
+    """Whether it looks at the destination port."""
+    told = match.distinguishes() if isinstance(match, Distinguishes) else None
+    return told is not None and bool(told.ports)

@@ -15,21 +15,20 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_network
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
 from kinspect.evaluate.path import Journey, Point
+from kinspect.evaluate.shortcuts.equivalence import Partition, reached, told_apart
 from kinspect.evaluate.walk import Branch, Record
 from kinspect.model.host import Host
 from kinspect.model.odds import EVERYTHING
 from kinspect.model.packet import Packet
-from kinspect.model.rules import ChainName, Rule, Ruleset
+from kinspect.model.questions import QuestionKind
+from kinspect.model.rules import ChainName, Rule, Ruleset, Span
 from kinspect.model.trace import Step, Way
 from kinspect.netfilter.arrival import solicited
-
-if TYPE_CHECKING:
-    from kinspect.evaluate.shortcuts.equivalence import Partition, Span
 
 # What routing and the choice of a source address tell apart (scopes of RFC 4291, labels of RFC 6724,
 # groups that every host is a member of).
@@ -40,6 +39,16 @@ _SPECIAL: Final = tuple(
         "::1/128", "ff01::1/128", "ff02::1/128", "::ffff:0:0/96", "::/96", "2001:10::/28",
         "2001::/32", "2002::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
     )
+)  # fmt: skip
+
+# Kinds of questions that are the same question for every destination, if a rule says that it tells none
+# apart. Those of routing may name the destination, and are not among them.
+_OF_NO_DESTINATION: Final[frozenset[QuestionKind]] = frozenset(
+    {
+        "back-end-difference", "back-end-order", "clock", "connection", "conversation", "cpu", "mark",
+        "packet-field", "payload", "program", "rate-limit", "recent-list", "sender", "unsupported-match",
+        "unsupported-target",
+    }
 )  # fmt: skip
 
 
@@ -105,7 +114,8 @@ class AfterNatMemo:
                 dst=packet.original is None,
                 dport=None,
                 via=packet.via and int(packet.via),
-                original=None,
+                # A rule that asks for more of what the packet was than its source shares nothing.
+                original=packet.original and int(packet.original.src),
             )
         )
         return self._rests.setdefault(fields, len(self._rests))
@@ -125,31 +135,23 @@ class AfterNatMemo:
 
     @staticmethod
     def _alike(ways: Sequence[Way], packet: Packet) -> Sequence[Way] | None:
-        """The ways, where no more of them hangs on the destination than that it is kept."""
+        """The ways, if no more of them depends on the destination than that it is kept."""
         to = (packet.dst, packet.dport)
-        same = all(way.weight.plain and (way.packet.dst, way.packet.dport) == to for way in ways)
-        return ways if same else None
+        for way in ways:
+            shared = all(question.kind in _OF_NO_DESTINATION for question in way.weight.questions())
+            if not shared or (way.packet.dst, way.packet.dport) != to:
+                return None
+        return ways
 
     def _told_apart(self, version: int) -> tuple[Partition, Partition] | None:
         """The addresses and the ports that anything tells apart; None: rules ask for more than that."""
-        # It knows many matches: one packet does without.
-        from kinspect.evaluate.shortcuts.equivalence import (
-            Partition,
-            looks,
-        )
-
-        addresses = list(_of_host(self.host, version))
-        ports: list[Span] = []
+        told = told_apart(rule for rules in self.rulesets for rule in _behind_nat(rules))
+        if told is None or told.destinations is None:
+            return None
+        ports = list(told.ports)
         for rule in self.host.rules.get(version, ()):
             ports += [span for span in (rule.dport, rule.sport) if span is not None]
-        for rules in self.rulesets:
-            for asked in _behind_nat(rules):
-                told = looks(asked)
-                if told is None:
-                    return None
-                addresses += told.destinations
-                ports += told.ports
-        return Partition(addresses), Partition(ports)
+        return Partition([*_of_host(self.host, version), *told.destinations]), Partition(ports)
 
 
 def _of_host(host: Host, version: int) -> Iterator[Span]:
@@ -182,8 +184,6 @@ def _of_host(host: Host, version: int) -> Iterator[Span]:
 
 def _behind_nat(rules: Ruleset) -> Iterator[Rule]:
     """All rules that a packet may meet once its destination is settled."""
-    from kinspect.evaluate.shortcuts.equivalence import reached
-
     for table in rules.tables():
         hooks = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]
         if table == "nat":

@@ -15,18 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import Final, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 import msgspec
 
+from kinspect.evaluate.shortcuts.equivalence import Partition, reached, told_apart
 from kinspect.evaluate.walk import Branch, Ended, Left, Walk
 from kinspect.model.odds import EVERYTHING, Weight
 from kinspect.model.packet import Address, Packet
 from kinspect.model.rules import Chain, ChainName, Closure, Ruleset, TableName, Verdict
-
-if TYPE_CHECKING:
-    from kinspect.evaluate.shortcuts.equivalence import Partition, Span
 
 _MOST: Final = 1024  # rules in a chain and all that it leads to: beyond, it is no small part of a table
 
@@ -173,21 +171,10 @@ def _inner(walk: Walk) -> Walk:
 
 def _cut(rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
     """What the rules of a chain, and of those that it leads to, tell apart; None: they ask for more."""
-    from kinspect.evaluate.shortcuts.equivalence import (  # it knows many matches: one packet does without
-        Partition,
-        looks,
-        reached,
-    )
-
-    sources: list[Span] = []
-    destinations: list[Span] = []
-    for rule in reached(rules, table, [name]):
-        told = looks(rule)
-        if told is None or told.of_host:
-            return None
-        sources += told.sources
-        destinations += told.destinations
-    return _Known(Partition(sources), Partition(destinations))
+    told = told_apart(reached(rules, table, [name]))
+    if told is None or told.of_host or told.sources is None or told.destinations is None:
+        return None
+    return _Known(Partition(told.sources), Partition(told.destinations))
 
 
 def _learned(packet: Packet, left: Left) -> Sequence[_Result] | None:

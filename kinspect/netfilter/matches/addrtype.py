@@ -15,6 +15,7 @@ from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, undecided, unless
 from kinspect.model.packet import Address, Packet
 from kinspect.model.questions import Input
+from kinspect.model.rules import Distinctions
 from kinspect.netfilter.options import Option, OptionError, Options
 from kinspect.netfilter.routing import own_address_question, route
 from kinspect.netfilter.unknowns import Fork
@@ -45,6 +46,10 @@ class AddressType:
     dst: frozenset[str] | None = None
     dst_inverted: bool = False
     limit: str | None = None  # "in" or "out": only addresses of that interface count as LOCAL
+
+    def distinguishes(self) -> Distinctions:
+        """What the host's routes tell apart."""
+        return Distinctions(of_host=True)
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided where the host's addresses are not known."""

@@ -13,8 +13,10 @@ from kinspect.model.host import Host
 from kinspect.model.odds import Odds, Undecided
 from kinspect.model.packet import Packet
 from kinspect.model.questions import Question, QuestionKind
+from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Options
 
+ALWAYS_OPEN: Final = "a clock, a payload, a program or a processor decides"
 OPTIONS_bpf: Final = {"--bytecode": 1, "--object-pinned": 1}
 OPTIONS_cgroup: Final = {"--path": 1, "--cgroup": 1}
 OPTIONS_cluster: Final = {
@@ -44,6 +46,10 @@ class Open:
 
     question: Question
     answer: bool = True
+
+    def distinguishes(self) -> Distinctions:
+        """Its question is the same for all packets."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided."""

@@ -10,6 +10,7 @@ from typing import Final
 from kinspect.netfilter.matches.ip import Anything
 from kinspect.netfilter.options import Options
 
+NO_EFFECT: Final = True
 OPTIONS: Final = {"--comment": 1, "--nfacct-name": 1}
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from kinspect.model.host import Host
 from kinspect.model.odds import NEVER, Odds, certain, undecided, unless
 from kinspect.model.packet import Packet, equal_bits
+from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.matches.conntrack import connected
 from kinspect.netfilter.options import Options, masked
 
@@ -24,6 +25,10 @@ class ConnectionMark:
     value: int
     mask: int
     inverted: bool = False
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """A new connection begins with mark 0; what an older one carries no dump tells."""

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, both, certain, undecided, unless
 from kinspect.model.packet import ICMP, ICMPV6, Address, CtState, Packet, protocol_name
+from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Masked, Option, OptionError, Options, integer, port_range, protocol
 
 _TUPLE: Final = ("orig", "repl")
@@ -36,6 +37,10 @@ class State:
 
     states: frozenset[str]
     inverted: bool = False
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Certain: the trace says the state that it assumes."""
@@ -168,6 +173,11 @@ class Conntrack:
 
     state: State | None
     parts: tuple[Part, ...]
+
+    def distinguishes(self) -> Distinctions | None:
+        """What it asks of a tuple is of another packet's addresses."""
+        seen = all(isinstance(part, Status | Flow | Expiry | TupleProtocol) for part in self.parts)
+        return NO_DISTINCTIONS if seen else None
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """The state first, then the rest."""

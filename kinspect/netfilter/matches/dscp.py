@@ -9,6 +9,7 @@ from kinspect.model.host import Host
 from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.model.questions import Input
+from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Option, Options, integer
 
 OPTIONS: Final = {"--dscp": 1, "--dscp-class": 1}
@@ -27,6 +28,10 @@ class Dscp:
 
     value: int
     inverted: bool = False
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided where nobody said the packet's TOS octet."""

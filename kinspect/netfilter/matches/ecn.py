@@ -9,6 +9,7 @@ from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, both, certain, undecided, unless
 from kinspect.model.packet import TCP, Packet
 from kinspect.model.questions import Input
+from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import OptionError, Options, integer
 
 OPTIONS: Final = {"--ecn-tcp-cwr": 0, "--ecn-tcp-ece": 0, "--ecn-ip-ect": 1}
@@ -21,6 +22,10 @@ class Congestion:
     ect: int | None = None
     ect_inverted: bool = False
     flags: tuple[tuple[str, bool], ...] = ()  # CWR, ECE; whether inverted
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided where the packet's TOS is not known, and about TCP's flags of congestion."""

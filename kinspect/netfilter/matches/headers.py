@@ -13,6 +13,7 @@ from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, NEVER, Odds, undecided
 from kinspect.model.packet import Packet
 from kinspect.model.questions import Input
+from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Options
 
 OPTIONS_ah: Final = {"--ahspi": 1, "--ahlen": 1, "--ahres": 0}
@@ -38,6 +39,10 @@ class Header:
     number: int
     name: str
     asked: str | None = None
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """A packet has no header that nobody stated."""

@@ -8,6 +8,7 @@ from typing import Final
 from kinspect.model.host import Host
 from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import CtState, Packet
+from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.matches.conntrack import connected
 from kinspect.netfilter.options import Options
 
@@ -20,6 +21,10 @@ class Helper:
 
     name: str
     inverted: bool = False
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """A new connection is one that nothing announced: it would be RELATED."""

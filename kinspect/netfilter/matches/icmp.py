@@ -9,6 +9,7 @@ from kinspect.model.host import Host
 from kinspect.model.odds import NEVER, Odds, certain, undecided, unless
 from kinspect.model.packet import ICMP, ICMPV6, Packet
 from kinspect.model.questions import Input
+from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Option, Options, integer
 
 OPTIONS_icmp: Final = {"--icmp-type": 1}
@@ -68,6 +69,10 @@ class Icmp:
     type: int
     code: int | None = None
     inverted: bool = False
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided where the packet's type or code is not known."""

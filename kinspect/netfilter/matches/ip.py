@@ -9,7 +9,7 @@ from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, Odds, certain, undecided, unless
 from kinspect.model.packet import Packet, protocol_name
 from kinspect.model.questions import Input
-from kinspect.model.rules import Match
+from kinspect.model.rules import NO_DISTINCTIONS, Distinctions, Match
 from kinspect.netfilter.options import Masked, Option, protocol
 
 # Canonical name of each spelling; all take one value but for -f.
@@ -30,6 +30,11 @@ class SourceAddress:
     network: Masked
     inverted: bool = False
 
+    def distinguishes(self) -> Distinctions:
+        """The network."""
+        span = self.network.span
+        return Distinctions(sources=None if span is None else (span,))
+
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Certain: the mask decides."""
         return certain((packet.src in self.network) != self.inverted)
@@ -46,6 +51,11 @@ class DestinationAddress:
     network: Masked
     inverted: bool = False
 
+    def distinguishes(self) -> Distinctions:
+        """The network."""
+        span = self.network.span
+        return Distinctions(destinations=None if span is None else (span,))
+
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Certain: the mask decides."""
         return certain((packet.dst in self.network) != self.inverted)
@@ -61,6 +71,10 @@ class Protocol:
 
     number: int
     inverted: bool = False
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Certain: the header says."""
@@ -82,6 +96,10 @@ class Interface:
     name: str
     outgoing: bool = False
     inverted: bool = False
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided where nobody said by which interface the packet comes in or leaves."""
@@ -119,6 +137,10 @@ class Fragment:
 
     inverted: bool = False
 
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
+
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Certain: the header says."""
         return certain(packet.fragment != self.inverted)
@@ -131,6 +153,10 @@ class Fragment:
 @dataclass(frozen=True, slots=True)
 class Anything:
     """A condition that every packet meets, such as ``-s 0.0.0.0/0``."""
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Always."""

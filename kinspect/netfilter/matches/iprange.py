@@ -8,6 +8,7 @@ from typing import Final
 from kinspect.model.host import Host
 from kinspect.model.odds import Odds, certain
 from kinspect.model.packet import Address, Packet, read_address
+from kinspect.model.rules import Distinctions, Span
 from kinspect.netfilter.options import Option, OptionError, Options
 
 OPTIONS: Final = {"--src-range": 1, "--dst-range": 1}
@@ -21,6 +22,11 @@ class Between:
     high: Address
     inverted: bool = False
 
+    @property
+    def span(self) -> Span:
+        """The range as numbers."""
+        return int(self.low), int(self.high)
+
     def holds(self, candidate: Address) -> bool:
         """Whether it is one of them."""
         same = candidate.version == self.low.version
@@ -33,6 +39,12 @@ class AddressRange:
 
     src: Between | None = None
     dst: Between | None = None
+
+    def distinguishes(self) -> Distinctions:
+        """The ranges."""
+        return Distinctions(
+            sources=(self.src.span,) if self.src else (), destinations=(self.dst.span,) if self.dst else ()
+        )
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Certain: the header says."""

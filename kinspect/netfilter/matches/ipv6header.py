@@ -8,6 +8,7 @@ from typing import Final
 from kinspect.model.host import Host
 from kinspect.model.odds import Odds, certain
 from kinspect.model.packet import Packet
+from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Options, protocol
 
 OPTIONS: Final = {"--header": 1, "--soft": 0}
@@ -33,6 +34,10 @@ class Ipv6Headers:
     headers: frozenset[int]
     soft: bool = False
     inverted: bool = False
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Certain: a packet has the headers that were stated, and its protocol's."""

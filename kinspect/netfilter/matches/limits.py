@@ -13,6 +13,7 @@ from kinspect.model.questions import Question
 from kinspect.netfilter.matches.always_open import Open
 from kinspect.netfilter.options import Option, Options, integer
 
+ALWAYS_OPEN: Final = "the packets that went before decide"
 OPTIONS_limit: Final = {"--limit": 1, "--limit-burst": 1}
 OPTIONS_hashlimit: Final = {
     "--hashlimit-upto": 1, "--hashlimit": "--hashlimit-upto", "--hashlimit-above": 1,

@@ -8,6 +8,7 @@ from typing import Final
 from kinspect.model.host import Host
 from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet, equal_bits
+from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Options, masked
 
 OPTIONS: Final = {"--mark": 1}
@@ -20,6 +21,10 @@ class Mark:
     value: int
     mask: int
     inverted: bool = False
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Certain: a packet begins with mark 0 and only rules change it, but for bits said unknown."""

@@ -7,10 +7,12 @@ from typing import Final, Literal
 
 from kinspect.model.host import Host
 from kinspect.model.odds import NEVER, Odds, certain, undecided, unless
-from kinspect.model.packet import WITH_PORTS, Packet
+from kinspect.model.packet import UDPLITE, WITH_PORTS, Packet
 from kinspect.model.questions import Input
+from kinspect.model.rules import Distinctions
 from kinspect.netfilter.options import Options, port_range
 
+PROTOCOLS: Final = WITH_PORTS | {UDPLITE}  # of multiport's final_check
 OPTIONS: Final = {
     "--sports": 1, "--source-ports": "--sports",
     "--dports": 1, "--destination-ports": "--dports",
@@ -28,6 +30,10 @@ class Multiport:
     side: Side
     ranges: tuple[tuple[int, int], ...]
     inverted: bool = False
+
+    def distinguishes(self) -> Distinctions:
+        """Destination ports."""
+        return Distinctions(ports=self.ranges if self.side != "source" else ())
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided where a port that matters is not known."""

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, both, certain, undecided, unless
 from kinspect.model.packet import Packet
+from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Option, OptionError, Options, integer
 
 OPTIONS: Final = {"--uid-owner": 1, "--gid-owner": 1, "--suppl-groups": 0, "--socket-exists": 0}
@@ -42,6 +43,10 @@ class Ownership:
     supplementary: bool = False  # the group may be any of the process'
     socket: bool = False
     socket_inverted: bool = False
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided for a packet made here by nobody knows whom."""

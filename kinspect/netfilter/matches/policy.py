@@ -12,6 +12,7 @@ from typing import Final
 from kinspect.model.host import Host
 from kinspect.model.odds import Odds, certain
 from kinspect.model.packet import Packet
+from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Options
 
 OPTIONS: Final = {
@@ -26,6 +27,10 @@ class IpsecPolicy:
     """The packet is, or is not, of IPsec."""
 
     none: bool
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Certain, by the assumption that there is no IPsec."""

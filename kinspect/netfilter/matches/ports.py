@@ -11,9 +11,13 @@ from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, NEVER, Odds, undecided, unless
 from kinspect.model.packet import DCCP, SCTP, TCP, UDP, Packet, TcpFlag
 from kinspect.model.questions import Input
+from kinspect.model.rules import Distinctions
 from kinspect.netfilter.options import Option, OptionError, Options, port_range
 
 _PORTS: Final = {"--sport": 1, "--dport": 1, "--source-port": "--sport", "--destination-port": "--dport"}
+PROTOCOLS_tcp: Final = frozenset({TCP})
+PROTOCOLS_udp: Final = frozenset({UDP})
+PROTOCOLS_sctp: Final = frozenset({SCTP})
 OPTIONS_tcp: Final = {**_PORTS, "--tcp-flags": 2, "--syn": 0, "--tcp-option": 1}
 OPTIONS_udp: Final = _PORTS
 OPTIONS_sctp: Final = {**_PORTS, "--chunk-types": 2}
@@ -36,6 +40,10 @@ class Ports:
     flags: tuple[TcpFlag, TcpFlag] | None = None  # mask, those that are set
     flags_inverted: bool = False
     unread: str | None = None  # an option that asks what a packet here does not tell
+
+    def distinguishes(self) -> Distinctions:
+        """Destination ports."""
+        return Distinctions(ports=(self.dport,) if self.dport else ())
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided where a port is not known."""

@@ -13,6 +13,7 @@ from kinspect.model.odds import Odds, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.netfilter.options import Options
 
+ALWAYS_OPEN: Final = "a snapshot's routes do not carry realms"
 OPTIONS: Final = {"--realm": 1}
 
 

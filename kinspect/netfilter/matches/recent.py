@@ -14,6 +14,7 @@ from typing import Final, Literal
 from kinspect.model.host import Host
 from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet, Stamp, read_address
+from kinspect.model.rules import Distinctions
 from kinspect.netfilter.options import OptionError, Options, integer
 
 OPTIONS: Final = {
@@ -41,6 +42,12 @@ class Recent:
     by_ttl: bool = False
     hitcount: int = 1
     inverted: bool = False
+
+    def distinguishes(self) -> Distinctions:
+        """Each address has an entry of its own."""
+        if self.side == "src":
+            return Distinctions(sources=None)
+        return Distinctions(destinations=None)
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """A new client is on no list but for those that this walk put it on; who else is, is not known."""

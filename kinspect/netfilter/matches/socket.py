@@ -14,6 +14,7 @@ from kinspect.model.odds import NEVER, Odds, undecided
 from kinspect.model.packet import ICMP, ICMPV6, TCP, UDP, Packet, endpoint_text, protocol_name
 from kinspect.netfilter.options import Options
 
+ALWAYS_OPEN: Final = "the sockets of the host decide"
 OPTIONS: Final = {"--transparent": 0, "--nowildcard": 0, "--restore-skmark": 0}
 
 

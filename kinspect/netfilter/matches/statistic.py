@@ -11,6 +11,7 @@ from typing import Final
 from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, NEVER, Chance, Odds, undecided, unless
 from kinspect.model.packet import Packet
+from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import OptionError, Options, integer
 
 OPTIONS: Final = {"--mode": 1, "--probability": 1, "--every": 1, "--packet": 1}
@@ -34,6 +35,10 @@ class Random:
     threshold: int
     inverted: bool = False
 
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
+
     def odds(self, packet: Packet, host: Host) -> Odds:
         """The exact share of draws."""
         return _draw(DRAWS - self.threshold if self.inverted else self.threshold)
@@ -56,6 +61,10 @@ class Nth:
     packet: int = 0
     inverted: bool = False
     rule: str = ""
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """The share in the long run, of packets that no other count has told from the rest."""

@@ -9,6 +9,7 @@ from kinspect.model.host import Host
 from kinspect.model.odds import NEVER, Odds, certain, undecided, unless
 from kinspect.model.packet import TCP, Packet, TcpFlag
 from kinspect.model.questions import Input
+from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Options, integer
 
 OPTIONS: Final = {"--mss": 1}
@@ -21,6 +22,10 @@ class SegmentSize:
     low: int
     high: int
     inverted: bool = False
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided for a handshake's packets: a trace does not know their options."""

@@ -9,6 +9,7 @@ from kinspect.model.host import Host
 from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.model.questions import Input
+from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Options, integer
 
 OPTIONS: Final = {"--tos": 1}
@@ -26,6 +27,10 @@ class Tos:
     value: int
     mask: int = 0xFF
     inverted: bool = False
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided where nobody said the packet's."""

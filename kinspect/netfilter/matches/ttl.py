@@ -9,6 +9,7 @@ from kinspect.model.host import Host
 from kinspect.model.odds import NEVER, Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.model.questions import Input
+from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Options, integer
 
 OPTIONS_ttl: Final = {"--ttl-eq": 1, "--ttl": "--ttl-eq", "--ttl-lt": 1, "--ttl-gt": 1}
@@ -25,6 +26,10 @@ class HopsLeft:
     value: int
     family: int = 4
     inverted: bool = False
+
+    def distinguishes(self) -> Distinctions:
+        """Not addresses, nor ports."""
+        return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided where nobody said the packet's."""

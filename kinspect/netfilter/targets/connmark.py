@@ -7,7 +7,7 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Described, Effect, Proceed
+from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, Proceed
 from kinspect.netfilter.matches.conntrack import connected
 from kinspect.netfilter.options import Options, integer
 from kinspect.netfilter.targets.mark import ALL, spelled
@@ -31,6 +31,10 @@ class SetConnectionMark:
         """Value and mask."""
         return Described(f"CONNMARK {self.value:#x}/{self.mask:#x}")
 
+    def distinguishes(self) -> Distinctions:
+        """Nothing."""
+        return NO_DISTINCTIONS
+
     def act(self, packet: Packet, host: Host) -> Effect:
         """Nothing for a packet that has no connection."""
         if not connected(packet):
@@ -51,6 +55,10 @@ class SaveMark:
     def described(self) -> Described:
         """Whence."""
         return Described("CONNMARK from the packet's mark")
+
+    def distinguishes(self) -> Distinctions:
+        """Nothing."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Nothing for a packet that has no connection."""
@@ -77,6 +85,10 @@ class RestoreMark:
     def described(self) -> Described:
         """Whence."""
         return Described("MARK from the connection's mark")
+
+    def distinguishes(self) -> Distinctions:
+        """Nothing."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Nothing for a packet that has no connection."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import CtState, Packet
-from kinspect.model.rules import Described, Effect, Proceed
+from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, Proceed
 from kinspect.netfilter.options import Options, integer
 
 OPTIONS_NOTRACK: Final[dict[str, int]] = {}
@@ -31,6 +31,10 @@ class Untrack:
     def described(self) -> Described:
         """Its name."""
         return Described("NOTRACK")
+
+    def distinguishes(self) -> Distinctions:
+        """Nothing."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Of what comes back by the loopback the connection stays, where it has one."""
@@ -51,6 +55,10 @@ class Template:
         """The zone, if there is one."""
         zone = "the packet's mark" if self.zone is None else str(self.zone)
         return Described(f"CT in zone {zone}" if self.zone != 0 else "CT")
+
+    def distinguishes(self) -> Distinctions:
+        """Nothing."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """The mark of the template is kept from packet to packet, so it is not known."""

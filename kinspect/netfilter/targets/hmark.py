@@ -7,7 +7,7 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Described, Effect, Proceed
+from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, Proceed
 from kinspect.netfilter.options import Options
 
 OPTIONS: Final = {
@@ -24,6 +24,10 @@ class HashMark:
     def described(self) -> Described:
         """Its name."""
         return Described("HMARK")
+
+    def distinguishes(self) -> Distinctions:
+        """Nothing: which mark it sets is not known."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """The walk goes on."""

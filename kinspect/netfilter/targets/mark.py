@@ -7,7 +7,7 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Described, Effect, Proceed
+from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, Proceed
 from kinspect.netfilter.options import OptionError, Options, integer, masked
 
 OPTIONS: Final = {"--set-xmark": 1, "--set-mark": 1, "--and-mark": 1, "--or-mark": 1, "--xor-mark": 1}
@@ -25,6 +25,10 @@ class SetMark:
     def described(self) -> Described:
         """Value and mask."""
         return Described(f"MARK {self.value:#x}/{self.mask:#x}")
+
+    def distinguishes(self) -> Distinctions:
+        """Nothing."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """The walk goes on with the new mark."""

@@ -15,7 +15,7 @@ from kinspect.errors import Undetermined
 from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, Odds, undecided
 from kinspect.model.packet import WITH_PORTS, Address, Packet, read_address
-from kinspect.model.rules import Bind, Described, Effect, End, OneOf, Verdict
+from kinspect.model.rules import Bind, Described, Distinctions, Effect, End, OneOf, Verdict
 from kinspect.netfilter.hashing import chosen_address
 from kinspect.netfilter.options import Option, Options, port
 from kinspect.netfilter.source_address import Nothing, source_address
@@ -126,6 +126,13 @@ class Dnat:
         """Where to."""
         return Described(_words(f"DNAT to {self.to}", self.random), "rewrites")
 
+    def distinguishes(self) -> Distinctions | None:
+        """What goes there already is not changed."""
+        if self.to.low != self.to.high:
+            return None  # of several a hash decides
+        own = () if self.to.low is None else ((int(self.to.low), int(self.to.low)),)
+        return Distinctions(destinations=own)
+
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the destination."""
         if packet.zone is None and self.to.several:
@@ -145,6 +152,10 @@ class Snat:
     def described(self) -> Described:
         """The new source."""
         return Described(_words(f"SNAT to {self.to}", self.random), "rewrites")
+
+    def distinguishes(self) -> Distinctions | None:
+        """Of several addresses a hash decides."""
+        return Distinctions(of_host=True) if self.to.low == self.to.high else None  # a hash of both ends
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the source; one that is in the range already is kept (get_unique_tuple in nf_nat_core.c)."""
@@ -167,6 +178,10 @@ class Masquerade:
         """The ports, if they are given."""
         ports = f" to ports {self.ports}" if self.ports else ""
         return Described(_words(f"MASQUERADE{ports}", self.random), "rewrites")
+
+    def distinguishes(self) -> Distinctions:
+        """The host chooses the source."""
+        return Distinctions(of_host=True)
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Bind the source; its address stays "masquerade" where the snapshot cannot tell it.

@@ -12,6 +12,7 @@ from typing import Final
 from kinspect.netfilter.options import Options
 from kinspect.netfilter.targets.nothing import Nothing
 
+NO_EFFECT: Final = True
 OPTIONS_AUDIT: Final = {"--type": 1}
 OPTIONS_CHECKSUM: Final = {"--checksum-fill": 0}
 OPTIONS_CLASSIFY: Final = {"--set-class": 1}

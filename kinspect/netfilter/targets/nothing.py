@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Described, Effect, Proceed
+from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, Proceed
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,10 @@ class Nothing:
     def described(self) -> Described:
         """As written."""
         return Described(self.words)
+
+    def distinguishes(self) -> Distinctions:
+        """Nothing."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """The walk goes on."""

@@ -8,9 +8,10 @@ from typing import Final
 from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, undecided
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Described, Effect, End, OneOf, Verdict
+from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, End, OneOf, Verdict
 from kinspect.netfilter.options import Options, integer
 
+ALWAYS_OPEN: Final = "a program on the host decides"
 OPTIONS_QUEUE: Final[dict[str, int]] = {}
 OPTIONS_NFQUEUE: Final = {
     "--queue-num": 1,
@@ -31,6 +32,10 @@ class Queue:
         """The queue, or the range of them."""
         low, high = self.queues
         return Described(f"NFQUEUE {low}" if low == high else f"NFQUEUE {low}:{high}")
+
+    def distinguishes(self) -> Distinctions:
+        """Its question is the same for all packets."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Undecided: whether a program listens."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Described, Effect, End, Verdict
+from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, End, Verdict
 from kinspect.netfilter.options import Options
 
 OPTIONS: Final = {"--reject-with": 1}
@@ -45,6 +45,10 @@ class Reject:
     def described(self) -> Described:
         """The answer that the sender gets."""
         return Described(f"REJECT with {self.answer}" if self.answer else "REJECT", "ends")
+
+    def distinguishes(self) -> Distinctions:
+        """Nothing."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """REJECT."""

@@ -8,9 +8,19 @@ from typing import Final
 from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, undecided
 from kinspect.model.packet import TCP, Packet, TcpFlag
-from kinspect.model.rules import Described, Effect, End, OneOf, Proceed, Verdict
+from kinspect.model.rules import (
+    NO_DISTINCTIONS,
+    Described,
+    Distinctions,
+    Effect,
+    End,
+    OneOf,
+    Proceed,
+    Verdict,
+)
 from kinspect.netfilter.options import Options, integer
 
+ALWAYS_OPEN: Final = "the host answers in the server's place; what follows is another packet"
 OPTIONS: Final = {
     "--sack-perm": 0, "--timestamp": 0, "--timestamps": "--timestamp", "--wscale": 1, "--mss": 1, "--ecn": 0,
 }  # fmt: skip
@@ -25,6 +35,10 @@ class Synproxy:
     def described(self) -> Described:
         """Its name."""
         return Described("SYNPROXY")
+
+    def distinguishes(self) -> Distinctions:
+        """Its question is the same for all packets."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """The connection goes on as the packet is, or ends, as the client answers or does not."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Described, Effect, Proceed
+from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, Proceed
 from kinspect.netfilter.matches.dscp import code_point
 from kinspect.netfilter.matches.tos import octet
 from kinspect.netfilter.options import Options, integer
@@ -32,6 +32,10 @@ class SetTos:
     def described(self) -> Described:
         """Value and mask."""
         return Described(f"TOS {self.value:#04x}/{self.mask:#04x}")
+
+    def distinguishes(self) -> Distinctions:
+        """Nothing."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """An octet that is not known stays so, unless all of the DSCP is set."""

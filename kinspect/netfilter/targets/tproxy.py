@@ -12,6 +12,7 @@ from kinspect.model.rules import Described, Effect, End, OneOf, Verdict
 from kinspect.netfilter.options import Options, masked, port
 from kinspect.netfilter.targets.redirect import primary_address
 
+ALWAYS_OPEN: Final = "a program on the host takes the packet, where it listens"
 OPTIONS: Final = {"--on-port": 1, "--on-ip": 1, "--tproxy-mark": 1}
 
 

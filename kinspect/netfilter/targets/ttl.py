@@ -7,7 +7,7 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Described, Effect, Proceed
+from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, Proceed
 from kinspect.netfilter.options import Options, integer
 
 OPTIONS_TTL: Final = {"--ttl-set": 1, "--ttl-dec": 1, "--ttl-inc": 1}
@@ -24,6 +24,10 @@ class SetHops:
     def described(self) -> Described:
         """The operation."""
         return Described(f"TTL {self.operation} {self.value}")
+
+    def distinguishes(self) -> Distinctions:
+        """Nothing."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """A number that is not known stays so when it is moved."""

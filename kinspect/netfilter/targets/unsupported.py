@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, undecided
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Described, Effect, End, OneOf, Proceed, Verdict
+from kinspect.model.rules import (
+    NO_DISTINCTIONS,
+    Described,
+    Distinctions,
+    Effect,
+    End,
+    OneOf,
+    Proceed,
+    Verdict,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +28,10 @@ class UnsupportedTarget:
     def described(self) -> Described:
         """As written."""
         return Described(self.text.removeprefix("-j "))
+
+    def distinguishes(self) -> Distinctions:
+        """Its question is the same for all packets."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Both ways: the packet goes on as it is, or ends here."""

@@ -7,7 +7,17 @@ from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
-from kinspect.model.rules import Back, ChainName, Described, Effect, End, Enter, Verdict
+from kinspect.model.rules import (
+    NO_DISTINCTIONS,
+    Back,
+    ChainName,
+    Described,
+    Distinctions,
+    Effect,
+    End,
+    Enter,
+    Verdict,
+)
 from kinspect.netfilter.options import Options
 
 OPTIONS: Final[dict[str, int]] = {}
@@ -20,6 +30,10 @@ class Accept:
     def described(self) -> Described:
         """Its name."""
         return Described("ACCEPT")
+
+    def distinguishes(self) -> Distinctions:
+        """Nothing."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """ACCEPT."""
@@ -34,6 +48,10 @@ class Drop:
         """Its name."""
         return Described("DROP", "ends")
 
+    def distinguishes(self) -> Distinctions:
+        """Nothing."""
+        return NO_DISTINCTIONS
+
     def act(self, packet: Packet, host: Host) -> Effect:
         """DROP."""
         return End(Verdict.DROP, packet)
@@ -46,6 +64,10 @@ class Return:
     def described(self) -> Described:
         """Its name."""
         return Described("RETURN")
+
+    def distinguishes(self) -> Distinctions:
+        """Nothing."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Back."""
@@ -62,6 +84,10 @@ class Jump:
     def described(self) -> Described:
         """The chain."""
         return Described(self.chain)
+
+    def distinguishes(self) -> Distinctions:
+        """Nothing."""
+        return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
         """Enter the chain."""

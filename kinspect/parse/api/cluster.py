@@ -128,6 +128,7 @@ class _SliceEndpoint(_Base):
 
 class _Slice(_Base):
     metadata: _Meta
+    address_type: str | None = None
     endpoints: list[_SliceEndpoint] | None = None
     ports: list[_Port] | None = None
 
@@ -247,6 +248,16 @@ class Cluster:
     def _endpoints(self) -> dict[tuple[str, str], _Endpoints]:
         return {(e.metadata.namespace, e.metadata.name): e for e in self._items("endpoints", _Endpoints)}
 
+    def endpoint_count(self, family: int) -> int:
+        """The endpoints of a family over the ports of all services, as EndpointSlices list them."""
+        address_type = "IPv6" if family == 6 else "IPv4"
+        return sum(
+            len(item.endpoints or ()) * len(item.ports or ())
+            for slices in self._slices.values()
+            for item in slices
+            if (item.address_type or "IPv4") == address_type
+        )
+
     def has_slices(self) -> bool:
         """Whether there is any EndpointSlice."""
         return bool(self._slices)
@@ -258,6 +269,10 @@ class Cluster:
     def service_names(self) -> list[tuple[str, str]]:
         """Namespace and name of every service, sorted."""
         return sorted(self._services)
+
+    def has_service(self, key: tuple[str, str]) -> bool:
+        """Whether there is a service of this namespace and name."""
+        return key in self._services
 
     def services(self) -> Iterable[Service]:
         """All services, by namespace and name."""

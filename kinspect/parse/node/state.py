@@ -39,27 +39,34 @@ def read_node(
     host, notes = read_host(name, files, node_addresses)
     rulesets: dict[Family, Sequence[Dump]] = {}
     for family, dumps in _DUMPS.items():
+        backends = dict(dumps)
         found = []
-        for file, backend in dumps:
-            # A dump of both back ends goes before the one of whichever the node calls iptables.
-            if file in files and not (backend is None and any(other in files for other, b in dumps if b)):
-                named = (paths or {}).get((name, file))
-                found.append(
-                    read_dump(
-                        files[file],
-                        source=named or f"{name}/{file}",
-                        family=family,
-                        backend=backend,
-                        table=table,
-                        chain=chain,
-                        by_hand=named is not None,
-                        known=Fragments(),
-                    )
+        for file in rules_files(files, family):
+            named = (paths or {}).get((name, file))
+            found.append(
+                read_dump(
+                    files[file],
+                    source=named or f"{name}/{file}",
+                    family=family,
+                    backend=backends[file],
+                    table=table,
+                    chain=chain,
+                    by_hand=named is not None,
+                    known=Fragments(),
                 )
+            )
         rulesets[family] = found
     path, proof = _data_path(files, host, [dump for dumps in rulesets.values() for dump in dumps])
     notes += [note for dumps in rulesets.values() for dump in dumps for note in dump.notes]
     return NodeState(name, host, rulesets, path, proof, tuple(notes))
+
+
+def rules_files(files: Files, family: Family) -> list[str]:
+    """The files that a family's rules are read from, one for each back end."""
+    dumps = _DUMPS[family]
+    # A dump of both back ends goes before the one of whichever the node calls iptables.
+    both = any(file in files for file, backend in dumps if backend)
+    return [file for file, backend in dumps if file in files and not (backend is None and both)]
 
 
 def _data_path(files: Files, host: Host, dumps: Sequence[Dump]) -> tuple[DataPath, str]:

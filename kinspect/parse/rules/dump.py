@@ -131,6 +131,10 @@ class DumpChain:
         """All rules, parsed."""
         return self._all
 
+    def texts(self) -> Sequence[str]:
+        """All rules as the dump has them, without counters; nothing of them is parsed."""
+        return [text for _, _, _, text in self._lines]
+
     @property
     def empty(self) -> bool:
         """Whether it has no rules."""
@@ -336,6 +340,31 @@ class Dump:
     def tables(self) -> list[TableName]:
         """The tables that the dump has, in its order."""
         return list(self._tables)
+
+    def of(self, tables: Sequence[_Table], damaged: list[RulesError]) -> Dump:
+        """The same dump of other tables: those that ``edit`` made of its own."""
+        return Dump(
+            tables,
+            source=self.source,
+            family=self.family,
+            backend=self.backend,
+            complete=self.complete,
+            whole=self._whole,
+            declared=self._declared,
+            saved=self._saved,
+            known=self._known,
+            notes=self.notes,
+            damaged=damaged,
+        )
+
+    def parts(self) -> list[_Table]:
+        """The tables themselves, in the order of the text, which they share."""
+        return list(self._tables.values())
+
+    def text(self) -> str:
+        """The dump as text, in the form that iptables-save prints."""
+        tables = self.parts()
+        return tables[0].text[1:] if tables else ""
 
     def chain(self, table: TableName, name: ChainName) -> DumpChain | None:
         """A chain, or None where there is none."""

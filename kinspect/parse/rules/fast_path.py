@@ -22,15 +22,16 @@ from kinspect.netfilter.targets.nothing import Nothing
 from kinspect.netfilter.targets.verdict import Jump
 from kinspect.parse.rules.rule import parse_rule
 
-# Clauses that mean the same in every rule: none asks which rule it stands in, none looks at others.
-# An option's values hold no quotes, and cannot be taken for an option.
+# Only clauses that mean the same in every rule are kept: an extension that asks which rule it stands in
+# (``Options.rule``), that needs a protocol which is not asked for, or that leaves something behind for
+# later rules is left to ``parse_rule``. An option's values hold no quotes, and cannot be taken for an
+# option.
 _VALUE: Final = r"(?![-!#]|\[\d+:\d+\])[^ \"\\']+"
 _VALUES: Final = rf"(?: {_VALUE})*"
 _CLAUSE: Final = re.compile(
     rf" (?:(-m comment --comment (?:\"(?:[^\"\\]|\\.)*\"|{_VALUE}))"
     rf"|(?:! )?-([sdpio]) {_VALUE}"
-    rf"|-m (?:(tcp|udp)|mark|addrtype|statistic(?! --mode nth)|conntrack|set)"
-    rf"(?: (?:! )?--[a-z-]+{_VALUES})*)(?= |$)"
+    rf"|-m (?!comment )(\w+)(?: (?:! )?--[a-z0-9-]+{_VALUES})*)(?= |$)"
 )
 _TARGET: Final = re.compile(rf" -j ({_VALUE})((?: --[a-z-]+{_VALUES})*)$")
 _HEAD: Final = re.compile(r"-A ([^ \"\\']+)")
@@ -56,7 +57,7 @@ def _made(text: str, line: int, number: int, counters: Counters | None, family: 
         return None
     clauses: list[Clause] = []
     headers = ""  # the letters of -s, -d, -p, -i and -o that were met
-    protocol = ""
+    protocol: int | None = None
     at = head.end()
     while piece := _CLAUSE.match(text, at):
         words = piece[0][1:]
@@ -65,13 +66,13 @@ def _made(text: str, line: int, number: int, counters: Counters | None, family: 
             if letter in headers:
                 return None  # given twice: parse_rule points at it
             headers += letter
-            if words.startswith("-p "):
-                protocol = words[3:]
-        elif piece[3] and piece[3] != protocol:
-            return None  # its protocol is not asked for, or not here
         clause = Clause(_COMMENT, words) if piece[1] else _clause(words, family)
         if clause is None:
             return None
+        if letter == "p" and isinstance(clause.match, ip.Protocol) and not clause.match.inverted:
+            protocol = clause.match.number
+        elif piece[3] and not _after(piece[3], protocol):
+            return None  # its protocol is not asked for, or not here
         clauses.append(clause)
         at = piece.end()
     target: Target | None = Nothing()
@@ -99,9 +100,17 @@ def _clause(words: str, family: Family) -> Clause | None:
             return Clause(ip.read(Option(name, (value,), inverted)), words)
         extension = registry.match(parts[1])
         options = _options(extension, parts[2:], family)
-        return Clause(extension.read(options), words) if extension and options else None
+        match = extension.read(options) if extension and options else None
+        return None if match is None or hasattr(match, "asked") else Clause(match, words)
     except OptionError:
         return None
+
+
+@lru_cache
+def _after(name: str, protocol: int | None) -> bool:
+    """Whether a match may stand behind ``-p`` and the protocol."""
+    extension = registry.match(name)
+    return extension is not None and (not extension.protocols or protocol in extension.protocols)
 
 
 @lru_cache(_KEPT)
@@ -134,4 +143,4 @@ def _options(extension: Extension | None, parts: list[str], family: Family) -> O
             return None
         written.append(Option(parts[at], values, inverted))
         at += 1 + arity
-    return Options(written, family=family, extension=extension.name)
+    return Options(written, family=family, in_rule=None, extension=extension.name)

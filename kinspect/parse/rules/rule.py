@@ -8,12 +8,10 @@ and cannot read is an error that points at the word.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from kinspect.errors import RulesError
-from kinspect.model.packet import SCTP, TCP, UDP, UDPLITE, WITH_PORTS, Family, protocol_name
+from kinspect.model.packet import Family, protocol_name
 from kinspect.model.rules import ChainName, Clause, Counters, Match, Rule, Target
 from kinspect.netfilter import registry
 from kinspect.netfilter.matches import ip
@@ -26,15 +24,6 @@ from kinspect.netfilter.targets.verdict import Jump
 from kinspect.parse.rules.words import LONGEST, BadQuote, Word, split
 
 _COUNTED = re.compile(r"\[\d+:\d+\]")
-_IMPLIED = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
-# Matches that iptables takes behind these protocols only (multiport's ``final_check``; the kernel's
-# xt_check_match for the others).
-_OF_PROTOCOL: Final[Mapping[str, frozenset[int]]] = {
-    "tcp": frozenset({TCP}),
-    "udp": frozenset({UDP}),
-    "sctp": frozenset({SCTP}),
-    "multiport": WITH_PORTS | {UDPLITE},
-}
 
 
 @dataclass(slots=True)
@@ -176,9 +165,9 @@ class _Reader:
                 return part, canonical
         if self.target is None or self.target.extension is None:
             for part in self.parts:
-                if isinstance(part.match, ip.Protocol) and part.match.number in _IMPLIED:
-                    name = _IMPLIED[part.match.number]
-                    extension = registry.match(name)
+                if isinstance(part.match, ip.Protocol):
+                    name = protocol_name(part.match.number)
+                    extension = _implied(name, part.match.number)
                     canonical = extension.canonical(word) if extension else None
                     if canonical is not None and not any(p.name == name and p.extension for p in self.parts):
                         implied = _Part(name, extension, part.end, part.end)
@@ -244,16 +233,25 @@ def parse_rule(
     )
 
 
+def _implied(name: str, number: int) -> Extension | None:
+    """The match that ``-p`` brings along: that of the one protocol that needs it."""
+    extension = registry.match(name)
+    return extension if extension is not None and extension.protocols == {number} else None
+
+
 def _check_protocols(reader: _Reader) -> None:
-    """Refuse a match that iptables takes behind certain protocols only, where none of them is asked for."""
+    """Refuse a match that iptables takes behind certain protocols only, where none of them is asked for.
+
+    Source: multiport's ``final_check``; the kernel's xt_check_match for the others.
+    """
     asked = {
         part.match.number
         for part in reader.parts
         if isinstance(part.match, ip.Protocol) and not part.match.inverted
     }
     for part in reader.parts:
-        needed = _OF_PROTOCOL.get(part.name)
-        if needed is not None and not asked & needed:
+        needed = part.extension.protocols if part.extension is not None else frozenset()
+        if needed and not asked & needed:
             names = " or ".join(f"-p {protocol_name(number)}" for number in sorted(needed))
             raise OptionError(f"expected {names} with -m {part.name}", part.start)
 
@@ -294,7 +292,7 @@ def _clause(part: _Part, reader: _Reader, text: str) -> Clause:
         return Clause(UnsupportedMatch(shown), shown)
     return Clause(
         part.extension.read(
-            Options(part.options, part.start, reader.family, rule=reader.name, extension=part.name)
+            Options(part.options, part.start, reader.family, in_rule=reader.name, extension=part.name)
         ),
         shown,
     )
@@ -307,7 +305,7 @@ def _target(reader: _Reader, text: str) -> tuple[Target, str]:
     shown = _text(part, reader, text)
     if part.extension is not None and not part.unknown:
         target: Target = part.extension.read(
-            Options(part.options, part.start, reader.family, rule=reader.name, extension=part.name)
+            Options(part.options, part.start, reader.family, in_rule=reader.name, extension=part.name)
         )
         return target, shown
     if part.unknown:

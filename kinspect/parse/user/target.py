@@ -76,6 +76,9 @@ class FromAddress:
 Sender: TypeAlias = FromNode | FromPod | FromAddress
 
 
+_SERVICES: Final = ("svc", "service", "services")
+
+
 def read_target(text: str) -> TraceTarget:
     """A TARGET. Raises CallError."""
     forms = "a target is svc/NAME[:PORT], NAMESPACE/NAME, ADDRESS:PORT[/udp], or :NODEPORT"
@@ -95,10 +98,12 @@ def read_target(text: str) -> TraceTarget:
     kind, slash, rest = text.partition("/")
     if not slash:
         kind, rest = "", text
+    if kind in _SERVICES and "/" in rest.partition(":")[0]:
+        kind, _, rest = rest.partition("/")  # svc/NAMESPACE/NAME
     name, _, port_name = rest.partition(":")
     if not _NAME.fullmatch(name) or (rest.count(":") > 1) or ("/" in rest) or (":" in rest and not port_name):
         raise CallError(f"cannot read the target {text!r}", hint=forms)
-    if kind in ("", "svc", "service", "services"):
+    if kind in ("", *_SERVICES):
         return ServiceTarget(name, None, port_name or None)
     if not _NAME.fullmatch(kind):
         raise CallError(f"cannot read the target {text!r}", hint=forms)

@@ -61,7 +61,15 @@ class Live:
     progress: Progress | None = None
 
 
-Source: TypeAlias = Recorded | Demo | Rules | Live
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A snapshot that is in memory already, with the namespace in use."""
+
+    snapshot: Snapshot
+    namespace: str
+
+
+Source: TypeAlias = Recorded | Demo | Rules | Live | Opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +97,14 @@ def opened(source: Source, wanted: Wanted) -> tuple[Snapshot, str]:
             source.kubeconfig, source.context, source.reach, source.parallel, source.progress, wanted
         )
     snapshot = open_rules(source, wanted.family) if isinstance(source, Rules) else open_recorded(source)
-    return snapshot, wanted.namespace or "default"
+    default = source.namespace if isinstance(source, Opened) else "default"
+    return snapshot, wanted.namespace or default
 
 
-def open_recorded(source: Recorded | Demo) -> Snapshot:
-    """A snapshot from disk, or the one in the package. Raises SnapshotError."""
+def open_recorded(source: Recorded | Demo | Opened) -> Snapshot:
+    """A snapshot from disk, the one in the package, or one in memory. Raises SnapshotError."""
+    if isinstance(source, Opened):
+        return source.snapshot
     from importlib import resources
 
     from kinspect.snapshot.store import open_snapshot

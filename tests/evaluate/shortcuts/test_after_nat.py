@@ -62,12 +62,14 @@ FORWARD = "*filter\n:FORWARD ACCEPT [0:0]\n{}\nCOMMIT\n"
         ("-A FORWARD -d 10.1.0.5/32 -j DROP", 2),
         ("-A FORWARD ! -d 10.1.0.4/31 -j DROP", 2),
         ("-A FORWARD -d 10.1.0.6/31 -j DROP", 2),
-        (
-            "-A FORWARD -m iprange --dst-range 10.1.0.5-10.1.0.5 -j DROP",
-            3,
-        ),  # not known to look at a part only
+        ("-A FORWARD -m iprange --dst-range 10.1.0.5-10.1.0.5 -j DROP", 2),
+        ("-A FORWARD -m limit --limit 5/min -j LOG", 1),
+        ("-A FORWARD -m length --length 1000:2000 -j DROP", 1),
+        ("-A FORWARD -m recent --set --name x --rsource", 1),
+        ("-A FORWARD -m recent --set --name x --rdest", 3),
+        ("-A FORWARD -m set --match-set x dst -j DROP", 3),
         ("-A FORWARD -d 10.0.0.5/255.0.0.255 -j DROP", 3),
-        ("-A FORWARD -m ttl --ttl-eq 64 -j DROP", 3),
+        ("-A FORWARD -m ttl --ttl-eq 64 -j DROP", 1),
     ],
 )
 def test_only_what_nothing_tells_apart_is_walked_once(

@@ -90,7 +90,7 @@ def test_what_it_refuses_and_where(words: str, message: str, word: str) -> None:
 
 
 def test_each_rule_has_a_limit_of_its_own() -> None:
-    options = Options([Option("--limit", ("5/min",))], rule="INPUT rule 3")
+    options = Options([Option("--limit", ("5/min",))], in_rule="INPUT rule 3")
     question = read_limit(options).question
     assert (question.kind, question.text) == (
         "rate-limit",

@@ -33,6 +33,7 @@ from kinspect.parse.user.target import (
         ("svc/web:80", ServiceTarget("web", None, "80")),
         ("shop/web", ServiceTarget("web", "shop")),
         ("shop/web:443", ServiceTarget("web", "shop", "443")),
+        ("svc/shop/web:443", ServiceTarget("web", "shop", "443")),
         ("10.43.0.1:80", AddressTarget(ip_address("10.43.0.1"), 80, 6)),
         ("10.43.0.1:53/udp", AddressTarget(ip_address("10.43.0.1"), 53, 17)),
         ("[fd00::1]:80/udp", AddressTarget(ip_address("fd00::1"), 80, 17)),
@@ -47,7 +48,7 @@ def test_targets(text: str, target: TraceTarget) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "/", "svc/", "svc/a/b", "svc/-a", "a b", "svc/$(id)", "10.43.0.1", "fd00::1", "10.0.0.1:0", ":0", ":99999", "svc/a:",
+    ["", "/", "svc/", "svc/a/b/c", "svc/-a", "a b", "svc/$(id)", "10.43.0.1", "fd00::1", "10.0.0.1:0", ":0", ":99999", "svc/a:",
      "10.0.0.1:80/foo", "1.2.3.4.5:80", "pod/x", "node/x", "svc/\x1b[2J"],
 )  # fmt: skip
 def test_what_cannot_be_read_is_a_call_error(text: str) -> None:
