@@ -40,6 +40,7 @@ class Probe:
     times: int = 1
     ttl: int = 64
     tos: int = 0
+    fragment: str = ""  # first or later: a part of a datagram whose other parts never come
 
     @property
     def family(self) -> Family:
@@ -55,13 +56,22 @@ class Probe:
             pseudo = src + dst + struct.pack(">BBH", 0, self.protocol, size)
         summed = b"" if self.protocol == ICMP else pseudo
         body = self._transport(_checksum(summed + self._transport(0) + mark)) + mark
+        offset = 16 if self.fragment == "later" else 0  # in units of eight bytes
+        if self.fragment:
+            body += b"\0" * ((4 - len(body)) % 8) + mark
+            size = len(body)
         if self.family == 6:
-            first = 6 << 28 | self.tos << 20
-            return struct.pack(">IHBB", first, size, self.protocol, self.ttl) + src + dst + body
+            following = self.protocol
+            if self.fragment:
+                body = struct.pack(">BBHI", self.protocol, 0, offset << 3 | 1, number + 1) + body
+                following, size = 44, size + 8
+            start = 6 << 28 | self.tos << 20
+            return struct.pack(">IHBB", start, size, following, self.ttl) + src + dst + body
+        flags = 0x2000 | offset if self.fragment else 0
 
         def header(checksum: int) -> bytes:
-            fields = (0x45, self.tos, 20 + size, 1, 0, self.ttl, self.protocol, checksum)
-            return struct.pack(">BBHHHBBH", *fields) + src + dst
+            first = struct.pack(">BBHHH", 0x45, self.tos, 20 + size, number + 1, flags)
+            return first + struct.pack(">BBH", self.ttl, self.protocol, checksum) + src + dst
 
         return header(_checksum(header(0))) + body
 
@@ -95,7 +105,7 @@ def _checksum(data: bytes) -> int:
 
 @dataclass(frozen=True)
 class Case:
-    """One rule set on one back end, and the packets that go through it."""
+    """One rule set on one back end, perhaps another on the other one, and the packets that go through."""
 
     backend: str
     family: Family
@@ -104,6 +114,7 @@ class Case:
     sets: tuple[str, ...] = ()
     switches: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    other: tuple[str, ...] = ()  # rules of the other back end
     setup: tuple[str, ...] = ()  # of ip rule add and ip route add; what it refuses is left out
 
     def text(self) -> str:
@@ -115,7 +126,7 @@ class Case:
         """From a file of ``cases``."""
         found: dict[str, Any] = json.loads(path.read_text())
         found["probes"] = tuple(Probe(**probe) for probe in found["probes"])
-        for name in ("rules", "sets", "setup"):
+        for name in ("rules", "sets", "other", "setup"):
             found[name] = tuple(found.get(name, ()))
         return cls(**found)
 
