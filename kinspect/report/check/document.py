@@ -35,13 +35,13 @@ from fractions import Fraction
 from typing import Any
 
 from kinspect.model.answer import Bounds
+from kinspect.model.cause import RuleReference
 from kinspect.model.check import (
     CheckAnswer,
     EnteredThere,
     Finding,
     Problem,
     Reaches,
-    RuleReference,
     StillConnected,
 )
 from kinspect.model.cluster import EndpointOwner
