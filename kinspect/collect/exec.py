@@ -44,7 +44,7 @@ _SWITCHES: Final = (
     )),
 )  # fmt: skip
 # The same and those of each interface, for a sysctl that takes a pattern (not that of busybox).
-_PATTERN: Final = (
+PATTERN: Final = (
     r"^net\.(ipv4\.ip_forward$|ipv6\.conf\.all\.forwarding$|bridge\.bridge-nf-call-ip6?tables$"
     r"|netfilter\.nf_conntrack_"
     r"|ipv6\.conf\..*\.force_forwarding$"
@@ -63,7 +63,7 @@ COMMANDS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (names.IP_RULE, ("ip", "-j", "rule", "show")),
     (names.IP6_RULE, ("ip", "-6", "-j", "rule", "show")),
     (names.IP_NEXTHOP, ("ip", "-j", "nexthop", "show")),
-    (names.SYSCTL, ("sysctl", "-a", "-r", _PATTERN)),
+    (names.SYSCTL, ("sysctl", "-a", "-r", PATTERN)),
     (names.SYSCTL, ("sysctl", "-e", *_SWITCHES)),
     (names.IPVS, ("cat", "/proc/net/ip_vs")),
     (names.PROXY_MODE, ("curl", "-s", "-f", "--noproxy", "*", "-m", "2", _PROXY_MODE)),
