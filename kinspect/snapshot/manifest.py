@@ -50,14 +50,14 @@ class ListRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Redaction(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``--redact`` did; the key is nowhere. ``inexact`` says what cannot keep its shape."""
+    """What ``--redact`` did; the key is not kept. ``inexact`` lists what could not keep its meaning."""
 
     inexact: tuple[str, ...] = ()
     left_out: tuple[str, ...] = msgspec.field(name="leftOut", default=())
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """A capture in its own words."""
+    """What a capture says about itself."""
 
     api_version: str = msgspec.field(name="apiVersion", default="kinspect/v1")
     kind: str = KIND
@@ -102,7 +102,7 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def now() -> str:
-    """The time, as manifests have it."""
+    """The time, in the format of manifests."""
     return dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -117,7 +117,7 @@ class _Head(msgspec.Struct):
 
 
 def decode(data: bytes, source: str) -> Manifest | None:
-    """Read ``manifest.json``; None where it is something else's. Raises SnapshotError: damaged, or later."""
+    """Read ``manifest.json``; None if it is another tool's. Raises SnapshotError: damaged, or too new."""
     try:
         head = msgspec.json.decode(data, type=_Head)
         if head.kind != KIND:
