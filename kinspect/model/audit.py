@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from kinspect.errors import ExitCode
+from kinspect.errors import Status
 from kinspect.model.cause import RuleReference
 from kinspect.model.check import Problem, ServiceKey
 from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
@@ -103,12 +103,12 @@ class AuditAnswer:
         return sum(found.severity is severity for found in self.observations)
 
     @property
-    def exit_code(self) -> ExitCode:
+    def status(self) -> Status:
         """An error counts before what is not known."""
         if self.count(Severity.ERROR):
-            return ExitCode.VIOLATED
+            return "violated"
         unsure = self.undetermined or any(found.questions for found in self.observations)
-        return ExitCode.UNDETERMINED if unsure else ExitCode.OK
+        return "undetermined" if unsure else "answered"
 
 
 def merged(observations: Sequence[Observation]) -> list[Observation]:

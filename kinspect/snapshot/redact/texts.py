@@ -90,7 +90,7 @@ are; None for one that is not known. All that it does not name is replaced."""
 
 
 class NotKept(Exception):
-    """Text of no form that could be redacted."""
+    """Text in a form that cannot be redacted."""
 
 
 class Texts:
@@ -106,7 +106,7 @@ class Texts:
         self.inexact: dict[str, None] = {}
 
     def addresses(self, text: str) -> str:
-        """The text with other addresses; all else stays."""
+        """The text with its addresses replaced; everything else stays."""
         if "." not in text and ":" not in text:
             return text
         return _ADDRESS.sub(self._replaced, text)
