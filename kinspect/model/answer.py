@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from kinspect.errors import Status
 from kinspect.model.cause import NotServed, RuleReference
 from kinspect.model.cluster import Endpoint, EndpointOwner, Service, ServicePort, TrafficPolicy
 from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
@@ -331,3 +332,8 @@ class TraceAnswer(msgspec.Struct, frozen=True, kw_only=True):
         if self.not_served:
             return False  # what becomes of such packets is for a process of the node, if any
         return not self.undetermined and not any(trace.undecided for trace in self.traces)
+
+    @property
+    def status(self) -> Status:
+        """Whether it could be answered."""
+        return "answered" if self.complete else "undetermined"

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from kinspect.errors import ExitCode
+from kinspect.errors import Status
 from kinspect.model.answer import Bounds, Via
 from kinspect.model.cause import Cause, RuleReference
 from kinspect.model.cluster import EndpointOwner, ServicePort, TrafficPolicy
@@ -385,13 +385,10 @@ class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
         return "undetermined" if "undetermined" in found or self.undetermined else "holds"
 
     @property
-    def exit_code(self) -> ExitCode:
+    def status(self) -> Status:
         """A violation counts before what is not known."""
-        return {
-            "holds": ExitCode.OK,
-            "violated": ExitCode.VIOLATED,
-            "undetermined": ExitCode.UNDETERMINED,
-        }[self.standing()]
+        standing = self.standing()
+        return "answered" if standing == "holds" else standing
 
 
 # What is worth a word beside the verdict; ``report.check.words`` has the wording.
