@@ -291,7 +291,7 @@ def _ways_out(service: Service, traces: Sequence[NodeTrace]) -> WaysOut:
     ]
     pods = sorted({(b.node or "", b.namespace or "", b.pod or "") for b in away})
     node, namespace, pod = pods[-1] if pods else ("NODE", service.namespace, "POD")
-    return WaysOut(service.key, node, (namespace, pod), next(iter(service.selector), "KEY"))
+    return WaysOut(service.key, node, (namespace, pod), next(iter(service.selector), None))
 
 
 def _died(service: Service, traces: Iterable[NodeTrace]) -> Iterator[Remark]:

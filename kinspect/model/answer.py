@@ -238,7 +238,7 @@ class WaysOut(msgspec.Struct, frozen=True):
     service: tuple[str, str]
     node: str
     pod: tuple[str, str]
-    key: str  # a label that the selector asks for
+    key: str | None  # a label that the selector asks for; None: it has no selector
 
 
 class Missing(msgspec.Struct, frozen=True):

@@ -216,13 +216,18 @@ def remark_text(remark: Remark) -> str:
             )
         case WaysOut(service, node, pod, key):
             space, name = map(safe_name, service)
-            return (
-                f"To keep traffic from a node: kubectl drain {safe_name(node)} --ignore-daemonsets, or kubectl"
-                f" label pod -n {safe_name(pod[0])} {safe_name(pod[1])} {safe(key)}- (its ReplicaSet then starts"
-                " another pod, perhaps on the same node), or kubectl patch svc -n"
-                f' {space} {name} -p \'{{"spec":{{"externalTrafficPolicy":"Local"}}}}\' (each node then serves'
-                " only its own pods, and drops what enters if it has none)."
+            ways = [f"kubectl drain {safe_name(node)} --ignore-daemonsets"]
+            if key is not None:
+                ways.append(
+                    f"kubectl label pod -n {safe_name(pod[0])} {safe_name(pod[1])} {safe(key)}- (its ReplicaSet then"
+                    " starts another pod, perhaps on the same node)"
+                )
+            ways.append(
+                f"kubectl patch svc -n {space} {name} -p"
+                ' \'{"spec":{"externalTrafficPolicy":"Local"}}\' (each node then serves only its own pods, and'
+                " drops what enters if it has none)"
             )
+            return f"To keep traffic from a node: {', or '.join(ways)}."
         case NoEndpoint():
             return "The service has no endpoint that is ready: nothing can answer."
         case Terminating():

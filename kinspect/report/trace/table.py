@@ -266,13 +266,12 @@ def _total(answer: TraceAnswer, total: Total) -> Text:
     elif len({trace.node for trace in answer.traces}) == 1:
         entered = f"Entered at {answer.traces[0].node}"
     else:
-        entered = "If traffic enters all nodes equally"
+        entered = "Entered equally"
     way = f" by the {VIA_NAMES[total.via]}" if len({each.via for each in answer.totals}) > 1 else ""
     if len([each for each in answer.totals if each.via == total.via]) > 1:
         way += f" ({port_text(total.port)}, IPv{total.family})" if total.port else f" (IPv{total.family})"
-    ends = ", it ends on: " if entered.startswith("If") else ", traffic ends on: "
     reached = any(end.most for end in total.ends)
-    text = Text(f"{safe(entered)}{way}{ends if reached else ': '}")
+    text = Text(f"{safe(entered)}{way}{', traffic ends on: ' if reached else ': '}")
     parts = [(safe_name(end.node or "no known node"), end.share, end.most) for end in total.ends if end.most]
     parts += [(f"{lost.how} at {safe_name(lost.node)}", lost.share, lost.most) for lost in total.lost]
     for number, (name, low, high) in enumerate(parts):
