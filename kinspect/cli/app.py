@@ -51,7 +51,8 @@ COMMANDS: Final = {
     "whatif": "whatif",
     "flows": "flows",
     "capture": "capture",
-    "explain": "audit",
+    "explain": "explain",
+    "schema": "schema",
 }
 
 

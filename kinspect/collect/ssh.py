@@ -2,7 +2,7 @@
 
 The client is a subprocess with an argument list, never a shell here; on the node the script of
 ``remote.sh`` comes by standard input, so that its text needs no quoting and stands in no process
-list. RemoteNode keys are checked as the user has it; no option here turns that off.
+list. Host keys are checked as the user has configured it; no option here turns that off.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%-]*")
 
 
 class SshShell:
-    """A NodeShell: one connection a node, one script, all of its files."""
+    """A NodeShell with one connection per node, which runs one script."""
 
     transport = "ssh"
 
@@ -65,12 +65,12 @@ class SshShell:
             raise
 
     def command(self, host: RemoteNode) -> list[str]:
-        """The client's words for a node, up to the host. Raises NodeError: no address for it."""
+        """The ssh command for a node, up to the host. Raises NodeError: it has no address."""
         options = self._options
         words = [options.program, "-T", "-o", f"ConnectTimeout={max(1, round(options.timeout / 2))}"]
         words += ["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]
         if not sys.stdin.isatty() or not sys.stderr.isatty():
-            words += ["-o", "BatchMode=yes"]  # a prompt that nobody sees would never end
+            words += ["-o", "BatchMode=yes"]  # nobody could answer a prompt
         for option in options.options:
             words += ["-o", option]
         if options.port is not None:
@@ -98,7 +98,7 @@ class SshShell:
         return address
 
     def close(self) -> None:
-        """End what is running; nothing is started any more."""
+        """End all running commands; no further ones are started."""
         with self._lock:
             self._closed = True
             running = list(self._running)
@@ -153,7 +153,7 @@ class SshShell:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the client and what it started."""
+    """End the client and its children."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         _signal(process, sign)
         try:
@@ -178,12 +178,12 @@ def _signal(process: subprocess.Popen[bytes], sign: signal.Signals) -> None:
 _FAR: Final = "is it reachable from here? ProxyJump in ~/.ssh/config, or --ssh-target"
 _MEANINGS: Final[tuple[tuple[str, str, str | None], ...]] = (
     (
-        r"REMOTE HOST IDENTIFICATION HAS CHANGED|RemoteNode key for .* has changed",
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key for .* has changed",
         "its host key is not the one known: somebody else may answer there",
         "find out why; if the node was made anew: ssh-keygen -R ADDRESS",
     ),
     (
-        r"RemoteNode key verification failed",
+        r"Host key verification failed",
         "its host key is not known",
         "connect once by hand, ssh ADDRESS, and check the key",
     ),
@@ -219,7 +219,7 @@ _MEANINGS: Final[tuple[tuple[str, str, str | None], ...]] = (
 
 
 def _failure(heard: str, status: int) -> NodeError:
-    """What a failure of ssh means, in one line."""
+    """The meaning of a failure of ssh, in one line."""
     lines = [line for line in heard.splitlines() if line.strip()]
     last = quoted(lines[-1]) if lines else f"exit status {status}"
     for pattern, meaning, hint in _MEANINGS:

@@ -66,7 +66,7 @@ class Journey:
     ways: list[Way] = field(default_factory=list)
 
     def begin(self, packet: Packet) -> None:
-        """From where the packet meets this host first."""
+        """From where the packet matches this host first."""
         start = Branch(packet, EVERYTHING)
         if packet.local:
             self.outgoing([start])

@@ -6,8 +6,9 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kinspect.errors import ExitCode
-from kinspect.model.check import Problem, RuleReference, ServiceKey
+from kinspect.errors import Status
+from kinspect.model.cause import RuleReference
+from kinspect.model.check import Problem, ServiceKey
 from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
 from kinspect.model.questions import Question
 
@@ -34,6 +35,7 @@ class FindingKind:
     todo: str
     look: tuple[str, ...] = ()
     settles: bool = False
+    root: bool = False  # other findings follow from it: it is shown first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +88,12 @@ class AuditAnswer:
         return sum(found.severity is severity for found in self.observations)
 
     @property
-    def exit_code(self) -> ExitCode:
+    def status(self) -> Status:
         """An error counts before what is not known."""
         if self.count(Severity.ERROR):
-            return ExitCode.VIOLATED
+            return "violated"
         unsure = self.undetermined or any(found.questions for found in self.observations)
-        return ExitCode.UNDETERMINED if unsure else ExitCode.OK
+        return "undetermined" if unsure else "answered"
 
 
 def merged(observations: Sequence[Observation]) -> list[Observation]:
@@ -116,4 +118,7 @@ def merged(observations: Sequence[Observation]) -> list[Observation]:
         for same in found.values()
     ]
     order = list(Severity)
-    return sorted(together, key=lambda each: (order.index(each.severity), each.kind.code, each.service or ()))
+    return sorted(
+        together,
+        key=lambda each: (order.index(each.severity), not each.kind.root, each.kind.code, each.service or ()),
+    )

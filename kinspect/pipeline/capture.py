@@ -51,14 +51,6 @@ class Captured:
     snapshot: Snapshot
     manifest: Manifest
 
-    @property
-    def failures(self) -> list[str]:
-        """What was not read, a line each: exit code 3."""
-        found = [f"{kind}: {record.error}" for kind, record in self.manifest.api.items() if record.error]
-        return found + [
-            f"{name}: {record.error}" for name, record in self.manifest.nodes.items() if record.error
-        ]
-
 
 def capture(request: CaptureRequest, source: Source, redactor: Redactor | None = None) -> Captured:
     """Read all that is wanted. Raises KinspectError where there is nothing to keep.

@@ -37,7 +37,8 @@ def ongoing(
 ) -> tuple[list[NodeTrace], Mapping[str, Fraction], Diagnostics]:
     """The traces of connections that exist, how many entered at each node, and what is not known.
 
-    ``sender``: only what that one opened. A node whose table was not read, or was cut, has no trace: what decides there is not known.
+    ``sender``: only what that one opened. A node whose table was not read, or was cut, has no trace:
+    what decides there is not known.
     """
     found = read_tables(facts, snapshot, nodes, services=[service])
     tracer = Tracer(facts.cluster, facts.states, one_of_many=True)

@@ -347,9 +347,9 @@ def test_rules_that_cannot_be_redacted_are_left_out_and_said(tmp_path: Path) -> 
     (tmp_path / "nodes/n1/iptables-save.txt").write_text("Chain INPUT (policy ACCEPT)\ntarget prot opt\n")
     made = capture(CaptureRequest(redact=True), Recorded(tmp_path))
     assert [dict(files) for files in made.snapshot.nodes.values()] == [{}]
-    assert len(made.failures) == 1
-    assert "iptables-save.txt is not as the tool prints it: left out by --redact" in made.failures[0]
-    assert list(made.snapshot.failed.values()) == [made.failures[0].partition(": ")[2]]
+    assert len(made.manifest.failures) == 1
+    assert "iptables-save.txt is not as the tool prints it: left out by --redact" in made.manifest.failures[0]
+    assert list(made.snapshot.failed.values()) == [made.manifest.failures[0].partition(": ")[2]]
 
 
 def test_a_redacted_capture_says_so_and_not_where_it_is_from(tmp_path: Path) -> None:

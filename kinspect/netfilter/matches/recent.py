@@ -1,9 +1,9 @@
 """``-m recent``: lists of addresses seen lately (kernel: xt_recent.c); kube-proxy's client affinity.
 
-What a list holds is not in a dump. A trace follows a *new* client, one that is on no list, and
-says so; ``Packet.recent`` names the lists that a known client is on, and ``Packet.recent_now`` the
-entries that earlier rules of the same walk have stamped. Of other addresses (destinations, sources
-that nat has changed) it is not known whether they are on a list.
+A dump does not have the entries of the lists. A trace follows a *new* client, which is on no list, and
+says so. ``Packet.recent`` names the lists that a known client is on, and ``Packet.recent_now`` the
+entries that earlier rules of the same walk have stamped. Whether any other address (a destination, a
+translated source) is on a list is not known.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ACTIONS: Final[tuple[Action, ...]] = ("set", "rcheck", "update", "remove")
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """The address is on the list (rcheck, update, remove), or is put on it, which always holds.
+    """The address is on the list (rcheck, update, remove); or is added to it (set), which always matches.
 
     Entries are of addresses under ``mask``, whichever side of a packet they come from (``side``: the
     one that this rule asks about). A list has one mask, that of the first of its rules to be loaded;
@@ -51,7 +51,7 @@ class Recent:
         return Distinctions(destinations=None)
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """A new client is on no list but for those that this walk put it on; who else is, is not known."""
+        """A new client is only on lists to which this walk added it; other addresses are a question."""
         if self.action == "set":
             return certain(not self.inverted)
         hits = len(self._stamps(packet))
@@ -77,13 +77,13 @@ class Recent:
     def seen(self, packet: Packet) -> str:
         """Whether the address is on the list."""
         if self.action == "set":
-            return f"it is put on the list {self.name}"
+            return f"the client is added to the list {self.name}"
         if self._stamps(packet) or (self.name in packet.recent and self._of_client(packet)):
-            return f"its client is on the list {self.name}"
+            return f"the client is on the list {self.name}"
         return f"a new client is not on the list {self.name}"
 
     def asked(self, packet: Packet, held: bool) -> Packet:
-        """What the list remembers then."""
+        """The packet after the match, with the entries that the lists now have."""
         stamps = self._stamps(packet)
         if self.action == "remove":
             if self._of_client(packet):
@@ -117,7 +117,7 @@ class Recent:
         )
 
     def _of_client(self, packet: Packet) -> bool:
-        """Whether the address is the client's, of which a trace says that it is new."""
+        """Whether the address is that of the client, which a trace assumes to be new."""
         return self.side == "src" and packet.src == packet.first.src
 
 
@@ -135,7 +135,7 @@ def _mask(option: Option) -> int:
 
 
 def read(options: Options) -> Recent:
-    """One of the four actions and its list."""
+    """One of the four actions, and its list."""
     for action in ACTIONS:
         option = options.get(f"--{action}")
         if option:

@@ -1,4 +1,4 @@
-"""One capture redacted: which file goes through what; see the package for what that means."""
+"""Redacts one capture: which file is redacted how."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Redactor:
 
     @classmethod
     def new(cls) -> Redactor:
-        """One with a key of its own, which nobody has."""
+        """A redactor with a new random key."""
         return cls(secrets.token_bytes(32))
 
     def address(self, address: Address) -> Address:
@@ -157,5 +157,5 @@ class Redactor:
 
 
 def _lines(text: str, pattern: str) -> str:
-    """The lines that are of a form; others go."""
+    """The lines that have a known form; others are left out."""
     return "".join(f"{line}\n" for line in text.splitlines() if re.fullmatch(pattern, line))

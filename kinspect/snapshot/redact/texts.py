@@ -76,7 +76,7 @@ _WORD: Final = re.compile(r"\"[^\"]*\"|'[^']*'|[^\s\"'(),;]+")
 
 
 class NotKept(Exception):
-    """Text of no form that could be redacted."""
+    """Text in a form that cannot be redacted."""
 
 
 class Texts:
@@ -90,7 +90,7 @@ class Texts:
         self.inexact: dict[str, None] = {}
 
     def addresses(self, text: str) -> str:
-        """The text with other addresses; all else stays."""
+        """The text with its addresses replaced; everything else stays."""
         if "." not in text and ":" not in text:
             return text
         return _ADDRESS.sub(self._replaced, text)
