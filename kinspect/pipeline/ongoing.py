@@ -119,7 +119,7 @@ def _trace(
         origin="connections that exist",
         notes=(
             *probe.notes,
-            f"connection tracking: {number}; shares are theirs, and no rule of nat is asked",
+            f"connection tracking has {number}: the shares are theirs",
         ),
     )
     return trace, together(diagnostics)
