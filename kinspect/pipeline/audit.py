@@ -6,15 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from kinspect.checks.assertions.in_sync import in_sync
 from kinspect.checks.audit import connections as of_connections
 from kinspect.checks.audit import nodes as of_nodes
+from kinspect.checks.audit import of_traffic
 from kinspect.checks.audit import rules as of_rules
 from kinspect.checks.audit.catalogue import KINDS
-from kinspect.checks.audit.no_endpoints import empty
-from kinspect.checks.audit.node_drift import Ballot, Votes, ballot
+from kinspect.checks.audit.node_drift import DISAGREE, Ballot, Votes, ballot
 from kinspect.checks.audit.seen_healthy import Healthy, asked
-from kinspect.checks.audit.traffic import astray, follows_from_missing_jump
 from kinspect.checks.audit.unowned import unowned
 from kinspect.checks.common import RulesOf
 from kinspect.errors import CallError, KinspectError, NotFound
@@ -126,7 +124,7 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
         *of_nodes.kube_proxies(found.standings),
         *of_rules.with_consequences(found.observations, found.without_jump),
         *found.votes.observations(),
-        *_existing(request, snapshot, services, namespace),
+        *_existing(request, snapshot, services),
     ]
     return AuditAnswer(
         observations=tuple(merged(observations)),
@@ -137,9 +135,7 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
     )
 
 
-def _existing(
-    request: AuditRequest, snapshot: Snapshot, services: Sequence[Service], namespace: str
-) -> list[Observation]:
+def _existing(request: AuditRequest, snapshot: Snapshot, services: Sequence[Service]) -> list[Observation]:
     """What is wrong with connections that exist, if they were recorded: a live audit does not read them."""
     if not any(file in files for files in snapshot.nodes.values() for file in names.CONNECTIONS):
         return []
@@ -153,6 +149,10 @@ def _existing(
     return list(of_connections.existing(flows, drained_nodes(facts.cluster)))
 
 
+def _memory() -> Healthy:
+    return Healthy([DISAGREE, *(kind for family in of_traffic.FAMILIES for kind in family.kinds)])
+
+
 @dataclass
 class _Round:
     """The way from node to node, and what is remembered on it."""
@@ -163,7 +163,7 @@ class _Round:
     services: Sequence[Service]
     namespace: str
     chains: ChainMemo = field(default_factory=ChainMemo)
-    healthy: Healthy = field(default_factory=Healthy)
+    healthy: Healthy = field(default_factory=_memory)
     _more: bool = False  # there is another node to come, to remember what is well for
 
     def __post_init__(self) -> None:
@@ -282,29 +282,29 @@ class _Round:
 
     def _examine(self, traffic: Traffic, rules_of: RulesOf, found: _Found) -> tuple[Ballot | None, bool]:
         """See what is wrong with traffic; gives what its node does, and if all is well."""
-        zones = self._zones
-        differences = list(in_sync([traffic], zones, rules_of))
-        seen = list(empty(traffic, zones))
-        if differences:
-            moved = "/".join(traffic.service.key) in self._changed
-            seen += astray(traffic, differences, self._owners, moved=moved)
-        if any(follows_from_missing_jump(each.cause) for each in differences):
-            found.without_jump.setdefault(traffic.trace.node, {})[traffic.service.key] = None
-        found.observations += seen
+        context = of_traffic.Context(self._zones, self._owners, rules_of, self._changed)
+        well = True
+        for family in of_traffic.FAMILIES:
+            examined = family.examine(traffic, context)
+            found.observations += examined.observations
+            well = well and examined.well
+            if examined.without_jump:
+                found.without_jump.setdefault(traffic.trace.node, {})[traffic.service.key] = None
         vote = ballot(traffic)
         if vote is not None:
             found.votes.cast(vote, traffic.trace.node)
-        return vote, not differences and not seen
+        return vote, well
 
     @cached_property
     def _zones(self) -> Zones:
         return Locator(self.cluster, {}).zones
 
     @cached_property
-    def _changed(self) -> frozenset[str]:
+    def _changed(self) -> frozenset[ServiceKey]:
         """Services whose endpoints changed while they were read."""
         manifest = self.snapshot.manifest
-        return frozenset(manifest.changed) if manifest else frozenset()
+        changed = set(manifest.changed) if manifest else set()
+        return frozenset(service.key for service in self.services if "/".join(service.key) in changed)
 
 
 def _chosen(request: AuditRequest, cluster: Cluster, namespace: str) -> list[Service]:
