@@ -8,7 +8,16 @@ import msgspec
 
 from kinspect.model.answer import Bounds
 from kinspect.model.changes import Change, Cordon
-from kinspect.model.whatif import Consequence, Difference, Frontend, Replacement, ServiceEffect, WhatIfAnswer
+from kinspect.model.diagnostics import Diagnostics
+from kinspect.model.whatif import (
+    Consequence,
+    Difference,
+    Frontend,
+    Inferred,
+    Replacement,
+    ServiceEffect,
+    WhatIfAnswer,
+)  # fmt: skip
 from kinspect.report.trace.document import API_VERSION, trace_document
 from kinspect.report.whatif.words import (
     change_text,
@@ -28,6 +37,7 @@ _ACTIONS: Final = {
 def whatif_document(answer: WhatIfAnswer) -> dict[str, Any]:
     """The answer as plain data; ``before`` and ``after`` are documents of trace."""
     shown = next((e for e in answer.effects if answer.target in (None, e.service)), None)
+    effects = [effect_document(effect) for effect in answer.effects]
     document: dict[str, Any] = {
         "apiVersion": API_VERSION,
         "kind": "WhatIf",
@@ -35,22 +45,15 @@ def whatif_document(answer: WhatIfAnswer) -> dict[str, Any]:
         "changes": [_change(change) for change in answer.changes],
         "before": _trace(shown, "before"),
         "after": _trace(shown, "after"),
-        "differences": [each for effect in answer.effects for each in _differences(effect)],
-        "services": [_effect(effect) for effect in answer.effects],
+        "differences": [each for effect in effects for each in effect["differences"]],
+        "services": effects,
         "consequences": [_consequence(each) for each in answer.consequences],
         "replacements": [_replacement(each) for each in answer.replacements],
         "connections": connection_lines(answer),
-        "inferred": [
-            {"node": e.node, "family": e.family, "setting": e.setting, "value": e.value, "rule": e.rule}
-            for e in answer.inferred
-        ],
+        "inferred": [inferred_document(each) for each in answer.inferred],
         "lagging": [{"node": each.node, "services": list(each.services)} for each in answer.lagging],
         "rewritten": [{"node": node, "chains": chains} for node, chains in answer.rewritten],
-        "undetermined": [
-            {"code": u.code, "text": u.text, "node": u.node, "answeredBy": u.answered_by}
-            for u in answer.undetermined
-        ],
-        "warnings": list(answer.diagnostics.warnings),
+        **open_questions(answer.diagnostics),
         "exitCode": int(answer.exit_code),
     }
     if answer.checked is not None:
@@ -72,7 +75,30 @@ def _trace(effect: ServiceEffect | None, when: str) -> dict[str, Any] | None:
     return trace_document(answer) if answer is not None else None
 
 
-def _effect(effect: ServiceEffect) -> dict[str, Any]:
+def inferred_document(each: Inferred) -> dict[str, Any]:
+    """A setting of a node's kube-proxy."""
+    return {
+        "node": each.node,
+        "family": each.family,
+        "setting": each.setting,
+        "value": each.value,
+        "rule": each.rule,
+    }
+
+
+def open_questions(diagnostics: Diagnostics) -> dict[str, Any]:
+    """What is not known, apart from warnings."""
+    return {
+        "undetermined": [
+            {"code": each.code, "text": each.text, "node": each.node, "answeredBy": each.answered_by}
+            for each in diagnostics.undetermined
+        ],
+        "warnings": list(diagnostics.warnings),
+    }
+
+
+def effect_document(effect: ServiceEffect) -> dict[str, Any]:
+    """One service, before and after."""
     return {
         "namespace": effect.service[0],
         "name": effect.service[1],
@@ -81,6 +107,7 @@ def _effect(effect: ServiceEffect) -> dict[str, Any]:
         "after": _trace(effect, "after"),
         "opened": [_front(front) for front in effect.opened],
         "closed": [_front(front) for front in effect.closed],
+        "differences": _differences(effect),
         "noPath": effect.no_path,
     }
 

@@ -39,7 +39,7 @@ def print_whatif(console: Console, answer: WhatIfAnswer, *, wide: bool = False) 
         console.print(Text(sentence, style="bold"))
     shown = [effect for effect in answer.effects if changes(effect) or effect.service == answer.target]
     for effect in shown if wide else shown[:_SERVICES]:
-        _print_effect(console, effect, wide=wide)
+        print_effect(console, effect, wide=wide)
     if not wide and len(shown) > _SERVICES:
         console.print()
         console.print(
@@ -69,7 +69,8 @@ def _joined(parts: Sequence[str]) -> str:
     return ", then ".join(parts)
 
 
-def _print_effect(console: Console, effect: ServiceEffect, *, wide: bool) -> None:
+def print_effect(console: Console, effect: ServiceEffect, *, wide: bool) -> None:
+    """Print a service's shares before and after, one matrix a way in."""
     old, new = _groups(effect.before), _groups(effect.after)
     for key in dict.fromkeys([*old, *new]):
         before, after = old.get(key, []), new.get(key, [])
