@@ -65,7 +65,7 @@ def test_every_console_block_is_checked() -> None:
 
 # Commands that readers are to type: lines of ```sh blocks, and `commands` in tables.
 _BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
-_TYPED = re.compile(r"(?:[\w-]+ \| )?kinspect (?:trace|check|audit|whatif|diff|rules|capture|explain)\b[^#\n]*")
+_TYPED = re.compile(r"(?:[\w-]+ \| )?kinspect (?:trace|check|audit|flows|whatif|diff|rules|capture|explain)\b[^#\n]*")
 
 
 def _commands(text: str) -> list[str]:
@@ -123,6 +123,9 @@ def test_a_command_runs(command: str, desk: Path, tmp_path: Path, monkeypatch: p
         words += recorded
     if "-f" in words:  # not into the file that it is read from
         words[words.index("-f") + 1] = f"new-{words[words.index('-f') + 1]}"
+    for waiting in ("--wait", "--observe"):  # for a cluster that changes
+        if waiting in words:
+            del words[words.index(waiting) : words.index(waiting) + 2]
     if "--service" in words:
         words = [word for word in words if word != "--demo"]
     ran = kinspect(*words, stdin=(desk / "dump.txt").read_bytes())

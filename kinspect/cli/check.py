@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -36,7 +36,7 @@ def check(
         Ask | None,
         typer.Argument(
             metavar="ASSERTION",
-            help="drained: no new traffic to endpoints on cordoned nodes. no-traffic: none to what --to says."
+            help="drained: no new traffic to endpoints on drained nodes. no-traffic: none to what --to says."
             " in-sync: nodes send exactly to the endpoints of the API.",
         ),
     ] = None,
@@ -70,6 +70,34 @@ def check(
     include_daemonsets: Annotated[
         bool, typer.Option("--include-daemonsets", help="Pods of DaemonSets on drained nodes count too.")
     ] = False,
+    established: Annotated[
+        bool,
+        typer.Option(
+            "--established",
+            help="Connections that exist count too: none may still end there, or have entered there. Reads"
+            " nodes' connection tracking.",
+        ),
+    ] = False,
+    drained_taint: Annotated[
+        list[str],
+        typer.Option(
+            "--drained-taint",
+            metavar="KEY",
+            help="With drained: nodes with this taint count, besides those cordoned or to go. Repeatable.",
+        ),
+    ] = [],  # noqa: B006
+    wait: Annotated[
+        str | None,
+        typer.Option("--wait", metavar="TIME", help="Ask again until it holds, for this long: 90s, 10m."),
+    ] = None,
+    observe: Annotated[
+        str | None,
+        typer.Option(
+            "--observe",
+            metavar="TIME",
+            help="Watch for this long: no new connection there, no packet of one, no rule that sends one.",
+        ),
+    ] = None,
     allow_terminating: Annotated[
         bool,
         typer.Option("--allow-terminating", help="Traffic to terminating endpoints where none else is left."),
@@ -92,8 +120,10 @@ def check(
 
     kinspect check --policy traffic.yaml
 
-    Every way in, from outside, from a pod and from a process on each node. What cannot be known
-    is never a pass: exit 3.
+    kinspect check drained --established --wait 10m
+
+    Every way in, from outside, from a pod and from a process on each node. Without --established it
+    is about new connections. What cannot be known is never a pass: exit 3.
     """
     from kinspect.model.check import Scope
     from kinspect.parse.user.target import read_pattern
@@ -107,7 +137,13 @@ def check(
         services=tuple(map(read_pattern, services)), ignore=tuple(read_pattern(text) for text in ignore)
     )
 
-    assertions = _asserted(assertion, policy, to, scope, include_daemonsets, allow_terminating)
+    options = {
+        "include_daemonsets": include_daemonsets,
+        "allow_terminating": allow_terminating,
+        "established": established,
+        "taints": tuple(drained_taint),
+    }
+    assertions = _asserted(assertion, policy, to, scope, options)
     families: tuple[Family, ...] = (4,) if only4 and not only6 else (6,) if only6 and not only4 else (4, 6)
     request = CheckRequest(
         assertions=assertions,
@@ -116,7 +152,17 @@ def check(
         nodes=node,
         families=families,
     )
-    answer = pipeline.check(request, source)
+    if wait is not None or observe is not None:
+        from kinspect.pipeline.until import check_until
+
+        answer = check_until(
+            request,
+            source,
+            wait=params.read_time("--wait", wait),
+            observe=params.read_time("--observe", observe),
+        )
+    else:
+        answer = pipeline.check(request, source)
     if output is not Report.GITHUB:  # there they are annotations; a runner reads commands in any stream
         talk([*map(str, answer.undetermined), *answer.warnings, *map(note_text, answer.notes)])
     _emit(answer, output, no_color)
@@ -128,8 +174,7 @@ def _asserted(
     policy: Path | None,
     to: list[str],
     scope: Scope,
-    include_daemonsets: bool,
-    allow_terminating: bool,
+    options: dict[str, Any],
 ) -> list[Assertion]:
     """The assertions that the arguments make, or the policy's. Raises CallError."""
     from kinspect.model.check import Assertion, InSync, NoTraffic
@@ -142,7 +187,7 @@ def _asserted(
             raise CallError(
                 f"--policy and {ask.value} exclude each other", hint="the file names its assertions"
             )
-        if to or include_daemonsets or allow_terminating:
+        if to or any(options.values()):
             raise CallError("--policy: what may get traffic is said in the file", hint="under no-traffic")
         return [_narrowed(found, scope) for found in read_policy(_read(policy), str(policy))]
     if ask is None:
@@ -152,11 +197,15 @@ def _asserted(
             "no-traffic needs --to" if not to else f"--to belongs to no-traffic: {ask.value} takes none",
             hint="--to node/NAME, pod/NAMESPACE/NAME or an address",
         )
+    if ask is Ask.IN_SYNC and (options["established"] or options["taints"]):
+        raise CallError("--established and --drained-taint belong to drained and no-traffic")
     claim: Claim = InSync()
     name: str = ask.value
     if ask is not Ask.IN_SYNC:
         aims = tuple(map(read_aim, to)) or None
-        claim = NoTraffic(to=aims, include_daemonsets=include_daemonsets, allow_terminating=allow_terminating)
+        if aims is not None and options["taints"]:
+            raise CallError("--drained-taint belongs to drained", hint="no-traffic names its nodes by --to")
+        claim = NoTraffic(to=aims, **options)
         name = f"{name} to {', '.join(map(aim_text, aims))}" if aims else name
     return [Assertion(name=name, claim=claim, scope=scope)]
 

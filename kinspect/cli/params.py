@@ -47,6 +47,7 @@ class Report(str, Enum):
 
 
 _WEIGHT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}|/[0-9]{1,9})?")  # no exponents: 1e999999999 has no end
+_TIME = re.compile(r"(?:(\d{1,3})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s?)?")
 _FACTS = "Where the facts come from"
 _NODES = "Reaching nodes"
 _OUTPUT = "Output"
@@ -286,6 +287,17 @@ def read_entries(texts: Sequence[str]) -> dict[str, Fraction] | None:
     if entries and not any(entries.values()):
         raise CallError("--entry: all weights are 0")
     return entries or None
+
+
+def read_time(option: str, text: str | None) -> float:
+    """Seconds: ``90``, ``90s``, ``10m``, ``1h30m``; 0 for none. Raises CallError."""
+    if text is None:
+        return 0
+    found = _TIME.fullmatch(text)
+    if found is None or not text:
+        raise CallError(f"cannot read {option} {text!r}", hint="a time such as 90s, 10m or 1h30m")
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + seconds
 
 
 def read_addresses(texts: Sequence[str]) -> list[Address]:

@@ -31,7 +31,8 @@ _SWITCHES: Final = (
         for switch in ("route_localnet", "rp_filter", "accept_local", "src_valid_mark", "send_redirects")
     ),
     *(f"net.netfilter.nf_conntrack_{name}" for name in (
-        "count", "max", "acct", "udp_timeout", "udp_timeout_stream", "generic_timeout", "icmp_timeout",
+        "count", "max", "acct", "tcp_loose", "udp_timeout", "udp_timeout_stream", "generic_timeout",
+        "icmp_timeout",
         *(f"tcp_timeout_{state}" for state in (
             "close", "close_wait", "established", "fin_wait", "last_ack", "max_retrans", "syn_recv",
             "syn_sent", "time_wait", "unacknowledged",

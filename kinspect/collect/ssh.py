@@ -2,7 +2,7 @@
 
 The client is a subprocess with an argument list, never a shell here; on the node the script of
 ``remote.sh`` comes by standard input, so that its text needs no quoting and stands in no process
-list. RemoteNode keys are checked as the user has it; no option here turns that off.
+list. Host keys are checked as the user has configured it; no option here turns that off.
 """
 
 from __future__ import annotations
@@ -178,12 +178,12 @@ def _signal(process: subprocess.Popen[bytes], sign: signal.Signals) -> None:
 _FAR: Final = "is it reachable from here? ProxyJump in ~/.ssh/config, or --ssh-target"
 _MEANINGS: Final[tuple[tuple[str, str, str | None], ...]] = (
     (
-        r"REMOTE HOST IDENTIFICATION HAS CHANGED|RemoteNode key for .* has changed",
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key for .* has changed",
         "its host key is not the one known: somebody else may answer there",
         "find out why; if the node was made anew: ssh-keygen -R ADDRESS",
     ),
     (
-        r"RemoteNode key verification failed",
+        r"Host key verification failed",
         "its host key is not known",
         "connect once by hand, ssh ADDRESS, and check the key",
     ),

@@ -20,16 +20,16 @@ from kinspect.evaluate.walk import Branch, Ended, Enterer, Record, Walk, merged
 from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, EVERYTHING, NEVER, NOTHING, Odds, Weight, undecided
 from kinspect.model.packet import CtState, Packet
-from kinspect.model.questions import Question
+from kinspect.model.questions import Input, Question
 from kinspect.model.rules import UNKNOWN_SOURCE, ChainName, Lacking, Ruleset, TableName, Verdict
-from kinspect.model.trace import Evaluation, Place, Routed, Step, Way
+from kinspect.model.trace import CONNECTION, Evaluation, Place, Routed, Step, Way
 from kinspect.netfilter import hooks
 from kinspect.netfilter.arrival import Refused, admitted, arrival, delivered, unfit
 from kinspect.netfilter.bridging import called, stays
 from kinspect.netfilter.departure import copied, departure
 from kinspect.netfilter.hooks import Defragment, Stage, Track
 from kinspect.netfilter.routing import Hop
-from kinspect.netfilter.tracking import tracks
+from kinspect.netfilter.tracking import tracks, translates
 from kinspect.netfilter.unknowns import Fork
 
 T = TypeVar("T", Hop, Refused, "Hop | Refused", "str | None")
@@ -66,7 +66,7 @@ class Journey:
     ways: list[Way] = field(default_factory=list)
 
     def begin(self, packet: Packet) -> None:
-        """From where the packet meets this host first."""
+        """From where the packet matches this host first."""
         start = Branch(packet, EVERYTHING)
         if packet.local:
             self.outgoing([start])
@@ -261,6 +261,7 @@ class Journey:
 
     def _tracked(self, branches: Sequence[Branch]) -> list[Branch]:
         """Seen by connection tracking; where that may be off, perhaps not, so that no nat rule is asked."""
+        branches = [known for branch in branches for known in self._of_connection(branch)]
         if not any(self._holds_rules(rules, _NAT, hook) for rules in self.rulesets for hook in _NAT_HOOKS):
             return [_with(branch, _seen(branch.packet)) for branch in branches]
         live = []
@@ -273,9 +274,37 @@ class Journey:
                 live.append(_with(_weighing(branch, off), packet))
         return live
 
+    def _of_connection(self, branch: Branch) -> Iterator[Branch]:
+        """An established packet with what its connection says; without the connection, perhaps as it is."""
+        packet = branch.packet
+        if packet.tracked or packet.untracked or packet.state not in (CtState.ESTABLISHED, CtState.RELATED):
+            yield branch
+        elif (known := packet.translation) is not None:
+            with_connection = packet.replace(
+                reply=known.reply, dnat=known.dnat, snat=known.snat, ct_mark=known.mark, ct_mark_unknown=0
+            )
+            yield _with(branch, with_connection)
+        elif not any(translates(rules) for rules in self.rulesets):
+            yield branch
+        else:
+            question = Question(
+                "connection",
+                f"connection tracking rewrites this packet, from {packet.src} to {packet.dst}",
+                (Input("connections"),),
+            )
+            rewritten, kept = branch.weight.given(question, True), branch.weight.given(question, False)
+            if rewritten:
+                last = Step(
+                    Routed("where its connection goes, which only connection tracking knows"), branch.last
+                )
+                self.ways.append(Way(Verdict.ACCEPT, packet, rewritten, last, missing=CONNECTION))
+            if kept:
+                yield _weighing(branch, kept)
+
     def _tracking(self) -> Odds:
         """Whether connection tracking is on: a rule that needs it turns it on, wherever it stands."""
-        if any(not rules.complete or tracks(rules) for rules in self.rulesets):
+        counted = self.host.sysctl("net.netfilter.nf_conntrack_count")  # of this host's connections
+        if counted not in (None, "0") or any(not rules.complete or tracks(rules) for rules in self.rulesets):
             return ALWAYS
         return undecided("connection", "connection tracking is on: something besides these rules needs it")
 
@@ -361,6 +390,9 @@ class Journey:
         for branch in branches:
             packet = branch.packet
             settled = packet.src_bound if stage.binds == "src" else packet.dst_bound
+            if packet.translation is not None and packet.tracked:
+                live.append(_with(branch, _translated(packet, stage)))
+                continue
             if packet.state is not CtState.NEW or settled:
                 live.append(branch)
                 continue
@@ -458,6 +490,16 @@ def _leaving(branch: Branch, hop: Hop) -> Branch:
     ttl = branch.packet.ttl
     left = None if ttl is None else ttl - 1
     return _with(branch, branch.packet.replace(oif=hop.dev, via=hop.gateway, ttl=left))
+
+
+def _translated(packet: Packet, stage: Stage) -> Packet:
+    """The packet behind a nat hook, if its connection is known: each hook rewrites its own side."""
+    known = packet.translation
+    assert known is not None
+    to_go = {"dst": known.dst, "dport": known.dport}
+    if stage.binds == "src":
+        to_go = {"src": known.src, "sport": known.sport}
+    return packet.replace(**to_go, original=packet.first)
 
 
 def _seen(packet: Packet) -> Packet:

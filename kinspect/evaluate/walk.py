@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 import msgspec
 from typing_extensions import assert_never
 
-from kinspect.errors import RulesError
+from kinspect.errors import RulesError, Undetermined
 from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, NEVER, NOTHING, Chance, Odds, Undecided, Weight  # fmt: skip
 from kinspect.model.packet import Packet
@@ -41,7 +41,11 @@ from kinspect.model.rules import (
 from kinspect.model.trace import ChainPolicy, Considered, Matched, Place, RuleKey, Step
 from kinspect.netfilter.matches.statistic import Nth
 
-_DEEPEST: Final = 256  # chains in chains; the kernel refuses loops, a damaged dump may have one
+# What a walk may cost before it is given up: the kernel follows one packet along one path of its rules,
+# a walk follows all that it could take, and a few dozen rules can make more of those than can be counted.
+_DEEPEST: Final = 128  # chains in chains
+_BROADEST: Final = 2048  # branches side by side in one chain, each as often as its weight has terms
+_MOST_WORK: Final = 2_000_000  # rules asked, each as often as it has chains above it: a second or two
 
 
 class Branch(msgspec.Struct, frozen=True):
@@ -79,6 +83,7 @@ class Record:
     considered: list[Considered] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)
     lacking: dict[Lacking, None] = field(default_factory=dict)
+    work: int = 0  # what was spent so far of what a walk may cost
 
     def hit(self, place: Place, rule: Rule, weight: Weight) -> None:
         """Count a share of the packet at a rule."""
@@ -108,6 +113,7 @@ class Walk:
     enter: Enterer | None = None  # None: every chain is walked
     settled: set[str] = field(default_factory=set)  # nth rules whose packets have all left this hook
     lingering: set[str] = field(default_factory=set)  # and those whose have not
+    above: list[ChainName] = field(default_factory=list)  # the chains that led to the present one
 
     def hook(self, chain: Chain, branches: Sequence[Branch]) -> list[Ended]:
         """Walk a built-in chain to its verdicts; its policy decides what comes to its end."""
@@ -121,16 +127,20 @@ class Walk:
 
     def chain(self, chain: Chain, branches: Sequence[Branch], depth: int) -> Left:
         """Walk one chain: (branches that ended, branches that go back to the caller)."""
-        if depth > _DEEPEST:
+        if chain.name in self.above:  # which the kernel would not have taken: the dump is damaged
             raise RulesError(
                 f"table {self.place.table}: chain {chain.name} leads into itself", source=self.rules.source
             )
+        if depth > _DEEPEST:
+            raise self._too_much(f"its chains are more than {_DEEPEST} deep at {chain.name}")
         ended: list[Ended] = []
         returned: list[Branch] = []
         live = list(branches)
+        self.above.append(chain.name)
         for rule in self._rules(chain, live):
             if not live:
                 break
+            self._spend(chain, live, depth)
             following: list[Branch] = []
             if rule.remembers:
                 for branch in live:
@@ -155,7 +165,36 @@ class Walk:
                         effect = rule.target.act(branch.packet, self.host)
                         self._apply(effect, rule, taken, depth, ended, returned, following)
             live = merged(following)
+        if live and chain.policy is None and not self.rules.complete:
+            live = self._past_the_rest(chain, live, ended)
+        self.above.pop()
         return ended, merged([*returned, *live])
+
+    def _past_the_rest(self, chain: Chain, live: Sequence[Branch], ended: list[Ended]) -> list[Branch]:
+        """What comes to the end of a chain of which a fragment holds a part: it may have more rules."""
+        lacking = self.rules.lacking(self.place.table, chain.name)
+        if lacking is None:
+            return list(live)
+        returning = []
+        for branch in live:
+            returns = branch.weight.given(lacking.question, True)
+            stays = branch.weight.given(lacking.question, False)
+            if returns:
+                returning.append(Branch(branch.packet, returns, branch.last, branch.snat))
+            if stays:
+                part = Branch(branch.packet, stays, branch.last, branch.snat)
+                ended.append(Ended(part, Verdict.ACCEPT, missing=lacking.what))
+        return returning
+
+    def _spend(self, chain: Chain, live: Sequence[Branch], depth: int) -> None:
+        """Count what asking one more rule costs. Raises Undetermined where it is too much."""
+        broad = sum([len(branch.weight.terms) for branch in live])
+        self.record.work += broad * (depth + 1)
+        if broad > _BROADEST or self.record.work > _MOST_WORK:
+            raise self._too_much(f"its rules fork more than can be followed, at chain {chain.name}")
+
+    def _too_much(self, why: str) -> Undetermined:
+        return Undetermined(f"{self.rules.source}: table {self.place.table}: {why}: not determined")
 
     def _in_turn(
         self,

@@ -13,7 +13,7 @@ the other's own five-tuple. A first leg tells who the client really is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
@@ -91,13 +91,20 @@ class Interest:
         return known
 
 
-def flows(tables: Mapping[str, Sequence[Tracked]], frontends: Frontends, cluster: Cluster) -> Iterator[Flow]:
+def flows(
+    tables: Mapping[str, Sequence[Tracked]],
+    frontends: Frontends,
+    cluster: Cluster,
+    whole: Collection[str] = (),
+) -> Iterator[Flow]:
     """The connections of all nodes' entries, each once, in the order of nodes and entries.
+
+    ``whole`` are the nodes whose tables were read to the end: what they do not have, they do not track.
 
     Those that no node translated come last: they go to an endpoint's own address, or to a service
     whose rules did not take them.
     """
-    matcher = _Matcher(frontends, cluster)
+    matcher = _Matcher(frontends, cluster, whole)
     plain = matcher.sort(tables)
     yield from matcher.translated()
     yield from matcher.others(plain)
@@ -107,9 +114,11 @@ def flows(tables: Mapping[str, Sequence[Tracked]], frontends: Frontends, cluster
 class _Matcher:
     frontends: Frontends
     cluster: Cluster
+    whole: Collection[str] = ()
     # Translated entries by the five-tuple that the node saw, and those that left it.
     _translated: dict[FiveTuple, tuple[str, Tracked]] = field(default_factory=dict)
     _left: set[FiveTuple] = field(default_factory=set)
+    _plain: dict[str, set[FiveTuple]] = field(default_factory=dict)  # what left nodes untranslated
     _clients: dict[FiveTuple, tuple[str, int | None]] = field(default_factory=dict)
 
     def sort(self, tables: Mapping[str, Sequence[Tracked]]) -> list[tuple[str, Tracked]]:
@@ -124,6 +133,7 @@ class _Matcher:
         self._left = {_left(entry) for _, entry in self._translated.values()}
         rest = []
         for node, entries in tables.items():
+            self._plain[node] = {_left(entry) for entry in entries if not entry.translated}
             for entry in entries:
                 if entry.translated:
                     continue
@@ -143,7 +153,11 @@ class _Matcher:
     def others(self, plain: Iterable[tuple[str, Tracked]]) -> Iterator[Flow]:
         """What no node translated: two nodes may hold the same of it."""
         seen: dict[FiveTuple, tuple[str, Tracked]] = {}
+        plain = list(plain)
+        masqueraded = {_left(entry) for _, entry in plain if _left(entry) != _seen(entry)}
         for node, entry in plain:
+            if _seen(entry) in masqueraded or self._left_over(node, entry):
+                continue
             frontend = self.frontends.at(entry.protocol, entry.dst, entry.dport)
             if frontend is None and self.cluster.is_local(node, entry.dst):
                 frontend = self.frontends.node_port(entry.protocol, entry.dport)
@@ -157,6 +171,17 @@ class _Matcher:
                 seen[key] = (node, entry)
         for node, entry in seen.values():
             yield self._flow(node, entry, None)
+
+    def _left_over(self, node: str, entry: Tracked) -> bool:
+        """Whether the sender's node holds nothing any more that this could be a leg of.
+
+        A UDP flow that was sent to another endpoint leaves such an entry at the node of the old one,
+        until it expires. Of TCP nothing is taken for over that one node still holds.
+        """
+        sender = self.cluster.owner(entry.src, None, None).owner.node
+        if entry.state is not None or sender is None or sender == node or sender not in self.whole:
+            return False
+        return _seen(entry) not in self._plain.get(sender, ())
 
     def _is_client(self, node: str, entry: Tracked) -> bool:
         return self.cluster.owner(entry.src, None, None).owner.node == node

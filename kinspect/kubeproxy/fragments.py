@@ -8,7 +8,7 @@ kubelet's --iptables-drop-bit (15), which hardly anyone changes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from kinspect.kubeproxy import names
@@ -35,6 +35,17 @@ class Fragments:
     def rules(self, table: str, chain: str) -> Sequence[str] | None:
         """The rules of a chain, without its name; None if nodes differ in it."""
         return _RULES.get((table, chain))
+
+    def last(self, chain: str, has: Callable[[str], bool]) -> str | None:
+        """The chain that the last rule of a chain leads to: a rule that has no comment to grep for.
+
+        That of KUBE-EXT-… leads to the service's KUBE-SVL-… if its external policy is Local, else to
+        its KUBE-SVC-…; ``has`` says which chains the text has.
+        """
+        if not chain.startswith(names.EXTERNAL):
+            return None
+        service = chain.removeprefix(names.EXTERNAL)
+        return next((to for to in (names.LOCAL + service, names.SERVICE + service) if has(to)), None)
 
     def ends_packets(self, chain: str) -> bool:
         """Whether no packet comes back: an endpoint's chain ends in a DNAT rule without a condition."""

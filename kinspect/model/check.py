@@ -16,6 +16,7 @@ from kinspect.errors import ExitCode
 from kinspect.model.answer import Bounds, Via
 from kinspect.model.cluster import EndpointOwner, ServicePort, TrafficPolicy
 from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
+from kinspect.model.flows import FlowsRow
 from kinspect.model.packet import Address, Family, SocketAddress
 from kinspect.model.questions import Question
 from kinspect.model.rules import Verdict
@@ -51,9 +52,15 @@ NoTrafficTo: TypeAlias = ToNode | ToPod | ToAddress
 
 
 class NoTraffic(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing new is sent there; ``to`` None: to endpoints on any cordoned node."""
+    """Nothing new is sent there; ``to`` None: to endpoints on any drained node.
+
+    ``taints``: keys of taints that mean drained, besides those that always do. ``established``: no
+    connection that exists ends there, or entered there.
+    """
 
     to: tuple[NoTrafficTo, ...] | None = None
+    taints: tuple[str, ...] = ()
+    established: bool = False
     include_daemonsets: bool = False
     allow_terminating: bool = False
 
@@ -257,8 +264,56 @@ class Crosses(msgspec.Struct, frozen=True):
     node: str | None
 
 
+class StillConnected(msgspec.Struct, frozen=True):
+    """Connections that exist end where none should."""
+
+    row: FlowsRow
+    daemon_set: bool = False  # at a pod of a DaemonSet, which stays on a drained node
+
+
+class EnteredThere(msgspec.Struct, frozen=True):
+    """Connections that exist came in by a node where none should, and end elsewhere.
+
+    ``own``: they were opened on that node itself, and end with its pods.
+    """
+
+    row: FlowsRow
+    own: bool = False
+
+
+class ConnectionsUnplaced(msgspec.Struct, frozen=True):
+    """Connections that exist go to an address, and it is not known on which node that is."""
+
+    to: str
+    connections: int
+
+
+class ConnectionsUnknown(msgspec.Struct, frozen=True):
+    """A node's connections, or some of them, are not known."""
+
+    node: str
+    why: str
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """Something moved while it was watched: ``what`` says which of the signs was seen.
+
+    ``amount`` counts connections or packets; ``to`` is where they went, ``node`` where it was seen.
+    """
+
+    what: Literal["opened", "packets", "refreshed", "counted", "unseen"]
+    node: str
+    to: str
+    amount: int
+
+
 Problem: TypeAlias = (
-    Reaches
+    StillConnected
+    | EnteredThere
+    | ConnectionsUnplaced
+    | ConnectionsUnknown
+    | Observed
+    | Reaches
     | Unplaced
     | Queued
     | Unmodelled
@@ -276,7 +331,7 @@ Problem: TypeAlias = (
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One problem of one entry. ``entry`` is None where a service has no such entry, or all are meant."""
 
-    service: ServiceKey
+    service: ServiceKey | None  # None: of connections to no service that the API has
     entry: Entry | None
     policy: TrafficPolicy  # of the service, as it counts for this way in
     problem: Problem
@@ -357,4 +412,23 @@ class PodsUnread(msgspec.Struct, frozen=True):
     """Pods were not read: those of DaemonSets cannot be told apart."""
 
 
-Note: TypeAlias = NoneDrained | Vacuous | NoRules | NothingIgnored | PodsUnread
+class Existing(msgspec.Struct, frozen=True):
+    """Connections that exist, which an assertion about new ones does not count; None: they were not read."""
+
+    assertion: str
+    ends: int | None  # that end there
+    entered: int = 0  # that only entered there
+
+
+class StillWayIn(msgspec.Struct, frozen=True):
+    """Nodes that should get nothing, and still take in what balancers send for other nodes' pods.
+
+    ``unlabelled`` are those without the label that takes a node out of cloud balancers.
+    """
+
+    nodes: tuple[str, ...]
+    services: tuple[ServiceKey, ...]
+    unlabelled: tuple[str, ...]
+
+
+Note: TypeAlias = Existing | StillWayIn | NoneDrained | Vacuous | NoRules | NothingIgnored | PodsUnread

@@ -75,8 +75,21 @@ def unless(inverted: bool, odds: Odds) -> Odds:
 Answers: TypeAlias = frozenset[tuple[Question, bool]]
 _NO_ANSWERS: Answers = frozenset()
 
-# Beyond this many steps of splitting, bounds are widened to what is sure to hold (see Weight.bounds).
+# Beyond so much work of splitting, bounds are widened to what is sure to hold (see Weight.bounds): as many
+# splits, each of which looks at all answers of all terms.
 _SPLITS = 4096
+_ANSWERS = 2_000_000
+
+
+# A draw has 31 bits, so a share behind n draws has 31 n. Beyond this many bits shares are rounded, far below
+# what anyone can print, and so that all of them still add up to exactly 1.
+_PRECISE = 2048
+
+
+def _rounded(share: Fraction) -> Fraction:
+    if share.denominator.bit_length() <= _PRECISE:
+        return share
+    return Fraction((share.numerator << _PRECISE) // share.denominator, 1 << _PRECISE)
 
 
 class Weight(msgspec.Struct, frozen=True):
@@ -110,7 +123,7 @@ class Weight(msgspec.Struct, frozen=True):
                 if not any((question, not answer) in answers for question, answer in more):
                     key = answers | more
                     product[key] = product.get(key, ZERO) + value * part
-        return Weight(_combined(product))
+        return Weight(_combined(product, sorted(product, key=len, reverse=True)))
 
     def given(self, question: Question, answer: bool) -> Weight:
         """The part of this weight under one more answer; what contradicts it is gone."""
@@ -119,7 +132,19 @@ class Weight(msgspec.Struct, frozen=True):
             if (question, not answer) not in answers:
                 key = answers | {(question, answer)}
                 kept[key] = kept.get(key, ZERO) + value
-        return Weight(_combined(kept))
+        return Weight(_combined(kept, sorted(kept, key=len, reverse=True)))
+
+    def _drawn(self, share: Fraction) -> tuple[Weight, Weight]:
+        """(the weight times a chance, the rest of it): together always all of it."""
+        value = self.sole
+        if value is not None and value.denominator.bit_length() < _PRECISE:
+            return self.scaled(share), self.scaled(_rest(share))
+        taken = {answers: _rounded(value * share) for answers, value in self.terms.items()}
+        rest = {answers: value - taken[answers] for answers, value in self.terms.items()}
+        return (
+            Weight({answers: value for answers, value in taken.items() if value}),
+            Weight({answers: value for answers, value in rest.items() if value}),
+        )
 
     def split(self, odds: Iterable[Odds]) -> tuple[Weight, Weight]:
         """(where all of the odds hold, where not all do)."""
@@ -128,9 +153,8 @@ class Weight(msgspec.Struct, frozen=True):
             match odd:
                 case Chance(share):
                     if share != ONE:
-                        part = held.scaled(share)
-                        missed = missed + held.scaled(_rest(share))
-                        held = part
+                        held, rest = held._drawn(share)
+                        missed = missed + rest
                 case Undecided(question, answer):
                     missed = missed + held.given(question, not answer)
                     held = held.given(question, answer)
@@ -144,7 +168,7 @@ class Weight(msgspec.Struct, frozen=True):
         merged = dict(self.terms)
         for answers, value in other.terms.items():
             merged[answers] = merged.get(answers, ZERO) + value
-        return Weight(_combined(merged))
+        return Weight(_combined(merged, list(other.terms)))
 
     def __bool__(self) -> bool:
         return bool(self.terms)
@@ -181,7 +205,8 @@ class Weight(msgspec.Struct, frozen=True):
         """As ``bounds``, for what one packet may do more than once, such as meet a rule."""
         if (sure := self.sole) is not None:
             return sure, sure
-        return _bounds(dict(self.terms), iter(range(_SPLITS)))
+        size = sum(len(answers) for answers in self.terms)
+        return _bounds(dict(self.terms), iter(range(min(_SPLITS, _ANSWERS // (size or 1)))))
 
     def questions(self) -> tuple[Question, ...]:
         """The questions that it depends on, sorted by their words."""
@@ -198,25 +223,42 @@ NOTHING = Weight({})
 EVERYTHING = Weight()
 
 
-def _combined(terms: dict[Answers, Fraction]) -> dict[Answers, Fraction]:
-    """Terms with equal shares that differ in one answer only are one term without the question."""
-    terms = {answers: value for answers, value in terms.items() if value}
-    if len(terms) < 2:
-        return terms
-    again = any(answers for answers in terms)
-    while again:
-        again = False
-        for answers in sorted(terms, key=len, reverse=True):
-            for question, answer in answers:
-                rest = answers - {(question, answer)}
-                other = rest | {(question, not answer)}
-                if answers in terms and terms.get(other) == terms[answers]:
-                    value = terms.pop(answers)
-                    del terms[other]
-                    terms[rest] = terms.get(rest, ZERO) + value
-                    again = True
-                    break
+def _combined(terms: dict[Answers, Fraction], fresh: list[Answers]) -> dict[Answers, Fraction]:
+    """Terms with equal shares that differ in one answer only are one term without the question.
+
+    ``fresh`` are the terms that have changed: the others are known not to differ so from each other.
+    """
+    if not all(terms.values()):
+        terms = {answers: value for answers, value in terms.items() if value}
+    while fresh:
+        answers = fresh.pop(0)
+        if answers not in terms or len(terms) < 2 or not answers:
+            continue
+        other = _counterpart(terms, answers)
+        if other is not None:
+            value = terms.pop(answers)
+            del terms[other]
+            rest = answers & other
+            terms[rest] = terms.get(rest, ZERO) + value
+            fresh.append(rest)
     return terms
+
+
+def _counterpart(terms: dict[Answers, Fraction], answers: Answers) -> Answers | None:
+    """A term with the same share that differs in one answer only."""
+    value, size = terms[answers], len(answers)
+    if len(terms) < size:  # either way it takes as many looks as there are terms, or answers
+        for other, share in terms.items():
+            if len(other) == size and share == value:
+                odd = answers ^ other
+                if len(odd) == 2 and len({question for question, _ in odd}) == 1:
+                    return other
+        return None
+    for question, answer in answers:
+        other = answers - {(question, answer)} | {(question, not answer)}
+        if terms.get(other) == value:
+            return other
+    return None
 
 
 def _bounds(terms: dict[Answers, Fraction], budget: Iterator[int]) -> tuple[Fraction, Fraction]:
@@ -224,6 +266,9 @@ def _bounds(terms: dict[Answers, Fraction], budget: Iterator[int]) -> tuple[Frac
     open_terms = {answers: value for answers, value in terms.items() if answers}
     if not open_terms:
         return sure, sure
+    if len(open_terms) == 1:
+        (share,) = open_terms.values()
+        return sure, sure + share
     if next(budget, None) is None:
         return sure, sure + sum(open_terms.values(), ZERO)
     counted: dict[Question, int] = {}

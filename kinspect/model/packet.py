@@ -74,8 +74,25 @@ class Owner:
     gid: int | None = None
 
 
-Stamp: TypeAlias = tuple[str, int, int | None]
-"""An entry of a list of -m recent: the list, the address as a number, the time to live."""
+Stamp: TypeAlias = tuple[str, int, int, int | None]
+"""An entry of a list of -m recent: the list, the address, its mask (as numbers), the time to live."""
+
+
+class Translation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the connection of a packet makes of it: the ends that it leaves with, and what is known besides.
+
+    ``dnat`` and ``snat`` are of the connection, whose other direction they turn round.
+    """
+
+    src: Address
+    sport: int | None
+    dst: Address
+    dport: int | None
+    reply: bool
+    dnat: bool
+    snat: bool
+    mark: int = 0
+    zone: int = 0
 
 
 class Packet(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +134,7 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
     snat: bool = False
     dst_bound: bool = False  # nat has settled the destination of this connection, changed or not
     src_bound: bool = False
+    translation: Translation | None = None  # of its connection, if that is established and known
     original: Packet | None = None  # the connection's first direction, before any rewriting
     recent: frozenset[str] = frozenset()  # lists of -m recent that its client is said to be on
     recent_now: tuple[Stamp, ...] = ()  # entries of such lists that this walk has stamped, once for each time

@@ -75,7 +75,9 @@ KINDS: Final[Mapping[QuestionKind, str]] = {
 }
 """What each kind asks, for people. The names are public codes: they never change."""
 
-InputKind = Literal["local-address", "incoming-interface", "packet", "sets", "routes", "links", "rules"]
+InputKind = Literal[
+    "local-address", "incoming-interface", "packet", "sets", "routes", "links", "rules", "connections"
+]
 
 
 class Input(msgspec.Struct, frozen=True):

@@ -287,7 +287,7 @@ class Ruleset(Protocol):
         ...
 
     def lacking(self, table: TableName, name: ChainName) -> Lacking | None:
-        """The rules of a built-in chain that a text may lack; None: all are here, or there are none."""
+        """The rules of a chain that a text may lack; None: all are here, or there are none."""
         ...
 
     def beginnings(self, table: TableName) -> Sequence[ChainName]:

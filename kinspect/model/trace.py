@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -62,6 +63,10 @@ class Step(msgspec.Struct, frozen=True):
             found.append(step.event)
             step = step.before
         return found[::-1]
+
+
+CONNECTION: Final = "its connection"
+"""What an established packet's end depends on if the connection is not known (see ``Way.missing``)."""
 
 
 class Way(msgspec.Struct, frozen=True):

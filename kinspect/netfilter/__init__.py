@@ -1,4 +1,4 @@
-"""What netfilter's extensions mean: one module a match or a target, found by a table of names.
+"""What netfilter's extensions mean: one module per match or target, found by a table of names.
 
-Knows the kernel's semantics of packets and rules; nothing of Kubernetes, files or screens.
+Knows the kernel's semantics of packets and rules, and nothing of Kubernetes, files or screens.
 """

@@ -14,7 +14,7 @@ from kinspect.model.packet import Packet
 from kinspect.netfilter.routing import Hop, route
 from kinspect.netfilter.unknowns import the_same
 
-BRIDGED: Final = undecided("bridge-port", "the packet stays on its bridge, from one port to another")
+BRIDGED: Final = undecided("bridge-port", "the packet stays on its bridge, going from one port to another")
 
 
 def called(packet: Packet, host: Host) -> Odds:

@@ -1,7 +1,7 @@
 """The kernel's choice among several addresses of a nat rule (nf_nat_core.c, find_best_ips_proto).
 
-It is a hash of the connection's addresses without a seed, so it can be computed. Held to: kernels
-from 3.7 on, little-endian machines.
+It is a hash of the connection's addresses without a seed, so it can be computed. This holds for
+kernels since 3.7 and little-endian machines.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def chosen_address(
     """The address from ``low`` to ``high`` for a connection from ``src`` to ``dst``.
 
     ``persistent``: the source alone decides, so a client keeps its address. ``rewrites`` is the side
-    that the address is for: the kernel mixes in each word of the destination behind its choice of
-    that word, which has then replaced it where the destination is what is rewritten.
+    that the address is for. The kernel chooses word by word, and mixes in each word of the destination
+    after it has chosen that word: if the destination is rewritten, that is already the new word.
     ``zone`` is the connection tracking zone.
     """
     if low == high:
         return low
     source, destination = _words(src), _words(dst)
-    # IPv4 addresses are hashed in a field of IPv6's size.
+    # IPv4 addresses are hashed in a field of the size of IPv6.
     padded = [*source, 0, 0, 0][:4]
     chosen = jhash2(padded, 0 if persistent else destination[-1] ^ zone)
     found: list[int] = []

@@ -1,4 +1,4 @@
-"""The order in which the kernel asks tables at its hooks (netfilter priorities, as a table).
+"""The order in which the kernel consults tables at each hook (netfilter priorities, as a table).
 
 Source: NF_IP_PRI_* in the kernel's netfilter_ipv4.h: raw -300, conntrack -200, mangle -150,
 destination nat -100, filter 0, security 50, source nat 100.
@@ -17,9 +17,9 @@ Manipulation = Literal["dst", "src"]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A table at a hook; ``binds`` says which side of a connection a nat table settles there.
+    """A table at a hook; ``binds`` is the side of a connection that a nat table translates there.
 
-    ``backend``: the rules of this back end only, or of all but the one with ``not_backend``.
+    ``backend``: only the rules of this back end, or of all others with ``not_backend``.
     """
 
     table: TableName
@@ -29,7 +29,7 @@ class Stage:
     not_backend: IptablesBackend | None = None
 
     def asks(self, backend: IptablesBackend | None) -> bool:
-        """Whether the rules of a back end are asked here."""
+        """Whether the rules of a back end are consulted here."""
         return self.backend in (None, backend) and (self.not_backend is None or backend != self.not_backend)
 
 
@@ -40,7 +40,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Defragment:
-    """Fragments wait here for the rest of their datagram, where connection tracking is on.
+    """Fragments wait here for the rest of their datagram if connection tracking is on.
 
     Priority -400 (NF_IP_PRI_CONNTRACK_DEFRAG): ahead of all tables.
     """
@@ -69,7 +69,7 @@ INPUT: Final = (
     Stage(SECURITY, "INPUT", backend="nft"),
 )
 FORWARD: Final = (_stage("mangle", "FORWARD"), _stage("filter", "FORWARD"), _stage("security", "FORWARD"))
-# After mangle the packet is routed again where its mark changed, after nat where its destination did.
+# After mangle the packet is routed again if its mark changed, after nat if its destination changed.
 OUTPUT_RAW: Final = (Defragment(), _stage("raw", "OUTPUT"), Track())
 OUTPUT_MANGLE: Final = (_stage("mangle", "OUTPUT"),)
 OUTPUT_NAT: Final = (_stage("nat", "OUTPUT", "dst"),)

@@ -1,6 +1,6 @@
 """The options of one extension in one rule, as its module reads them.
 
-Errors point at the option: ``parse.rules.rule`` knows its place in the line and makes the caret.
+Errors point at the option: ``parse.rules.rule`` knows its place in the line and draws the caret.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class OptionError(ValueError):
-    """A value that an extension cannot read; ``word`` is the index of the word meant."""
+    """A value that an extension cannot read; ``word`` is the index of the offending word."""
 
     def __init__(self, message: str, word: int) -> None:
         super().__init__(message)
@@ -83,7 +83,7 @@ class Options:
         return " ".join(parts)
 
     def get(self, *names: str) -> Option | None:
-        """The last of these options that was written, as the last one wins in iptables."""
+        """The last of these options in the rule, as the last one wins in iptables."""
         for option in reversed(self.written):
             if option.name in names:
                 return option
@@ -94,7 +94,7 @@ class Options:
         return self.get(name) is not None
 
     def need(self, *names: str) -> Option:
-        """The option, or an error that says that it is missing."""
+        """The option. Raises OptionError if it is missing."""
         found = [option for option in self.written if option.name in names]
         if not found:
             raise OptionError(f"expected {' or '.join(names)}", self.word)

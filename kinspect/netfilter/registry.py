@@ -1,12 +1,12 @@
-"""Which module reads which extension: a table, so that only those met are imported.
+"""Which module reads which extension: a table, so that only extensions in use are imported.
 
 A module of ``matches`` or ``targets`` has ``OPTIONS`` (option name to the number of its values, or
-an alias' canonical name) and ``read(options)``, which makes the frozen match or target; ``REPEATABLE``
-are the options that a rule may give more than once, which iptables mostly refuses. One module
-may serve several names that share their options, as ``tcp`` and ``udp`` do; ``read_NAME`` then
-stands for each that differs. What else a module may declare: ``ALWAYS_OPEN``, ``NO_EFFECT`` and
+an alias to its canonical name) and ``read(options)``, which makes the frozen match or target.
+``REPEATABLE`` lists the options that a rule may give more than once; iptables refuses that for most.
+One module may serve several names that share their options, as ``tcp`` and ``udp`` do; it then has
+a ``read_NAME`` for each name that differs. A module may also declare ``ALWAYS_OPEN``, ``NO_EFFECT`` and
 ``PROTOCOLS`` (see ``Extension``). The type that it reads has the methods of ``model.rules`` (``Match``
-or ``Target``; ``distinguishes``, without which packets that can meet it share nothing).
+or ``Target``); without ``distinguishes``, packets that can meet it share nothing.
 """
 
 from __future__ import annotations
@@ -137,17 +137,17 @@ class Extension:
     read: Callable[[Options], Any]
     repeatable: Collection[str] = ()  # options that a rule may give several times
     always_open: str | None = None  # why it always leaves a question, if it does
-    no_effect: bool = False  # holds for every packet, or does nothing that a trace sees
+    no_effect: bool = False  # matches every packet, or has no effect that a trace sees
     protocols: frozenset[int] = frozenset()  # it needs one of these asked for by -p
 
     def canonical(self, option: str) -> str | None:
-        """The option's own name where this extension has it (by alias or a unique beginning)."""
+        """The canonical name for an option, an alias or a unique prefix; None: not an option."""
         if option in self.options:
             return option
         if option in self.aliases:
             return self.aliases[option]
         if option.startswith("--") and len(option) > 3:
-            # getopt takes any beginning that is not shared by two options.
+            # getopt accepts any prefix that is not shared by two options.
             found = {name for name in self.options if name.startswith(option)}
             if len(found) == 1:
                 return found.pop()
@@ -155,12 +155,12 @@ class Extension:
 
 
 def match(name: str) -> Extension | None:
-    """The match extension of that name (``-m``), or None where none is known."""
+    """The match extension of that name (``-m``), or None if it is not known."""
     return _load("matches", MATCHES.get(name), name)
 
 
 def target(name: str) -> Extension | None:
-    """The target extension of that name (``-j``), or None: a chain, or not known."""
+    """The target extension of that name (``-j``), or None: it is a chain, or not known."""
     return _load("targets", TARGETS.get(name), name)
 
 

@@ -29,9 +29,9 @@ _MANY: Final = 8  # next hops, beyond which it is not asked by which of them a p
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """What the routing decision came to.
+    """The result of a routing decision.
 
-    ``dev`` is None where the snapshot has no routes: onward, but by an unknown interface.
+    ``dev`` is None if the snapshot has no routes: the packet is sent on by an unknown interface.
     """
 
     type: RouteType
@@ -93,7 +93,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a look-up found: a route, or the action of a policy rule.
+    """The result of a look-up: a route, or the action of a policy rule.
 
     ``choices`` are the next hops that a packet may take, each with the route that it is of.
     """
@@ -108,8 +108,8 @@ def route(
 ) -> Hop | Fork[Hop] | None:
     """The next hop to an address, for this packet's source, mark and interface; local: this host itself.
 
-    ``only_by``: of the routes by this interface alone. None: it cannot be told whether the address
-    is the host's own.
+    ``only_by``: consider only routes by this interface. None: it is not known whether the address is
+    the host's own.
     """
     if host.family_routes(dst) is None:
         local = host.is_local(dst)
@@ -121,13 +121,13 @@ def route(
 
 
 def own_address_question(address: Address) -> Question:
-    """The question whether an address is the host's own."""
+    """The question whether an address is one of the host's own."""
     text = f"{address} is an address of this host"
     return Question("own-address", text, (Input("local-address", str(address)),))
 
 
 def next_hop(flow: Flow, host: Host, facts: Facts, *, only_by: str | None = None) -> Hop:
-    """Where a packet of this flow goes next; unreachable where no route leads there."""
+    """Where a packet of this flow goes next; unreachable if no route leads there."""
     dst = flow.dst
     if host.family_routes(dst) is None:
         known = host.is_local(dst)
@@ -140,7 +140,7 @@ def next_hop(flow: Flow, host: Host, facts: Facts, *, only_by: str | None = None
 
 
 def _of_one_link(dst: Address) -> bool:
-    """Whether the kernel sends it on by the interface only that it came by (rt6_need_strict)."""
+    """Whether the kernel looks for routes by the packet's own interface only (rt6_need_strict)."""
     return dst.version == 6 and (dst.is_loopback or dst.is_link_local or dst.is_multicast)
 
 
@@ -255,7 +255,7 @@ def _conditions(rule: PolicyRule, flow: Flow, host: Host) -> Iterator[tuple[str,
     if rule.iif is not None:
         yield f"the packet comes in by {rule.iif}", None if flow.iif is None else flow.iif == rule.iif
     if rule.oif is not None:
-        yield "", False  # only a socket bound to a device meets it
+        yield "", False  # matches only sockets that are bound to a device
     if rule.tos:
         words = f"the packet's TOS is {rule.tos:#x}"
         mask = _LEGACY_TOS if flow.dst.version == 4 else _DSCP

@@ -1,8 +1,8 @@
-"""ipsets as the kernel asks them: a look-up by the packet's fields (kernel: net/netfilter/ipset).
+"""ipsets as the kernel looks them up, by the packet's fields (kernel: net/netfilter/ipset).
 
-A member is a tuple of what its type names, such as ``ip,port``. Networks are kept by their prefix
-lengths, the longest first, as ip_set_hash_gen.h does: a set is asked once for each length that it
-holds, however many members there are. The most specific network decides, ``nomatch`` or not.
+A member is a tuple of the fields that the set's type names, such as ``ip,port``. Networks are grouped by
+prefix length, the longest first, as in ip_set_hash_gen.h: a look-up takes one step per prefix length,
+however many members there are. The most specific network decides, ``nomatch`` or not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from kinspect.model.host import Host
 from kinspect.model.packet import ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE, Address, Family, Packet
 
-# The types, by what a member is made of.
+# The set types, by the fields of their members.
 TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     **{
         f"hash:{dims}": tuple(dims.split(","))
@@ -26,7 +26,7 @@ TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     },
     "bitmap:ip": ("ip",),
     "bitmap:ip,mac": ("ip", "mac"),
-    "bitmap:port": ("number",),  # a port of TCP or UDP, whichever
+    "bitmap:port": ("number",),  # a port of either TCP or UDP
     "list:set": ("set",),
 }  # fmt: skip
 
@@ -38,15 +38,15 @@ Shape = tuple[int, ...]
 
 
 class _NoField(Exception):
-    """The packet lacks the field."""
+    """The packet does not have the field."""
 
 
 @dataclass(slots=True)
 class Members:
-    """The members of a set, for look-up; the reader of a dump fills it.
+    """The members of a set, for look-up; the parser fills it.
 
-    ``nets`` maps prefix lengths to members to whether they are ``nomatch``; ``faces`` holds those of
-    ``hash:net,iface``: a network's interfaces.
+    ``nets`` maps a prefix length to its members, and each to whether it is ``nomatch``; ``faces`` maps
+    the networks of ``hash:net,iface`` to their interfaces.
     """
 
     nets: dict[Shape, dict[Key, bool]] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """An interface of ``hash:net,iface``: its name, or how names begin."""
+    """An interface of ``hash:net,iface``: its name, or a prefix of names."""
 
     name: str
     wildcard: bool = False
@@ -75,7 +75,7 @@ class Face:
 class IpSet:
     """A set of one dump; its members are read when first asked for.
 
-    ``family`` None stands for both. ``load`` returns None where the dump does not list the members.
+    ``family`` None means both. ``load`` returns None if the dump does not list the members.
     """
 
     name: str
@@ -84,7 +84,7 @@ class IpSet:
     load: Callable[[], Members | None]
     counted: bool = False
     mark_mask: int = 0xFFFFFFFF
-    lookups: int = 0  # how often a table was asked, for tests of the cost
+    lookups: int = 0  # number of look-ups, for tests that count work
     _members: Members | None = None
     _loaded: bool = False
 
@@ -103,10 +103,10 @@ class IpSet:
     def holds(
         self, packet: Packet, directions: Sequence[str], host: Host, *, return_nomatch: bool = False
     ) -> bool | None:
-        """Whether the packet is in the set; None where a field or the set is not known.
+        """Whether the packet is in the set; None if a field or the set is not known.
 
-        ``directions`` say for each dimension whether the source's or the destination's field counts.
-        A set of another family, or one with more dimensions than directions, holds nothing.
+        ``directions`` say for each dimension whether the source's or the destination's field is looked up.
+        A set of the other family, or with more dimensions than directions, never matches.
         """
         dims = TYPES.get(self.type)
         if dims is None:
@@ -127,7 +127,7 @@ class IpSet:
         except _NoField:
             return False
         if self.type == "bitmap:ip,mac" and self._find(members, [values[0], None]) is not None:
-            return True  # listed without a hardware address: any will do
+            return True  # listed without a hardware address: any matches
         if None in values:
             return None
         by_face = self.type == "hash:net,iface"
@@ -140,7 +140,7 @@ class IpSet:
     def _in_list(
         self, members: Members, packet: Packet, directions: Sequence[str], host: Host, return_nomatch: bool
     ) -> bool | None:
-        """A list holds what one of its sets holds; all directions go to each."""
+        """A list matches if one of its sets does; each gets all directions."""
         found: bool | None = False
         for name in members.names:
             member = host.sets.get(name) if host.sets is not None else None
@@ -155,7 +155,7 @@ class IpSet:
         return found
 
     def _find(self, members: Members, values: Sequence[object]) -> bool | None:
-        """``nomatch`` of the most specific member that has the values; None: there is none."""
+        """Whether the most specific member with these values is ``nomatch``; None: there is none."""
         for shape in sorted(members.nets, reverse=True):
             self.lookups += 1
             found = members.nets[shape].get(_key(shape, values))
@@ -164,7 +164,7 @@ class IpSet:
         return None
 
     def _by_face(self, members: Members, values: Sequence[object]) -> bool | None:
-        """The most specific network that is there at all decides, by whichever interfaces it has."""
+        """The most specific network decides alone, whichever interfaces it has."""
         address, interface = values
         for shape in sorted(members.faces, reverse=True):
             self.lookups += 1
@@ -193,7 +193,7 @@ def network_number(address: Address, prefix: int) -> int:
 
 
 def _value(dim: str, way: str, packet: Packet, of: IpSet, host: Host) -> object:
-    """The packet's field for a dimension; None where it is not known. Raises _NoField."""
+    """The packet's field for a dimension; None if it is not known. Raises _NoField."""
     source = way == "src"
     match dim:
         case "ip" | "net":
@@ -219,7 +219,7 @@ def _value(dim: str, way: str, packet: Packet, of: IpSet, host: Host) -> object:
 
 
 def _port(packet: Packet, source: bool) -> tuple[int, int] | None:
-    """Protocol and port; of ICMP type and code; of other protocols 0 (kernel: ip_set_getport.c)."""
+    """Protocol and port; for ICMP, type and code; for other protocols, 0 (kernel: ip_set_getport.c)."""
     protocol = packet.protocol
     if protocol in (TCP, UDP, SCTP, UDPLITE):
         if packet.fragment:

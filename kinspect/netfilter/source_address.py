@@ -22,13 +22,13 @@ _OTHERS_LABEL: Final = 1
 
 
 class Nothing(Enum):
-    """That there is no address to choose."""
+    """There is no address to choose."""
 
     USABLE = "no usable address"
 
 
 def source_address(packet: Packet, host: Host) -> Address | Nothing | None:
-    """The source that MASQUERADE takes for a routed packet; None where it cannot be known."""
+    """The source that MASQUERADE gives to a routed packet; None if it is not known."""
     if not packet.oif or host.links is None:
         return None
     if isinstance(packet.dst, IPv6Address):
@@ -39,7 +39,7 @@ def source_address(packet: Packet, host: Host) -> Address | Nothing | None:
 def own_source(dst: Address, host: Host) -> Address | None:
     """The source that a process on the host gets for a new connection, if it binds to none.
 
-    Where it depends on what is not known, such as the next hop of several, it is one of them.
+    If that depends on something that is not known, such as the choice of a next hop, it is one of them.
     """
     decision = route(dst, host)
     if decision is None:
@@ -61,7 +61,7 @@ def _chosen_4(
 ) -> Address | None:
     """Of the interface, the address in the next hop's network, else its first; else another's first.
 
-    ``on_link``: an address that is good on the link only will do, too (inet_select_addr).
+    ``on_link``: an address of link scope will do, too (inet_select_addr).
     """
     scopes = ("global", "site", "link") if on_link else ("global",)
     for name in (dev, *links):
@@ -74,7 +74,7 @@ def _chosen_4(
         if name != dev:
             usable = [own for own in usable if own.scope != "link"]
         if usable:
-            # Only of the interface itself does the kernel look for one in the next hop's network.
+            # The kernel looks for an address in the next hop's network only on the interface itself.
             near = name == dev and next_hop is not None
             same = [own.address for own in usable if near and next_hop in own.network]
             return same[0] if same else usable[0].address
@@ -82,7 +82,7 @@ def _chosen_4(
 
 
 def _chosen_6(dev: str, dst: IPv6Address, links: Mapping[str, Link]) -> Address | None:
-    """The best by the rules of RFC 6724, of the interface only for what is on its link."""
+    """The best address by RFC 6724; for a destination on the link, only the interface's own addresses."""
     near = _scope(dst) <= _LINK_LOCAL
     best: tuple[tuple[int, ...], Address] | None = None
     for link, own in _held(links):
@@ -102,7 +102,7 @@ def _held(links: Mapping[str, Link]) -> Iterable[tuple[Link, LinkAddress]]:
 
 
 def _merit(own: LinkAddress, dst: IPv6Address, *, outgoing: bool) -> tuple[int, ...]:
-    """Its rank by the rules that the kernel applies, in their order (ipv6_get_saddr_eval)."""
+    """The rank of an address by the kernel's rules, in their order (ipv6_get_saddr_eval)."""
     address = own.address
     assert isinstance(address, IPv6Address)
     scope = _scope(address)
@@ -127,5 +127,5 @@ def _scope(address: IPv6Address) -> int:
 
 
 def _label(address: IPv6Address) -> int:
-    """The kernel's own table of labels (addrlabel.c), longest prefix first within a family of prefixes."""
+    """The label by the kernel's default table (addrlabel.c), where longer prefixes come first."""
     return next((label for network, label in _LABELS if address in network), _OTHERS_LABEL)

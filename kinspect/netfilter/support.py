@@ -1,4 +1,4 @@
-"""How far each extension is understood: decided, a question with a reason, or of no account.
+"""How far each extension is modelled: decided, always a question (with the reason), or without effect.
 
 Declared in the module of each extension.
 """
@@ -12,21 +12,21 @@ from kinspect.netfilter.registry import Extension
 
 
 class Support(enum.Enum):
-    """What kinspect makes of an extension."""
+    """How far kinspect models an extension."""
 
-    DECIDED = "decided"  # by the packet, the host and stated assumptions
-    UNDECIDED = "undecided"  # always a question, which names what no dump tells
-    INERT = "always_true"  # holds for every packet, or does nothing that a trace sees
-    UNKNOWN = "unknown"  # never heard of: kept as it stands, and undecided
+    DECIDED = "decided"  # by the packet, the host, and stated assumptions
+    UNDECIDED = "undecided"  # always a question, which names the missing fact
+    INERT = "always_true"  # matches every packet, or has no effect that a trace sees
+    UNKNOWN = "unknown"  # not known to kinspect: kept as written, and undecided
 
 
 def match(name: str) -> Support:
-    """The standing of a match (``-m``)."""
+    """How far a match (``-m``) is modelled."""
     return _of(registry.match(name))
 
 
 def target(name: str) -> Support:
-    """The standing of a target (``-j``) that is no chain."""
+    """How far a target (``-j``) that is not a chain is modelled."""
     return _of(registry.target(name))
 
 

@@ -34,6 +34,9 @@ _USERS: Final = re.compile(
 )
 
 
+_TRANSLATORS: Final = re.compile(r" -j (?:MASQUERADE|DNAT|SNAT|REDIRECT|NETMAP)\b")
+
+
 def first_state(packet: Packet, host: Host) -> CtState:
     """The state of a packet that belongs to no connection yet.
 
@@ -61,6 +64,11 @@ def _tcp_state(flags: TcpFlag, host: Host) -> CtState:
     # The middle of a connection that began before tracking did is taken up, unless that is forbidden.
     taken_up = shown in _PICKED_UP and host.sysctl(_LOOSE) != "0"
     return CtState.NEW if taken_up else CtState.INVALID
+
+
+def translates(rules: Ruleset) -> bool:
+    """Whether a rule of these rewrites addresses of connections; of a part of a dump it may always be so."""
+    return not rules.complete or rules.asks(_TRANSLATORS)
 
 
 def tracks(rules: Ruleset) -> bool:

@@ -41,6 +41,8 @@ from kinspect.model.packet import Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.aims import drained_nodes, meant
+from kinspect.pipeline.connections import Connections
+from kinspect.pipeline.existing import Asked, existing_notes, judge_existing, read_existing
 from kinspect.pipeline.gather.read import Facts, not_read, read_facts
 from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
 from kinspect.pipeline.processes import WORTH, spread
@@ -48,6 +50,7 @@ from kinspect.pipeline.traffic.locations import Locator
 from kinspect.pipeline.traffic.probes import ports_of
 from kinspect.pipeline.traffic.survey import Survey
 from kinspect.pipeline.traffic.tracer import Tracer
+from kinspect.snapshot.types import Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,11 @@ class CheckRequest:
     only_namespace: bool = False
     nodes: Sequence[str] = ()
     families: Sequence[Family] = (4, 6)
+
+    @property
+    def established(self) -> bool:
+        """Whether any assertion is about connections that exist."""
+        return any(isinstance(a.claim, NoTraffic) and a.claim.established for a in self.assertions)
 
 
 @dataclass(slots=True)
@@ -72,13 +80,35 @@ class _Asked:
     entered: set[ServiceKey] = field(default_factory=set)  # services with any traffic to look at
 
 
-def check(request: CheckRequest, source: Source) -> CheckAnswer:
+def check(request: CheckRequest, source: Source, *, connections: bool = False) -> CheckAnswer:
     """Judge all assertions in one survey of the traffic. Raises KinspectError."""
+    return read_and_judge(request, source, connections=connections).answer
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One answer, and what it was made from: to see what moves until the next."""
+
+    answer: CheckAnswer
+    snapshot: Snapshot
+    asked: tuple[Asked, ...] = ()  # the assertions about traffic to somewhere
+    connections: Connections | None = None
+
+
+def read_and_judge(request: CheckRequest, source: Source, *, connections: bool = False) -> Reading:
+    """Read the source once and judge all assertions; ``connections``: read them even if none is about them.
+
+    Raises KinspectError.
+    """
     if isinstance(source, Rules):
         raise CallError("--rules alone knows no services to check", hint="give a --snapshot")
-    snapshot, namespace = opened(
-        source, Wanted(namespace=request.namespace, pods=True, nodes=tuple(request.nodes))
+    wanted = Wanted(
+        namespace=request.namespace,
+        pods=True,
+        connections=connections or request.established,
+        nodes=tuple(request.nodes),
     )
+    snapshot, namespace = opened(source, wanted)
     facts = read_facts(snapshot, request.nodes)
     diagnostics = [facts.diagnostics, not_read(facts.cluster, snapshot, request.nodes)]
     services = _services(request, facts.cluster, namespace)
@@ -102,7 +132,13 @@ def check(request: CheckRequest, source: Source) -> CheckAnswer:
                 for key in one.services
                 if key not in one.entered
             ]
-    return CheckAnswer(
+    towards = [_towards(one, request, facts) for one in asked if one.avoided not in (None, Avoided())]
+    existing = read_existing(towards, facts, snapshot, services, request.nodes, request.families)
+    for one, there in zip([a for a in asked if a.avoided not in (None, Avoided())], towards, strict=True):
+        if there.claim.established and existing is not None:
+            one.findings += judge_existing(there, existing, facts.cluster)
+        notes += existing_notes(there, existing, facts)
+    answer = CheckAnswer(
         judged=tuple(
             AssertionResult(
                 assertion=a.assertion,
@@ -114,6 +150,22 @@ def check(request: CheckRequest, source: Source) -> CheckAnswer:
         ),
         diagnostics=found,
         notes=tuple(dict.fromkeys(notes)),
+    )
+    return Reading(answer, snapshot, tuple(towards), existing)
+
+
+def _towards(one: _Asked, request: CheckRequest, facts: Facts) -> Asked:
+    """An assertion about traffic to somewhere, for what is asked about connections."""
+    assertion = one.assertion
+    assert isinstance(assertion.claim, NoTraffic)
+    assert one.avoided is not None
+    narrowed = bool(assertion.scope.services) or request.only_namespace
+    addresses = {str(address) for address in one.avoided.addresses}
+    for pod in facts.cluster.pods.values():
+        if pod.node in one.avoided.nodes and not pod.host_network:
+            addresses.update(map(str, pod.addresses))
+    return Asked(
+        assertion, assertion.claim, one.avoided, frozenset(one.services), frozenset(addresses), narrowed
     )
 
 
@@ -276,7 +328,7 @@ def _asked(
     missing = NONE
     if not facts.cluster.has("nodes"):
         missing = unknown("there is no api/nodes.json: which nodes are cordoned is not known")
-    return _Asked(assertion, chosen, Avoided(drained_nodes(facts.cluster))), missing
+    return _Asked(assertion, chosen, Avoided(drained_nodes(facts.cluster, claim.taints))), missing
 
 
 def _notes(asked: Sequence[_Asked], facts: Facts, found: Diagnostics) -> list[Note]:

@@ -15,7 +15,8 @@ import msgspec
 
 from kinspect.flows.frontends import Frontends, Place
 from kinspect.flows.match import Interest, Owned, flows
-from kinspect.model.cluster import EndpointOwner, Service
+from kinspect.model.check import Avoided
+from kinspect.model.cluster import Endpoint, EndpointOwner, Service
 from kinspect.model.diagnostics import Diagnostics, Undetermined, together
 from kinspect.model.flows import Flow, ServiceKey, Table, Tracked
 from kinspect.model.host import Host
@@ -94,8 +95,24 @@ def read_tables(
                 f" ({table.damaged:,} lines in all cannot be read)" if table.damaged > 1 else ""
             )
         tables[name] = [entry for entry in table.entries if _family(entry.dst) in families]
-    found.flows = list(flows(tables, seen.frontends, seen))
+    whole = frozenset(tables) - frozenset(found.unknown)
+    found.flows = list(flows(tables, seen.frontends, seen, whole))
     return found
+
+
+def straight(ends: Avoided, facts: Facts) -> Callable[[Address], bool]:
+    """Whether connections straight to an address are wanted: to a pod on one of the nodes, or the address.
+
+    Of a node's own addresses only services' endpoints are: kubelet and sshd are no services.
+    """
+    locator = Locator(facts.cluster, facts.states)
+
+    def wanted(address: Address) -> bool:
+        if address in ends.addresses:
+            return True
+        return not facts.cluster.node_address(address) and locator.at(address, None).node in ends.nodes
+
+    return wanted
 
 
 def judged(found: Iterable[Flow], facts: Facts) -> tuple[list[Flow], Diagnostics]:
@@ -208,6 +225,9 @@ class _Seen:
             for service in services
         }
         self.places = frozenset(place for places in self._places.values() for place in places)
+        self._endpoint_at: dict[tuple[Address, int | None], Endpoint] = {
+            (e.address, e.port): e for service in services for e in facts.cluster.endpoints(service.key)
+        }
         self.node_addresses = frozenset(
             address
             for node in facts.cluster.nodes.values()
@@ -240,7 +260,11 @@ class _Seen:
         return known
 
     def _owner(self, address: Address, port: int | None, service: ServiceKey | None) -> Owned:
-        endpoints = self._cluster.endpoints(service) if service is not None else ()
+        endpoints: Sequence[Endpoint] = ()
+        if service is not None:
+            endpoints = self._cluster.endpoints(service)
+        elif (address, port) in self._endpoint_at:
+            endpoints = (self._endpoint_at[address, port],)
         found = self._cluster.backend(address, port, endpoints)
         endpoint = next((e for e in endpoints if e.address == address and port in (None, e.port)), None)
         location = self._locator.at(address, endpoint)

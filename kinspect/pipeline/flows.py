@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from kinspect.checks.assertions.established import ends_there
 from kinspect.errors import CallError, NotFound
 from kinspect.flows.summary import summary
 from kinspect.model.check import Avoided, NoTrafficTo, ServicePattern, ToNode
 from kinspect.model.diagnostics import Diagnostics, Undetermined, together, warned
 from kinspect.model.flows import Flow, FlowsAnswer, ServiceKey
-from kinspect.model.packet import Address, Family
+from kinspect.model.packet import Family
 from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.aims import drained_nodes, meant
-from kinspect.pipeline.connections import judged, read_tables
+from kinspect.pipeline.connections import judged, read_tables, straight
 from kinspect.pipeline.gather.read import Facts, not_read, read_facts
 from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
-from kinspect.pipeline.traffic.locations import Locator
 from kinspect.pipeline.traffic.probes import ports_of
 
 
@@ -56,21 +56,21 @@ def flows(request: FlowsRequest, source: Source) -> FlowsAnswer:
         request.nodes,
         families=request.families,
         services=[s for s in facts.cluster.services() if _of_service(request, s.key, namespace)],
-        also=_straight(ends, facts),
+        also=straight(ends, facts) if ends is not None else None,
     )
     every, untold = judged(found.flows, facts)
     listed = [
         flow
         for flow in every
         if _of_services(request, flow, namespace)
-        and (ends is None or _ends_there(ends, flow))
+        and (ends is None or ends_there(ends, flow))
         and (not request.through or (flow.node in through and flow.endpoint.node != flow.node))
         and (not request.stale or flow.stale is not None)
     ]
     unplaced: list[Undetermined] = []
     if ends is not None and ends.nodes:
         unplaced += _unplaced(flow for flow in found.flows if _of_services(request, flow, namespace))
-    straight = [flow for flow in listed if flow.service is None and not flow.translated and not flow.closing]
+    direct = [flow for flow in listed if flow.service is None and not flow.translated and not flow.closing]
     if ends is None:
         listed = [flow for flow in listed if flow.service is not None or flow.translated]
     if not request.stale:  # then it is but a remark
@@ -89,7 +89,7 @@ def flows(request: FlowsRequest, source: Source) -> FlowsAnswer:
         rows=summary(listed),
         fail=request.fail,
         nodes=tuple(found.nodes),
-        direct=0 if ends is not None else len(straight),
+        direct=0 if ends is not None else len(direct),
         diagnostics=diagnostics,
     )
 
@@ -111,21 +111,6 @@ def _ends(request: FlowsRequest, facts: Facts, namespace: str) -> Avoided | None
     return meant(request.to, facts, namespace) if request.to else None
 
 
-def _straight(ends: Avoided | None, facts: Facts) -> Callable[[Address], bool] | None:
-    """Whether connections to an address are wanted even if they go through no service."""
-    if ends is None:
-        return None
-    locator = Locator(facts.cluster, facts.states)
-
-    def wanted(address: Address) -> bool:
-        if address in ends.addresses:
-            return True
-        # Of a node's own addresses only services' endpoints: kubelet and ssh are nobody's service.
-        return not facts.cluster.node_address(address) and locator.at(address, None).node in ends.nodes
-
-    return wanted
-
-
 def _of_service(request: FlowsRequest, service: ServiceKey, namespace: str) -> bool:
     if request.only_namespace and service[0] != namespace:
         return False
@@ -139,15 +124,6 @@ def _of_services(request: FlowsRequest, flow: Flow, namespace: str) -> bool:
         return _of_service(request, flow.service, namespace)
     ports = (None, *((flow.port.name, str(flow.port.port), str(flow.port.node_port)) if flow.port else ()))
     return any(p.matches(flow.service, namespace) and p.port in ports for p in request.services)
-
-
-def _ends_there(ends: Avoided, flow: Flow) -> bool:
-    owner = flow.endpoint
-    return (
-        owner.node in ends.nodes
-        or (owner.namespace, owner.pod) in ends.pods
-        or any(str(address) == flow.to_address for address in ends.addresses)
-    )
 
 
 def _unplaced(flows: Iterable[Flow]) -> Iterator[Undetermined]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -13,7 +13,7 @@ from kinspect.evaluate.summary import destinations
 from kinspect.model.answer import OUTSIDE, TraceAnswer, Via
 from kinspect.model.cluster import Service, ServicePort
 from kinspect.model.diagnostics import NONE, Diagnostics, together
-from kinspect.model.packet import Address, CtState, Family, Packet, protocol_name
+from kinspect.model.packet import Address, CtState, Family, Packet, Translation, protocol_name
 from kinspect.model.rules import ChainName, TableName
 from kinspect.netfilter.tracking import first_state
 from kinspect.parse.api.cluster import Cluster
@@ -27,9 +27,15 @@ from kinspect.parse.user.target import (
     TraceTarget,
 )
 from kinspect.pipeline.gather.read import Facts, read_facts
-from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
+from kinspect.pipeline.gather.sources import Source, Wanted, opened
+from kinspect.pipeline.traffic.by_comments import by_node_port, probes_by_comments
+from kinspect.pipeline.traffic.established import translation
 from kinspect.pipeline.traffic.probes import VIAS, Probe, Prober, Probes, came_in, default_vias, ports_of
 from kinspect.pipeline.traffic.tracer import Tracer
+from kinspect.snapshot.types import NodeName
+
+Connection = Callable[[str, Packet], Translation | None]
+"""What is known of the connection of an established packet, at a node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +64,6 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
     if request.packet is None and request.target is None:
         raise CallError("nothing to trace", hint="give a TARGET such as svc/NAME, or --packet")
     target = request.target
-    if isinstance(source, Rules) and isinstance(target, ServiceTarget):
-        raise CallError(
-            f"--rules alone does not know the service {target.name}",
-            hint="give its address: kinspect trace ADDRESS:PORT --rules …, or a --snapshot",
-        )
     nodes = list(dict.fromkeys([*request.nodes, *(request.entry or ())]))
     wanted = Wanted(
         service=(target.namespace, target.name) if isinstance(target, ServiceTarget) else None,
@@ -79,9 +80,13 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
         table=request.table or (request.start[0] if request.start else None),
         chain=request.start[1] if request.start else None,
     )
+
+    def connection(node: str, packet: Packet) -> Translation | None:
+        return translation(packet, snapshot.nodes[NodeName(node)])
+
     if request.packet is not None:
-        return _of_packet(request, facts, request.packet)
-    return of_target(request, facts, namespace)
+        return _of_packet(request, facts, request.packet, connection)
+    return of_target(request, facts, namespace, connection)
 
 
 def _prober(request: TraceRequest, facts: Facts, namespace: str = "default") -> Prober:
@@ -96,7 +101,7 @@ def _prober(request: TraceRequest, facts: Facts, namespace: str = "default") -> 
     )
 
 
-def _of_packet(request: TraceRequest, facts: Facts, packet: Packet) -> TraceAnswer:
+def _of_packet(request: TraceRequest, facts: Facts, packet: Packet, connection: Connection) -> TraceAnswer:
     """One packet, at every node asked for."""
     probes = []
     for name, state in facts.states.items():
@@ -106,17 +111,24 @@ def _of_packet(request: TraceRequest, facts: Facts, packet: Packet) -> TraceAnsw
             iif=iif, local=local, state=request.state or first_state(packet, state.host)
         )
         probes.append(Probe(name, "packet", entering, "the packet's sender"))
-    return _answer(request, facts, probes, NONE)
+    return _answer(request, facts, probes, NONE, connection)
 
 
-def of_target(request: TraceRequest, facts: Facts, namespace: str) -> TraceAnswer:
+def of_target(
+    request: TraceRequest, facts: Facts, namespace: str, connection: Connection | None = None
+) -> TraceAnswer:
     """Trace a request's target, of a cluster and nodes that were read. Raises KinspectError."""
     target = request.target
     assert target is not None
     prober = _prober(request, facts, namespace)
+    service: Service | None
     match target:
+        case ServiceTarget() if not facts.cluster.has("services"):
+            service, made = None, probes_by_comments(prober, target, request.namespace, request.via)
+        case NodePortTarget(number, protocol) if not facts.cluster.has("services"):
+            service, made = None, by_node_port(prober, number, protocol)
         case ServiceTarget(name, space, port):
-            service: Service | None = facts.cluster.service(space or namespace, name)
+            service = facts.cluster.service(space or namespace, name)
             assert service is not None
             made = _service_probes(request, prober, service, port)
         case NodePortTarget(number, protocol):
@@ -136,7 +148,7 @@ def of_target(request: TraceRequest, facts: Facts, namespace: str) -> TraceAnswe
     probes = list(made.probes)
     if request.entry:
         probes = [probe for probe in probes if probe.via not in OUTSIDE or probe.node in request.entry]
-    return _answer(request, facts, probes, made.diagnostics, service)
+    return _answer(request, facts, probes, made.diagnostics, connection, service)
 
 
 def _service_probes(request: TraceRequest, prober: Prober, service: Service, port: str | None) -> Probes:
@@ -212,13 +224,14 @@ def _answer(
     facts: Facts,
     probes: Sequence[Probe],
     skipped: Diagnostics,
+    connection: Connection | None,
     service: Service | None = None,
 ) -> TraceAnswer:
     endpoints = facts.cluster.endpoints(service.key) if service else ()
     start = request.start
     if start is not None and start[0] is None and request.table is not None:
         start = (TableName(request.table), start[1])
-    tracer = Tracer(facts.cluster, facts.states)
+    tracer = Tracer(facts.cluster, facts.states, connection=connection)
     followed = [tracer.follow(probe, endpoints, start=start, explain=request.explain) for probe in probes]
     traces = [trace for trace, _ in followed if trace is not None]
     diagnostics = together([facts.diagnostics, skipped, *(each for _, each in followed)])

@@ -14,6 +14,7 @@ _FILES: Final = {
     "routes": "ip-route.json",
     "links": "ip-addr.json",
     "rules": "iptables-save.txt",
+    "connections": "conntrack.txt",
 }
 
 
@@ -30,7 +31,7 @@ def _input_text(wanted: Input) -> str:
             return f"--iif {safe_name(wanted.value)}"
         case "packet":
             return "--packet"
-        case "sets" | "routes" | "links" | "rules":
+        case "sets" | "routes" | "links" | "rules" | "connections":
             return f"{_FILES[wanted.kind]} of the node in a snapshot"
         case _:
             assert_never(wanted.kind)

@@ -35,6 +35,7 @@ from kinspect.model.answer import (
 from kinspect.model.cluster import EndpointOwner, Service, ServicePort
 from kinspect.model.packet import Packet, endpoint_text, protocol_name
 from kinspect.model.rules import Verdict
+from kinspect.model.trace import CONNECTION
 from kinspect.sanitise import safe, safe_name
 
 VIA_NAMES: Final[dict[Via, str]] = {
@@ -210,6 +211,8 @@ def backend_text(backend: EndpointOwner | None) -> str:
 
 def outcome_text(outcome: Outcome) -> str:
     """Where an outcome ends, in a few words."""
+    if outcome.missing == CONNECTION:
+        return "where its connection goes"
     if outcome.missing is not None:
         return safe(f"{outcome.missing}, not in this text")
     return safe(outcome.to) if outcome.to is not None else outcome.verdict.value

@@ -291,7 +291,7 @@ def test_pods_of_daemon_sets_are_told_apart_and_do_not_fail(tmp_path: Path) -> N
     ran = checked(altered, "drained")
     assert ran.code == 0
     assert ran.out.startswith(
-        "PASSED  drained (node2): holds for all traffic of 2 services, 1 of them excused"
+        "PASSED  drained (node2): holds for new connections to 2 services, 1 of them excused"
     )
     assert "of a DaemonSet" in ran.out
     assert {(f["what"], f["standing"]) for f in findings(altered, "drained")} == {("daemonset", "excused")}

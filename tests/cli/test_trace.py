@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,7 @@ DUMP = DATA / "story-1-both-nodes" / "nodes" / "node1" / "iptables-save.txt"
         pytest.param(["trace", "svc/test-service", "--snapshot", "/nowhere"], 2, "/nowhere: there is no such file or folder", id="no such snapshot"),
         pytest.param(["trace", "svc/test-service", "--snapshot", str(DATA)], 2, "neither api/ nor nodes/", id="a folder that is no snapshot"),
         pytest.param(["trace", "svc/test-service", "--snapshot", str(DATA / "story-1-both-nodes/api/nodes.json")], 2, "not a snapshot archive", id="a file that is no archive"),
-        pytest.param(["trace", "svc/test-service", "--rules", str(DUMP)], 2, "--rules alone does not know the service", id="rules know no services"),
+        pytest.param(["trace", "svc/nobody", "--rules", str(DUMP)], 2, "no comment of these rules names a service nobody", id="rules know no such service"),
         pytest.param(["trace", "10.43.174.31:80", "--rules", "/nowhere"], 2, "/nowhere: cannot be read", id="no such rules"),
         pytest.param(["trace", "svc/test-service", "--demo", "--index", "2"], 2, "--index is the number of a packet", id="an index without a capture"),
         pytest.param(["trace", "--bogus"], 2, "--bogus", id="an unknown option"),
@@ -228,8 +229,13 @@ def test_source_ranges_are_said_and_another_client_can_be_traced() -> None:
 
 def test_established_packets_meet_no_nat_rule() -> None:
     ran = kinspect("trace", "svc/test-service", "--demo", "--ctstate", "established", "-o", "json")
+    assert ran.code == 3
+    assert "connection tracking rewrites this packet" in ran.out
     for trace in ran.json["traces"]:
-        assert [o["dnat"] for o in trace["outcomes"]] == [False]
+        assert {(o["dnat"], o["missing"]) for o in trace["outcomes"]} == {
+            (False, None),
+            (False, "its connection"),
+        }
         assert any("no nat rule is asked" in note for note in trace["notes"])
 
 
@@ -354,3 +360,21 @@ def test_only_the_command_that_was_typed_is_imported() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stderr.strip() == "[]"
+
+
+def test_a_node_whose_rules_fork_without_end_does_not_take_the_other_s_answer_away(tmp_path: Path) -> None:
+    snapshot = tmp_path / "snapshot"
+    shutil.copytree(DATA / "story-1-both-nodes", snapshot)
+    rules = snapshot / "nodes" / "node2" / "iptables-save.txt"
+    draws = "".join(
+        f"-A PREROUTING -m statistic --mode random --probability 0.5 -j MARK --set-xmark {1 << n:#x}/{1 << n:#x}\n"
+        for n in range(32)
+    )
+    head, mark, rest = rules.read_text().partition("COMMIT\n")  # the first table is mangle
+    rules.write_text(f"{head}{draws}{mark}{rest}")
+    ran = kinspect("trace", "svc/test-service", "--snapshot", str(snapshot), "-o", "json")
+    assert ran.code == 3
+    assert "node2/iptables-save.txt: table mangle: its rules fork more than can be followed" in ran.err
+    (trace,) = json.loads(ran.out)["traces"]
+    assert trace["node"] == "node1"
+    assert sum(outcome["share"] for outcome in trace["outcomes"]) == pytest.approx(1)

@@ -476,12 +476,12 @@ def cluster_over_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         sshd(tmp_path / "s2", own) as two,
         ReplayServer(story, tmp_path) as api,
     ):
-        config = ["RemoteNode *", "  GlobalKnownHostsFile /dev/null", "  IdentitiesOnly yes"]
+        config = ["Host *", "  GlobalKnownHostsFile /dev/null", "  IdentitiesOnly yes"]
         for name, server in (("node1", one), ("node2", two)):
             server.recorded(story / "nodes" / name)
-            config += [f"RemoteNode {name}.corp.example", "  HostName 127.0.0.1", f"  Port {server.port}",
+            config += [f"Host {name}.corp.example", "  HostName 127.0.0.1", f"  Port {server.port}",
                        f"  IdentityFile {server.key}", f"  UserKnownHostsFile {server.known_hosts}"]  # fmt: skip
-        config += ["RemoteNode node2.corp.example", "  ProxyJump node1.corp.example"]
+        config += ["Host node2.corp.example", "  ProxyJump node1.corp.example"]
         (tmp_path / "config").write_text("\n".join(config) + "\n")
         wrapped = tmp_path / "bin"
         wrapped.mkdir()

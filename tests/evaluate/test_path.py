@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from ipaddress import ip_address
 
 import pytest
 
 from kinspect.evaluate.path import Journey, Point, evaluate
 from kinspect.evaluate.walk import Branch
 from kinspect.model.host import PolicyRule
-from kinspect.model.packet import CtState, Packet
+from kinspect.model.packet import CtState, Packet, Translation
 from kinspect.model.questions import Input, Question
 from tests.evaluate.host import HOST, OWN, dump, ends, ends_of, incoming, outgoing, route
 
@@ -24,6 +25,17 @@ def chains(table: str, **policies: str) -> str:
 
 PRE = chains("nat", PREROUTING="ACCEPT", OUTPUT="ACCEPT", POSTROUTING="ACCEPT", INPUT="ACCEPT")
 DNAT = f"{PRE}\n-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination {POD}:8080"
+
+
+KNOWN = Translation(
+    src=ip_address("203.0.113.1"),
+    sport=40000,
+    dst=ip_address(OWN),
+    dport=81,
+    reply=False,
+    dnat=True,
+    snat=False,
+)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +96,7 @@ DNAT = f"{PRE}\n-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 
             f"{PRE}\n-A OUTPUT -p tcp -j DNAT --to-destination {OWN}:9\n-A PREROUTING -j DNAT --to-destination {POD}",
             outgoing("10.9.9.9"), {f"{OWN}:9": 1}, id="and nat is not asked a second time",
         ),
-        pytest.param(f"{PRE}\n-A PREROUTING -j DNAT --to-destination {POD}", incoming(state=CtState.ESTABLISHED), {f"{OWN}:80": 1},
+        pytest.param(f"{PRE}\n-A PREROUTING -j DNAT --to-destination {POD}", incoming(state=CtState.ESTABLISHED, translation=KNOWN), {f"{OWN}:81": 1},
             id="an established connection meets no nat rule",
         ),
         pytest.param(f"{PRE}\n-A PREROUTING -j DNAT --to-destination {POD}", incoming(state=CtState.UNTRACKED), {f"{OWN}:80": 1},

@@ -237,6 +237,34 @@ def test_a_pods_connection_straight_to_a_pod_is_one_though_both_nodes_hold_it() 
         assert (found.node, found.service, found.translated) == ("node1", None, False)
 
 
+def test_a_udp_leg_of_which_the_senders_node_knows_nothing_is_over() -> None:
+    """The flow was sent to another endpoint; the old one's node holds the leg until it expires."""
+    leg = udp("192.168.0.11:777>10.42.2.5:53", "10.42.2.5:53>192.168.0.11:777")
+    lines = {
+        "node1": tracked(udp("192.0.2.9:5>192.168.0.11:31053", "10.42.1.5:53>10.42.1.1:6")),
+        "node2": tracked(leg),
+    }
+    for whole, number in ((("node1", "node2"), 1), (("node2",), 2)):
+        assert len(list(flows(lines, Frontends(SERVICES), Cluster(), whole))) == number
+    both = {**lines, "node1": [*lines["node1"], *tracked(leg)]}
+    assert len(list(flows(both, Frontends(SERVICES), Cluster(), ("node1", "node2")))) == 2, (
+        "its process sends it"
+    )
+    held = tracked(tcp("192.168.0.11:777>10.42.2.5:53", "10.42.2.5:53>192.168.0.11:777"))
+    assert (
+        len(list(flows({"node1": [], "node2": held}, Frontends(SERVICES), Cluster(), ("node1", "node2"))))
+        == 1
+    )
+
+
+def test_a_connection_straight_to_a_pod_that_is_masqueraded_is_one() -> None:
+    (found,) = matched(
+        node1=[tcp("10.42.1.9:5000>10.42.2.5:8080", "10.42.2.5:8080>192.168.0.11:888")],
+        node2=[tcp("192.168.0.11:888>10.42.2.5:8080", "10.42.2.5:8080>192.168.0.11:888")],
+    )
+    assert (found.node, found.src, found.snat) == ("node1", "10.42.1.9", "192.168.0.11")
+
+
 def test_idle_time_is_the_timeout_of_the_state_less_what_is_left() -> None:
     prefix = "net.netfilter.nf_conntrack_"
     settings = {

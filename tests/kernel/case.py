@@ -38,6 +38,8 @@ class Probe:
     type: int = 0
     code: int = 0
     times: int = 1
+    ttl: int = 64
+    fragment: str = ""  # first or later: a part of a datagram whose other parts never come
 
     @property
     def family(self) -> Family:
@@ -53,11 +55,21 @@ class Probe:
             pseudo = src + dst + struct.pack(">BBH", 0, self.protocol, size)
         summed = b"" if self.protocol == ICMP else pseudo
         body = self._transport(_checksum(summed + self._transport(0) + mark)) + mark
+        offset = 16 if self.fragment == "later" else 0  # in units of eight bytes
+        if self.fragment:
+            body += b"\0" * ((4 - len(body)) % 8) + mark
+            size = len(body)
         if self.family == 6:
-            return struct.pack(">IHBB", 6 << 28, size, self.protocol, 64) + src + dst + body
+            following = self.protocol
+            if self.fragment:
+                body = struct.pack(">BBHI", self.protocol, 0, offset << 3 | 1, number + 1) + body
+                following, size = 44, size + 8
+            return struct.pack(">IHBB", 6 << 28, size, following, self.ttl) + src + dst + body
+        flags = 0x2000 | offset if self.fragment else 0
 
         def header(checksum: int) -> bytes:
-            return struct.pack(">BBHHHBBH", 0x45, 0, 20 + size, 1, 0, 64, self.protocol, checksum) + src + dst
+            first = struct.pack(">BBHHH", 0x45, 0, 20 + size, number + 1, flags)
+            return first + struct.pack(">BBH", self.ttl, self.protocol, checksum) + src + dst
 
         return header(_checksum(header(0))) + body
 
@@ -91,7 +103,7 @@ def _checksum(data: bytes) -> int:
 
 @dataclass(frozen=True)
 class Case:
-    """One rule set on one back end, and the packets that go through it."""
+    """One rule set on one back end, perhaps another on the other one, and the packets that go through."""
 
     backend: str
     family: Family
@@ -100,6 +112,7 @@ class Case:
     sets: tuple[str, ...] = ()
     switches: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    other: tuple[str, ...] = ()  # rules of the other back end
 
     def text(self) -> str:
         """As a file of ``cases`` has it."""
@@ -110,7 +123,8 @@ class Case:
         """From a file of ``cases``."""
         found: dict[str, Any] = json.loads(path.read_text())
         found["probes"] = tuple(Probe(**probe) for probe in found["probes"])
-        found["rules"], found["sets"] = tuple(found.get("rules", ())), tuple(found.get("sets", ()))
+        for name in ("rules", "sets", "other"):
+            found[name] = tuple(found.get(name, ()))
         return cls(**found)
 
 

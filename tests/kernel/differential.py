@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from typing import Final
 
 from kinspect.evaluate.path import evaluate
 from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo
@@ -16,7 +17,7 @@ from kinspect.evaluate.shortcuts.chains import ChainMemo
 from kinspect.evaluate.shortcuts.outcomes_only import ends, ends_of
 from kinspect.model.odds import NOTHING, Weight
 from kinspect.model.packet import Family, Packet
-from kinspect.model.rules import Verdict
+from kinspect.model.rules import IptablesBackend, Verdict
 from kinspect.model.trace import Evaluation, Event, Matched, Routed
 from kinspect.parse.node.host import read_host
 from kinspect.parse.rules.dump import Dump, read_dump
@@ -25,6 +26,8 @@ from tests.kernel.case import HERE, SWITCHES, Case
 from tests.kernel.netns import Node
 
 _SIGMAS = 5
+BACKENDS: Final[Mapping[str, IptablesBackend]] = {"legacy": "legacy", "nft": "nft"}
+OTHER: Final = {"legacy": "nft", "nft": "legacy"}
 
 End = tuple[object, ...]
 """Where a packet ended: lost, or the way out with what it then was."""
@@ -66,11 +69,13 @@ class Bench:
             self.sets = sets
         switches = {**SWITCHES, **case.switches}
         self.node.switch(switches)
-        self.loaded.add((case.backend, case.family))
-        self.node.load("\n".join(case.rules), case.backend, case.family)
+        backends = [case.backend] + [OTHER[case.backend]] * bool(case.other)
+        for backend, rules_of in zip(backends, (case.rules, case.other), strict=False):
+            self.loaded.add((backend, case.family))
+            self.node.load("\n".join(rules_of), backend, case.family)
         numbered = [(number, probe) for number, probe in enumerate(case.probes) for _ in range(probe.times)]
         out = self.node.send([(probe.where, probe.wire(number)) for number, probe in numbered])
-        saved = self.node.save(case.backend, case.family)
+        saved = {backend: self.node.save(backend, case.family) for backend in sorted(backends)}
         observed: dict[int, Counter[End]] = {number: Counter() for number in range(len(case.probes))}
         for item in out:
             data = bytes.fromhex(item["data"])
@@ -81,23 +86,30 @@ class Bench:
             "sysctl.txt": "".join(f"{key} = {value}\n" for key, value in switches.items()).encode(),
         }
         host, _ = read_host("node", files)
-        rules = read_dump(saved.encode(), source="dump", family=case.family)
-        found = [f"{text} is printed as {again}" for text, again in printed_otherwise(rules)]
-        expected: dict[int, Expected] = {}
-        after_nat = AfterNatMemo(host, [rules])
+        dumps = [
+            read_dump(text.encode(), source=backend, family=case.family, backend=BACKENDS[backend])
+            for backend, text in saved.items()
+        ]
+        found = [
+            f"{text} is printed as {again}" for rules in dumps for text, again in printed_otherwise(rules)
+        ]
+        expected: dict[tuple[str, int], Expected] = {}
+        after_nat = AfterNatMemo(host, dumps)
         for number, probe in enumerate(case.probes):
             packet = probe.packet()
-            evaluation = evaluate(packet, host, [rules])  # the semantics alone: this meets the kernel
+            evaluation = evaluate(packet, host, dumps)  # the semantics alone: this meets the kernel
             found += [f"packet {number}: {why}" for why in self._shortcuts(evaluation, after_nat)]
-            for (_, _, line), weight in evaluation.hits.items():
-                expected.setdefault(line, Expected()).add(weight, probe.times)
+            for (source, _, line), weight in evaluation.hits.items():
+                expected.setdefault((source, line), Expected()).add(weight, probe.times)
             found += self._ends(f"packet {number}", evaluation, observed[number], probe.times)
             self.pairs += 1
         self.cases += 1
-        for line, text in enumerate(saved.splitlines(), 1):
-            counted = re.match(r"\[(\d+):\d+\] (-A .*)", text)
-            if counted and not expected.get(line, Expected()).allows(int(counted[1])):
-                found.append(f"{counted[2]}: met {counted[1]} times, not {expected.get(line, Expected())}")
+        for backend, saved_text in saved.items():
+            for line, text in enumerate(saved_text.splitlines(), 1):
+                counted = re.match(r"\[(\d+):\d+\] (-A .*)", text)
+                wanted = expected.get((backend, line), Expected())
+                if counted and not wanted.allows(int(counted[1])):
+                    found.append(f"{counted[2]}: met {counted[1]} times, not {wanted}")
         return found
 
     def _shortcuts(self, alone: Evaluation, after_nat: AfterNatMemo) -> Iterator[str]:

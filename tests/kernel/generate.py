@@ -33,6 +33,8 @@ class Pool:
     icmp: int
     echo: int
     reply: int
+    odd: tuple[int, ...]  # other types of control messages, all but errors, whose contents count
+    foreign: int  # the other family's protocol of control messages
 
 
 POOLS: Final[dict[Family, Pool]] = {
@@ -51,7 +53,7 @@ POOLS: Final[dict[Family, Pool]] = {
         ranges=("10.1.0.2-10.1.0.6", "192.0.2.1-192.0.2.2", "10.0.0.0-10.43.0.9", "198.51.100.0-203.0.113.80"),
         nat=("10.1.0.5", "10.1.0.9", "10.2.0.7", "10.3.0.3", "192.0.2.1", "127.0.0.1", "203.0.113.80", "10.1.0.1", "10.66.0.1", "198.51.100.7"),
         types=("LOCAL", "UNICAST", "BROADCAST", "UNICAST,LOCAL", "BLACKHOLE", "UNREACHABLE", "MULTICAST", "LOCAL,BROADCAST"),
-        icmp=ICMP, echo=8, reply=0,
+        icmp=ICMP, echo=8, reply=0, odd=(9, 10, 13, 14, 15, 16, 17, 18, 42, 200), foreign=ICMPV6,
     ),
     6: Pool(
         outside=("2001:db8:9::7", "fd00:2::99"),
@@ -68,7 +70,7 @@ POOLS: Final[dict[Family, Pool]] = {
         ranges=("fd00:1::2-fd00:1::6", "fd00:2::1-fd00:2::99", "fd00::-fd00:43::9"),
         nat=("fd00:1::5", "fd00:1::9", "fd00:22::7", "fd00:3::3", "fd00:2::1", "::1", "2001:db8:ffff::80", "fd00:1::1", "fd00:66::1"),
         types=("LOCAL", "UNICAST", "UNREACHABLE", "LOCAL,UNICAST", "MULTICAST", "ANYCAST"),
-        icmp=ICMPV6, echo=128, reply=129,
+        icmp=ICMPV6, echo=128, reply=129, odd=(130, 131, 132, 133, 134, 135, 136, 139, 140, 141, 143, 200), foreign=ICMP,
     ),
 }  # fmt: skip
 
@@ -99,9 +101,15 @@ def probe(rng: Random, family: Family) -> Probe:
     if protocol in (TCP, UDP):
         made = replace(made, sport=rng.choice(SPORTS), dport=rng.choice(PORTS))
     if protocol == TCP:
-        made = replace(made, flags=rng.choice((0x02, 0x02, 0x02, 0x10, 0x18, 0x12)))
+        made = replace(made, flags=rng.choice((0x02, 0x02, 0x02, 0x10, 0x18, 0x12, rng.randrange(0x40))))
     if protocol == pool.icmp:
-        made = replace(made, type=rng.choice((pool.echo, pool.echo, pool.reply)))
+        made = replace(made, type=rng.choice((pool.echo, pool.echo, pool.reply, rng.choice(pool.odd))))
+    if rng.random() < 0.05:
+        made = replace(made, protocol=pool.foreign, type=pool.echo)  # the other family's messages
+    if rng.random() < 0.1:
+        made = replace(made, ttl=rng.choice((63, 65, 255)))
+    if rng.random() < 0.05:
+        made = replace(made, fragment=rng.choice(("first", "later")))
     return made
 
 
@@ -145,6 +153,8 @@ def _matches(
         "ttl",
         "state",
         "pkttype",
+        "recent",
+        "recent",
     ]
     kinds += ["set"] * (3 if sets else 0)
     kinds += [draws] * (6 if draws else 0)
@@ -195,6 +205,20 @@ def _matches(
             return f"-m {name} {no}--{option}-eq {rng.choice((63, 64))}"
         case "pkttype":
             return f"-m pkttype {no}--pkt-type {rng.choice(('unicast', 'broadcast', 'multicast'))}"
+        case "recent":
+            name, side = (
+                rng.choice(("one", "one", "two", "nets")),
+                rng.choice(("--rsource", "--rsource", "--rdest")),
+            )
+            action = rng.choice(("--set", "--set", "--rcheck", "--update", "--remove"))
+            if action in ("--rcheck", "--update"):
+                action += rng.choice(("", "", " --hitcount 2", " --rttl", " --seconds 60"))
+            # A list has one mask, that of the first of its rules.
+            full, half = ("255.255.255.255", "255.255.255.0")
+            if family == 6:
+                full, half = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "ffff:ffff:ffff:ffff::"
+            mask = half if name == "nets" else full
+            return f"-m recent {no}{action} --name {name} --mask {mask} {side}"
         case "mac":
             return f"-m mac {no}--mac-source {rng.choice(('02:00:00:00:00:01', '02:00:00:00:00:02'))}"
         case "rpfilter":
@@ -285,7 +309,16 @@ def _target(rng: Random, chain: Chain, family: Family, protocol: str) -> str:
         case "NFLOG":
             return "-j NFLOG --nflog-group 9"
         case "CT":
-            return rng.choice(("-j CT --notrack", "-j NOTRACK"))
+            return rng.choice(
+                (
+                    "-j CT --notrack",
+                    "-j NOTRACK",
+                    "-j CT --zone 5",
+                    "-j CT --zone mark",
+                    "-j CT --zone-orig 7",
+                    "-j CT --ctevents new",
+                )
+            )
         case "DSCP":
             return f"-j DSCP --set-dscp {rng.choice(('0x00', '0x0a'))}"
         case "TTL":
@@ -423,15 +456,26 @@ def _sets(rng: Random, family: Family) -> tuple[list[str], list[str]]:
     return names, unique
 
 
-def make(rng: Random, backend: str, family: Family, draws: str = "") -> Case:
-    """A whole case; ``draws`` is the mode of ``statistic`` that its rules may use, if any."""
+_FREQUENT: Final = {"nat": 8, "filter": 7, "mangle": 6, "raw": 3, "security": 1}  # of ten cases
+
+
+def make(rng: Random, backend: str, family: Family, draws: str = "", *, both: bool = False) -> Case:
+    """A whole case; ``draws`` is the mode of ``statistic`` that its rules may use, if any.
+
+    ``both``: the other back end has rules, too.
+    """
     names, sets = (_sets(rng, family)) if rng.randint(0, 4) == 0 else ([], [])
-    rules: list[str] = []
-    for table in HOOKS:
-        if rng.randint(0, 9) < {"nat": 8, "filter": 7, "mangle": 6, "raw": 3, "security": 1}[table]:
-            rules += _table(rng, table, family, names, draws)
-    if draws == "nth":
-        rules = _counted_once(rules)
+
+    def tables() -> list[str]:
+        found: list[str] = []
+        for table in HOOKS:
+            if rng.randint(0, 9) < _FREQUENT[table]:
+                found += _table(rng, table, family, names, draws)
+        return found
+
+    rules, other = tables(), tables() if both else []
+    if draws == "nth" and rng.random() < 0.5:
+        rules, other = _counted_once(rules), _counted_never(other)
     switches = {}
     if rng.randint(0, 19) == 0:
         switches = {"net.ipv4.ip_forward" if family == 4 else "net.ipv6.conf.all.forwarding": "0"}
@@ -448,14 +492,21 @@ def make(rng: Random, backend: str, family: Family, draws: str = "") -> Case:
         tuple(replace(each, times=times) for each in sent),
         tuple(sets),
         switches,
+        other=tuple(other),
     )
 
 
+_NTH: Final = re.compile(r" -m statistic --mode nth( !)? --every \d+ --packet \d+")
+
+
 def _counted_once(rules: list[str]) -> list[str]:
-    """With one ``nth`` at most: of packets that meet two of them the counts go hand in hand."""
-    one = re.compile(r" -m statistic --mode nth( !)? --every \d+ --packet \d+")
-    first = next((at for at, rule in enumerate(rules) if one.search(rule)), None)
-    return [rule if at == first else one.sub("", rule) for at, rule in enumerate(rules)]
+    """With one ``nth`` at most, whose share is exact: of two that a packet meets it has bounds."""
+    first = next((at for at, rule in enumerate(rules) if _NTH.search(rule)), None)
+    return [rule if at == first else _NTH.sub("", rule) for at, rule in enumerate(rules)]
+
+
+def _counted_never(rules: list[str]) -> list[str]:
+    return [_NTH.sub("", rule) for rule in rules]
 
 
 __all__ = ["make"]

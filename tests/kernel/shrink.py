@@ -39,6 +39,14 @@ def _smaller(case: Case) -> Iterator[Case]:
     for at, line in enumerate(case.rules):
         for words in _plainer(line):
             yield replace(case, rules=(*case.rules[:at], words, *case.rules[at + 1 :]))
+    if case.other:
+        yield replace(case, other=())
+        yield replace(
+            case, rules=case.other, other=(), backend={"legacy": "nft", "nft": "legacy"}[case.backend]
+        )
+        for smaller in _smaller(replace(case, rules=case.other, other=(), sets=(), switches={})):
+            if smaller.probes == case.probes:
+                yield replace(case, other=smaller.rules)
     if case.sets:
         yield replace(case, sets=())
     for kept_sets in _parts(case.sets):

@@ -1,1 +1,1 @@
-"""The matches of netfilter, one module an extension."""
+"""The matches of netfilter, one module per extension."""

@@ -1,8 +1,8 @@
-"""``-m addrtype``: what kind of address it is to this host (kernel: xt_addrtype.c).
+"""``-m addrtype``: the type of an address, as seen from this host (kernel: xt_addrtype.c).
 
-For IPv4 the kernel asks its local routing table: what has no entry there is UNICAST, and each
-address has one type. For IPv6 it looks at the address (UNICAST is what is no multicast, the host's
-own included) and then at the route to it: LOCAL, ANYCAST, UNREACHABLE.
+For IPv4 the kernel looks in its local routing table: an address without an entry there is UNICAST,
+and each address has one type. For IPv6 it looks at the address (UNICAST is every address that is not
+multicast, the host's own included) and then at the route to it: LOCAL, ANYCAST, UNREACHABLE.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OPTIONS: Final = {"--src-type": 1, "--dst-type": 1, "--limit-iface-in": 0, "--li
 
 # Before Linux 5.3 all of 0.0.0.0/8 was.
 _BROADCAST: Final = frozenset({IPv4Address(0), IPv4Address("255.255.255.255")})
-_POINT_TO_POINT: Final = 31  # networks from this length on have no broadcast address
+_POINT_TO_POINT: Final = 31  # networks of at least this prefix length have no broadcast address
 _BY_ROUTE: Final = frozenset({"LOCAL", "ANYCAST", "UNREACHABLE"})
 _ROUTE_TYPES: Final = {
     "local": "LOCAL", "anycast": "ANYCAST", "unreachable": "UNREACHABLE", "blackhole": "UNREACHABLE",
@@ -39,7 +39,7 @@ TYPES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class AddressType:
-    """Source and destination are of the types listed."""
+    """Source and destination have one of the listed types."""
 
     src: frozenset[str] | None = None
     src_inverted: bool = False
@@ -52,7 +52,7 @@ class AddressType:
         return Distinctions(of_host=True)
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided where the host's addresses are not known."""
+        """Undecided if the host's addresses are not known."""
         open_question: Odds | None = None
         for address, wanted, inverted in (
             (packet.src, self.src, self.src_inverted),
@@ -92,16 +92,16 @@ def _question(address: Address, wanted: frozenset[str]) -> Undecided:
 
 
 def own_address(address: Address) -> Undecided:
-    """The question whether an address is the host's own."""
+    """The question whether an address is one of the host's own."""
     return Undecided(own_address_question(address))
 
 
 def is_of_type(
     address: Address, wanted: frozenset[str], host: Host, interface: str | None = None
 ) -> bool | None:
-    """Whether the address is of one of the types; None where it cannot be known.
+    """Whether the address has one of the types; None if that is not known.
 
-    With an interface only what is LOCAL by that interface counts as such.
+    With an interface, only addresses of that interface count as LOCAL.
     """
     if isinstance(address, IPv6Address):
         return _is_of_type_6(address, wanted, host, interface)
@@ -110,9 +110,9 @@ def is_of_type(
 
 
 def address_type(address: IPv4Address, host: Host, interface: str | None = None) -> str | None:
-    """The type of an IPv4 address to this host, by its local table; None where it cannot be known.
+    """The type of an IPv4 address by the host's local table; None if it is not known.
 
-    An address whose entry there is of another interface than the one given is UNICAST.
+    If ``interface`` is given, an address whose entry is for another interface is UNICAST.
     """
     if address in _BROADCAST:
         return "BROADCAST"
@@ -129,7 +129,7 @@ def address_type(address: IPv4Address, host: Host, interface: str | None = None)
 
 
 def _by_links(address: IPv4Address, host: Host, interface: str | None) -> str | None:
-    """What the local table would say, by the interfaces' addresses."""
+    """The entry that the local table would have, derived from the interfaces' addresses."""
     if address.is_loopback and interface in (None, "lo"):
         return "LOCAL"
     if host.links is None:
@@ -151,7 +151,7 @@ def _by_links(address: IPv4Address, host: Host, interface: str | None) -> str | 
 def _is_of_type_6(
     address: IPv6Address, wanted: frozenset[str], host: Host, interface: str | None
 ) -> bool | None:
-    """Every class asked for must be the address'; then one of the route's types, if any is asked for."""
+    """The address must have all of the wanted classes and, if route types are wanted, one of those."""
     classes = {
         "MULTICAST": address.is_multicast,
         "UNICAST": not address.is_multicast and not address.is_unspecified,
@@ -165,7 +165,7 @@ def _is_of_type_6(
     if host.family_routes(address) is None:
         known = _own_6(address, host, interface)
         return known if asked == {"LOCAL"} or known else None
-    # The kernel binds its lookup to the interface: without a route by that one, it is UNREACHABLE.
+    # The kernel limits its look-up to the interface: an address without a route by it is UNREACHABLE.
     hop = route(address, host, only_by=interface)
     if hop is None or isinstance(hop, Fork):
         return None
@@ -197,7 +197,7 @@ def _types(option: Option) -> frozenset[str]:
 
 
 def read(options: Options) -> AddressType:
-    """``--src-type``, ``--dst-type`` and the limits to an interface."""
+    """``--src-type``, ``--dst-type`` and ``--limit-iface-in`` or ``-out``."""
     src, dst = options.get("--src-type"), options.get("--dst-type")
     if src is None and dst is None:
         raise OptionError("expected --src-type or --dst-type", options.word)

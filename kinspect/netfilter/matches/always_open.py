@@ -1,6 +1,6 @@
-"""Matches that ask for what a trace does not know: a clock, a payload, a program, a processor.
+"""Matches on facts that a trace does not have: a clock, a payload, a program, a processor.
 
-Each is read in full, so that nothing around it is lost, and is a question that a person can answer.
+Each is parsed in full, so that the rest of the rule is kept, and becomes a question that a person can answer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kinspect.model.questions import Question, QuestionKind
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Options
 
-ALWAYS_OPEN: Final = "a clock, a payload, a program or a processor decides"
+ALWAYS_OPEN: Final = "it depends on a clock, a payload, a program or a processor"
 OPTIONS_bpf: Final = {"--bytecode": 1, "--object-pinned": 1}
 OPTIONS_cgroup: Final = {"--path": 1, "--cgroup": 1}
 OPTIONS_cluster: Final = {
@@ -42,7 +42,7 @@ OPTIONS_u32: Final = {"--u32": 1}
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Holds where the question is answered with ``answer``."""
+    """Matches if the answer to the question is ``answer``."""
 
     question: Question
     answer: bool = True
@@ -57,18 +57,18 @@ class Open:
 
     def seen(self, packet: Packet) -> str:
         """Nothing."""
-        return "no dump tells it"
+        return "a dump does not tell"
 
 
 def _reader(kind: QuestionKind, wording: str, *needed: str) -> Callable[[Options], Open]:
-    """Reads any options into a question; ``needed``: one of these there must be, and be filled."""
+    """A reader that puts all options into a question; one of ``needed`` must be given, with a value."""
 
     def read(options: Options) -> Open:
         if needed:
             main = options.need(*needed)
             if not main.value:
                 raise main.error("a value")
-        # A rule with one option that is inverted asks the same question as one without the !.
+        # A rule with one inverted option asks the same question as the rule without the !.
         lone = len(options.written) == 1
         words = [
             " ".join(("!", o.name, *o.values) if o.inverted and not lone else (o.name, *o.values))
@@ -80,20 +80,18 @@ def _reader(kind: QuestionKind, wording: str, *needed: str) -> Callable[[Options
     return read
 
 
-read_bpf = _reader("payload", "the packet meets the filter {}", "--bytecode", "--object-pinned")
-read_cgroup = _reader("sender", "the packet's socket is of the control group {}", "--path", "--cgroup")
-read_cluster = _reader(
-    "cpu", "this node is the one of its cluster to take the packet: {}", "--cluster-total-nodes"
-)
+read_bpf = _reader("payload", "the packet matches the filter {}", "--bytecode", "--object-pinned")
+read_cgroup = _reader("sender", "the packet's socket belongs to the control group {}", "--path", "--cgroup")
+read_cluster = _reader("cpu", "this node of the cluster takes the packet: {}", "--cluster-total-nodes")
 read_connlabel = _reader("connection", "the connection has the label {}", "--label")
 read_cpu = _reader("cpu", "the packet is handled by the processor {}", "--cpu")
 read_devgroup = _reader(
-    "interface", "the packet's interface is of the group {}", "--src-group", "--dst-group"
+    "interface", "the packet's interface belongs to the group {}", "--src-group", "--dst-group"
 )
-read_eui64 = _reader("packet-field", "the packet's source is made from its MAC address")
+read_eui64 = _reader("packet-field", "the packet's source address is derived from its MAC address")
 read_ipcomp = _reader("packet-field", "the packet is compressed as {}")
-read_ipvs = _reader("connection", "the packet's connection is one of IPVS: {}")
+read_ipvs = _reader("connection", "the packet belongs to an IPVS connection: {}")
 read_osf = _reader("payload", "the packet's sender runs {}", "--genre")
 read_string = _reader("payload", "the packet contains {}", "--string", "--hex-string")
-read_time = _reader("clock", "it is the time of {}")
-read_u32 = _reader("payload", "the packet's bytes meet {}", "--u32")
+read_time = _reader("clock", "the time is {}")
+read_u32 = _reader("payload", "the packet's bytes match {}", "--u32")

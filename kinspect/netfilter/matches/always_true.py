@@ -1,4 +1,4 @@
-"""Matches that hold for every packet and are there for people or for counting.
+"""Matches that hold for every packet: they are for people, or for counting.
 
 ``comment`` is text; ``nfacct`` adds the packet to a named counter (iptables-extensions(8)).
 """
@@ -15,6 +15,6 @@ OPTIONS: Final = {"--comment": 1, "--nfacct-name": 1}
 
 
 def read(options: Options) -> Anything:
-    """Any of them; a comment may be empty, but not missing."""
+    """Any of them. A comment may be empty, but must be given."""
     options.need("--comment", "--nfacct-name")
     return Anything()

@@ -19,7 +19,7 @@ OPTIONS: Final = {"--mark": 1}
 class ConnectionMark:
     """``(connection's mark & mask) == value``.
 
-    A packet without a connection (untracked, or still in table raw) never matches, inverted or not.
+    A packet without a connection (untracked, or still in table raw) never matches, even if inverted.
     """
 
     value: int
@@ -31,7 +31,7 @@ class ConnectionMark:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """A new connection begins with mark 0; what an older one carries no dump tells."""
+        """A new connection has mark 0; the mark of an existing one is a question."""
         if not connected(packet):
             return NEVER
         question = f"the connection's mark is {self.value:#x}/{self.mask:#x}"
@@ -41,7 +41,7 @@ class ConnectionMark:
     def seen(self, packet: Packet) -> str:
         """The connection's mark."""
         if not connected(packet):
-            return "it belongs to no connection"
+            return "the packet belongs to no connection"
         return f"its connection's mark is {packet.ct_mark:#x}"
 
 

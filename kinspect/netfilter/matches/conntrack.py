@@ -1,4 +1,4 @@
-"""``-m conntrack``, ``-m state``: what connection tracking says of the packet (kernel: xt_conntrack.c)."""
+"""``-m conntrack``, ``-m state``: what conntrack knows about the packet (kernel: xt_conntrack.c)."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ Direction = Literal["orig", "repl"]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The connection's state is one of the list.
+    """The connection has one of the listed states.
 
-    DNAT and SNAT are virtual: true beside the real state once a binding has changed an address.
-    Before conntrack has seen a packet (table raw) the kernel finds no connection, so INVALID, but for
-    a template of -j CT, which is NEW.
+    DNAT and SNAT are virtual states, which the connection has besides the real one once an address is
+    translated. Before conntrack has seen a packet (table raw), its state is INVALID; with a template of
+    -j CT it is NEW.
     """
 
     states: frozenset[str]
@@ -43,44 +43,44 @@ class State:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Certain: the trace says the state that it assumes."""
+        """Certain: a trace states the connection's state."""
         return certain(bool(_states(packet) & self.states) != self.inverted)
 
     def seen(self, packet: Packet) -> str:
-        """The states that are true of it."""
+        """The states that the packet has."""
         return f"its state is {','.join(sorted(_states(packet)))}"
 
 
 @dataclass(frozen=True, slots=True)
 class TupleProtocol:
-    """The connection is of the protocol; an ICMP error is related to one of another."""
+    """The connection has the protocol; an ICMP error is related to a connection of another protocol."""
 
     number: int
     inverted: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Certain but for related ICMP."""
+        """Certain, except for related ICMP."""
         if packet.template:
             return certain((self.number == 0) != self.inverted)
         if packet.state is CtState.RELATED and packet.protocol in (ICMP, ICMPV6):
-            question = f"the connection that it is related to is {protocol_name(self.number)}"
+            question = f"the connection that the packet is related to is {protocol_name(self.number)}"
             return unless(self.inverted, undecided("connection", question))
         return certain((packet.protocol == self.number) != self.inverted)
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """A source or destination, address or ports, of the connection's original or reply tuple."""
+    """An address or ports, source or destination, of the connection's original or reply tuple."""
 
     way: Direction
     end: Literal["src", "dst"]
-    text: str  # what is asked for, as written
+    text: str  # the value as written
     network: Masked | None = None
     ports: tuple[int, int] | None = None
     inverted: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """A packet shows the tuple of its own direction; a first packet makes the other too."""
+        """A packet shows the tuple of its own direction; a first packet determines the other one too."""
         address, port = self._known(packet)
         side = "source" if self.end == "src" else "destination"
         tuple_name = "original" if self.way == "orig" else "reply"
@@ -103,22 +103,22 @@ class Ends:
             return None, None
         if self.way == ("repl" if packet.reverse else "orig") and packet.reverse is not None:
             return (first.src, first.sport) if self.end == "src" else (first.dst, first.dport)
-        if packet.state is CtState.NEW:  # the reply to what the packet now is
+        if packet.state is CtState.NEW:  # the reply to the packet as it is now
             return (packet.dst, packet.dport) if self.end == "src" else (packet.src, packet.sport)
         return None, None
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One of the status bits is set; NONE asks for no bit, so it never holds."""
+    """One of the status bits is set; NONE names no bit, so it never matches."""
 
     statuses: frozenset[str]
     inverted: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """A first packet's connection has none of them; an established one has two for sure."""
+        """A first packet's connection has none of them; an established one certainly has two."""
         asked = self.statuses - {"NONE"}
-        if packet.looped and "CONFIRMED" in asked:  # when it left by lo
+        if packet.looped and "CONFIRMED" in asked:  # when the packet left by lo
             return certain(not self.inverted)
         if packet.template or packet.state is CtState.NEW or not asked:
             return certain(self.inverted)
@@ -130,17 +130,17 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """The packet flows in the connection's original direction, or in the reply's."""
+    """The packet travels in the connection's original direction, or in that of the replies."""
 
     reply: bool
     inverted: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """A first packet flows in the original direction."""
+        """A first packet travels in the original direction."""
         if packet.template:
             return certain(self.reply == self.inverted)
         if packet.reverse is None:
-            asked = undecided("connection", "the packet flows in its connection's reply direction")
+            asked = undecided("connection", "the packet travels in its connection's reply direction")
             asked = asked if self.reply else asked.inverted()
             return unless(self.inverted, asked)
         return certain((packet.reverse == self.reply) != self.inverted)
@@ -148,7 +148,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """The connection's remaining life, which no dump tells."""
+    """The connection's remaining lifetime, which is always a question."""
 
     text: str
     inverted: bool = False
@@ -165,10 +165,10 @@ Part = TupleProtocol | Ends | Status | Flow | Expiry
 
 @dataclass(frozen=True, slots=True)
 class Conntrack:
-    """All that one ``-m conntrack`` asks.
+    """All conditions of one ``-m conntrack``.
 
-    Without a connection the kernel looks at the state alone: all other options hold beside a state
-    that holds, and none holds without one.
+    If there is no connection, the kernel looks at the state only: with a matching state all other
+    options match, and without one none does.
     """
 
     state: State | None
@@ -195,16 +195,16 @@ class Conntrack:
         return found
 
     def seen(self, packet: Packet) -> str:
-        """The states that are true of it, and where it goes from and to."""
+        """The packet's states, and its source and destination."""
         first = packet.first
         return (
             f"its state is {','.join(sorted(_states(packet)))}, "
-            f"its connection began from {first.src} to {first.dst}"
+            f"its connection is from {first.src} to {first.dst}"
         )
 
 
 def connected(packet: Packet) -> bool:
-    """Whether it has a connection, or a template of one."""
+    """Whether the packet has a connection, or a template of one."""
     return packet.template or (packet.tracked and packet.state not in (CtState.UNTRACKED, CtState.INVALID))
 
 
@@ -223,7 +223,7 @@ def _states(packet: Packet) -> set[str]:
 
 
 def _listed(option: Option, known: tuple[str, ...]) -> frozenset[str]:
-    """A list of words, each of which may be cut short: the first that begins so is meant."""
+    """A list of words, each of which may be abbreviated: the first known word with that prefix is taken."""
     found = set()
     for word in option.value.upper().split(","):
         full = next((name for name in known if word and name.startswith(word)), None)
@@ -277,10 +277,10 @@ def read_state(options: Options) -> State:
 
 
 def read_conntrack(options: Options) -> State | Conntrack:
-    """``-m conntrack``; a bare ``--ctstate``, as nearly all are, is a State."""
+    """``-m conntrack``; if ``--ctstate`` is its only option, as in most rules, a State."""
     option = options.get("--ctstate")
     state = State(_listed(option, _STATES), option.inverted) if option else None
-    parts = {o.name: _part(o) for o in options if o.name != "--ctstate"}  # the last of a name wins
+    parts = {o.name: _part(o) for o in options if o.name != "--ctstate"}  # the last option of a name wins
     if state is not None and not parts:
         return state
     if not parts:

@@ -24,7 +24,7 @@ CLASSES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Dscp:
-    """The packet's code point is the value."""
+    """The packet has this code point."""
 
     value: int
     inverted: bool = False
@@ -34,7 +34,7 @@ class Dscp:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided where nobody said the packet's TOS octet."""
+        """Undecided if the packet's TOS octet is not known."""
         if packet.tos is None:
             return unless(
                 self.inverted,
@@ -43,12 +43,12 @@ class Dscp:
         return certain((packet.tos >> 2 == self.value) != self.inverted)
 
     def seen(self, packet: Packet) -> str:
-        """Its code point."""
+        """The packet's code point."""
         return "its DSCP is not known" if packet.tos is None else f"its DSCP is {packet.tos >> 2:#04x}"
 
 
 def code_point(option: Option) -> int:
-    """The value of an option that takes a number or, where it ends in ``-class``, a name."""
+    """The value of an option: a name if the option ends in ``-class``, else a number."""
     if option.name.endswith("-class"):
         return option.read(_class, "a class of BE, EF, AFxx, CSx")
     return option.read(lambda text: integer(text, 0, 63), "a number up to 63")

@@ -1,4 +1,4 @@
-"""``-m ecn``: marks of congestion in the headers of IP and TCP (kernel: xt_ecn.c)."""
+"""``-m ecn``: congestion marks in the IP and TCP headers (kernel: xt_ecn.c)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ OPTIONS: Final = {"--ecn-tcp-cwr": 0, "--ecn-tcp-ece": 0, "--ecn-ip-ect": 1}
 
 @dataclass(frozen=True, slots=True)
 class Congestion:
-    """The lowest two bits of the TOS octet are ``ect``, and the TCP flags named are set (or not)."""
+    """The lowest two bits of the TOS octet are ``ect``, and the named TCP flags are set, or not set."""
 
     ect: int | None = None
     ect_inverted: bool = False
-    flags: tuple[tuple[str, bool], ...] = ()  # CWR, ECE; whether inverted
+    flags: tuple[tuple[str, bool], ...] = ()  # CWR or ECE, and whether inverted
 
     def distinguishes(self) -> Distinctions:
         """Not addresses, nor ports."""
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided where the packet's TOS is not known, and about TCP's flags of congestion."""
+        """Undecided if the packet's TOS is not known; TCP's congestion flags are always a question."""
         if self.flags and packet.protocol != TCP:
             return NEVER
         found: Odds = ALWAYS

@@ -1,7 +1,7 @@
-"""``-m ah``, ``esp``, ``rt``, ``frag``, ``hbh``, ``dst``, ``mh``: headers behind that of IP.
+"""``-m ah``, ``esp``, ``rt``, ``frag``, ``hbh``, ``dst``, ``mh``: headers that follow the IP header.
 
 Kernel: ipt_ah.c, xt_esp.c, ip6t_ah.c, ip6t_rt.c, ip6t_frag.c, ip6t_hbh.c. A packet without the header
-does not match, whatever is asked of it, inverted or not; what one holds a trace does not know.
+does not match, even if inverted; the content of a header is always a question.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ROUTING, FRAGMENT, HOP_BY_HOP, DESTINATION, AH, ESP, MOBILITY = 43, 44, 0, 60, 5
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The packet has the header, and in it what ``asked`` asks for (None: nothing)."""
+    """The packet has the header, and the header has what ``asked`` names (None: anything)."""
 
     number: int
     name: str
@@ -45,17 +45,17 @@ class Header:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """A packet has no header that nobody stated."""
+        """A packet has only the headers that were stated."""
         if not self._there(packet):
             return NEVER
         if self.asked is None:
             return ALWAYS
         return undecided(
-            "packet-field", f"the packet's {self.name} header meets {self.asked}", Input("packet")
+            "packet-field", f"the packet's {self.name} header matches {self.asked}", Input("packet")
         )
 
     def seen(self, packet: Packet) -> str:
-        """Whether it is there."""
+        """Whether the header is there."""
         return f"it has {'a' if self._there(packet) else 'no'} {self.name} header"
 
     def _there(self, packet: Packet) -> bool:

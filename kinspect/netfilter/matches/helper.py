@@ -1,4 +1,4 @@
-"""``-m helper``: a connection that another one announced, as FTP's data (kernel: xt_helper.c)."""
+"""``-m helper``: a connection that another one announced, such as FTP data (kernel: xt_helper.c)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPTIONS: Final = {"--helper": 1}
 
 @dataclass(frozen=True, slots=True)
 class Helper:
-    """A helper of the name expected the connection."""
+    """The helper of that name expected the connection."""
 
     name: str
     inverted: bool = False
@@ -27,7 +27,7 @@ class Helper:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """A new connection is one that nothing announced: it would be RELATED."""
+        """Does not match a new connection: one that was announced is RELATED, not NEW."""
         if packet.state is CtState.NEW or not connected(packet):
             return certain(self.inverted)
         asked = undecided("connection", f"conntrack's helper {self.name} expected the connection")

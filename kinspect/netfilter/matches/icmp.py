@@ -15,9 +15,9 @@ from kinspect.netfilter.options import Option, Options, integer
 OPTIONS_icmp: Final = {"--icmp-type": 1}
 OPTIONS_icmp6: Final = {"--icmpv6-type": 1}
 
-ANY: Final = 0xFF  # of -m icmp: every type
+ANY: Final = 0xFF  # -m icmp: every type
 
-# What ``iptables -p icmp -h`` and ``ip6tables -p icmpv6 -h`` list: type, code (None: all of them).
+# As listed by ``iptables -p icmp -h`` and ``ip6tables -p icmpv6 -h``: type, code (None: all codes).
 Names = dict[str, tuple[int, int | None]]
 TYPES: Final[Names] = {
     "any": (ANY, None),
@@ -60,9 +60,9 @@ TYPES_6: Final[Names] = {
 
 @dataclass(frozen=True, slots=True)
 class Icmp:
-    """A control message of the type, and of the code where one is given.
+    """A control message of the type and, if one is given, the code.
 
-    A later fragment has no such header and does not match, inverted or not.
+    A later fragment has no such header and does not match, even if inverted.
     """
 
     protocol: int
@@ -75,7 +75,7 @@ class Icmp:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided where the packet's type or code is not known."""
+        """Undecided if the packet's type or code is not known."""
         if packet.protocol != self.protocol or packet.fragment:
             return NEVER
         if self.protocol == ICMP and self.type == ANY:
@@ -91,7 +91,7 @@ class Icmp:
         return certain(found != self.inverted)
 
     def seen(self, packet: Packet) -> str:
-        """Its type and code."""
+        """The packet's type and code."""
         if packet.protocol != self.protocol:
             return "it is of another protocol"
         return f"its ICMP type and code are {packet.icmp_type} and {packet.icmp_code}"
@@ -106,7 +106,7 @@ def _read(option: Option, number: int, names: Names) -> Icmp:
         if named in names:
             return names[named]
         begun = {value for name, value in names.items() if name.startswith(named)} if named else set()
-        if len(begun) == 1:  # iptables takes the beginning of a name
+        if len(begun) == 1:  # iptables accepts a prefix of a name
             return begun.pop()
         kind, slash, code = text.partition("/")
         return integer(kind, 0, 255), integer(code, 0, 255) if slash else None

@@ -12,7 +12,7 @@ from kinspect.model.questions import Input
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions, Match
 from kinspect.netfilter.options import Masked, Option, protocol
 
-# Canonical name of each spelling; all take one value but for -f.
+# The canonical name of each spelling; all take one value, except -f.
 SPELLINGS: Final = {
     "-s": "-s", "--source": "-s", "--src": "-s",
     "-d": "-d", "--destination": "-d", "--dst": "-d",
@@ -36,7 +36,7 @@ class SourceAddress:
         return Distinctions(sources=None if span is None else (span,))
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Certain: the mask decides."""
+        """Certain: the address is in the packet."""
         return certain((packet.src in self.network) != self.inverted)
 
     def seen(self, packet: Packet) -> str:
@@ -57,7 +57,7 @@ class DestinationAddress:
         return Distinctions(destinations=None if span is None else (span,))
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Certain: the mask decides."""
+        """Certain: the address is in the packet."""
         return certain((packet.dst in self.network) != self.inverted)
 
     def seen(self, packet: Packet) -> str:
@@ -67,7 +67,7 @@ class DestinationAddress:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """The packet is of the protocol; number 0 stands for all (and never matches inverted)."""
+    """The packet has the protocol; number 0 means any (and never matches if inverted)."""
 
     number: int
     inverted: bool = False
@@ -77,7 +77,7 @@ class Protocol:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Certain: the header says."""
+        """Certain: it is in the header."""
         return certain((self.number in (0, packet.protocol)) != self.inverted)
 
     def seen(self, packet: Packet) -> str:
@@ -87,10 +87,10 @@ class Protocol:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """The interface is of the name, or begins with it where the name ends in ``+``.
+    """The interface has this name or, if the name ends in ``+``, a name that begins with it.
 
-    A packet made here comes in by no interface, and one not yet routed leaves by none: the kernel
-    compares with an empty name then, which matches only ``+``.
+    A packet that was made on this host has no input interface, and one that is not routed yet has no
+    output interface. The kernel then compares with an empty name, which only ``+`` matches.
     """
 
     name: str
@@ -102,7 +102,7 @@ class Interface:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided where nobody said by which interface the packet comes in or leaves."""
+        """Undecided if the packet's interface is not known."""
         interface = packet.oif if self.outgoing else packet.iif
         if interface is None and (self.outgoing or not packet.local):
             if self.name == "+":
@@ -125,9 +125,9 @@ class Interface:
         """The interface."""
         interface = packet.oif if self.outgoing else packet.iif
         if not self.outgoing and packet.local:
-            return "the packet is made here"
+            return "the packet is from this host"
         if interface == "":
-            return "it leaves by no interface, or is not routed yet"
+            return "it has no output interface, or is not routed yet"
         return f"it {'leaves' if self.outgoing else 'comes in'} by {interface or 'an unknown interface'}"
 
 
@@ -142,17 +142,17 @@ class Fragment:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Certain: the header says."""
+        """Certain: it is in the header."""
         return certain(packet.fragment != self.inverted)
 
     def seen(self, packet: Packet) -> str:
-        """Whether it is one."""
-        return "it is a later fragment" if packet.fragment else "it is no later fragment"
+        """Whether the packet is one."""
+        return "it is a later fragment" if packet.fragment else "it is not a later fragment"
 
 
 @dataclass(frozen=True, slots=True)
 class Anything:
-    """A condition that every packet meets, such as ``-s 0.0.0.0/0``."""
+    """A condition that matches every packet, such as ``-s 0.0.0.0/0``."""
 
     def distinguishes(self) -> Distinctions:
         """Not addresses, nor ports."""

@@ -1,4 +1,4 @@
-"""``-m iprange``: addresses from one to another (kernel: xt_iprange.c)."""
+"""``-m iprange``: a range of addresses (kernel: xt_iprange.c)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OPTIONS: Final = {"--src-range": 1, "--dst-range": 1}
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """Addresses from the lower to the higher, both included; or all others."""
+    """Addresses from ``low`` to ``high``, both included; or all others."""
 
     low: Address
     high: Address
@@ -28,14 +28,14 @@ class Between:
         return int(self.low), int(self.high)
 
     def holds(self, candidate: Address) -> bool:
-        """Whether it is one of them."""
+        """Whether an address is one of them."""
         same = candidate.version == self.low.version
         return (same and int(self.low) <= int(candidate) <= int(self.high)) != self.inverted
 
 
 @dataclass(frozen=True, slots=True)
 class AddressRange:
-    """Source and destination are in the ranges given."""
+    """Source and destination are in the given ranges."""
 
     src: Between | None = None
     dst: Between | None = None
@@ -47,7 +47,7 @@ class AddressRange:
         )
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Certain: the header says."""
+        """Certain: it is in the header."""
         return certain(
             (self.src is None or self.src.holds(packet.src))
             and (self.dst is None or self.dst.holds(packet.dst))

@@ -22,7 +22,7 @@ _MOST: Final = 6  # directions
 
 @dataclass(frozen=True, slots=True)
 class InSet:
-    """The set holds the fields that the directions name; and its member's counters are as asked."""
+    """The set has the fields that the directions name, and the member's counters satisfy the rule."""
 
     name: str
     directions: tuple[str, ...]
@@ -31,7 +31,7 @@ class InSet:
     counters: str | None = None
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided where the set, or a field, is not known, or a rule has just changed the set."""
+        """Undecided if the set or a field is not known, or if a rule of this walk has changed the set."""
         found = self._in(host)
         if found is None:
             return unless(self.inverted, undecided("set-member", self._question(), Input("sets", self.name)))
@@ -62,7 +62,7 @@ class InSet:
 
 
 def directions(option: Option) -> tuple[str, ...]:
-    """The second value of an option that names a set: a list of src and dst."""
+    """The list of src and dst that follows a set's name."""
     found = tuple(option.values[1].split(",")) if len(option.values) > 1 else ()
     if not found or not set(found) <= {"src", "dst"} or len(found) > _MOST:
         raise OptionError(
@@ -72,7 +72,7 @@ def directions(option: Option) -> tuple[str, ...]:
 
 
 def read(options: Options) -> InSet:
-    """``--match-set NAME src,dst`` and what is asked of the member's counters."""
+    """``--match-set NAME src,dst``, and the conditions on the member's counters."""
     option = options.need("--match-set")
     asked = []
     for other in options:

@@ -29,7 +29,7 @@ _NAMES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Ipv6Headers:
-    """The packet has exactly these headers; ``soft``: it has all of these (inverted: none of them)."""
+    """The packet has exactly these headers; ``soft``: at least these (inverted: none of them)."""
 
     headers: frozenset[int]
     soft: bool = False
@@ -40,14 +40,14 @@ class Ipv6Headers:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Certain: a packet has the headers that were stated, and its protocol's."""
+        """Certain: a packet has the headers that were stated, and that of its protocol."""
         found = headers_of(packet)
         if self.soft:
             return certain(not found & self.headers if self.inverted else found >= self.headers)
         return certain((found == self.headers) != self.inverted)
 
     def seen(self, packet: Packet) -> str:
-        """How many headers it has."""
+        """The packet's headers."""
         extensions = headers_of(packet) - {PROTOCOL}
         return (
             f"its extension headers are {sorted(extensions)}" if extensions else "it has no extension headers"

@@ -1,4 +1,4 @@
-"""``-m length``: bytes of the whole IP packet (kernel: xt_length.c)."""
+"""``-m length``: the size of the whole IP packet in bytes (kernel: xt_length.c)."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class Length:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided where nobody said the packet's length."""
+        """Undecided if the packet's length is not known."""
         if packet.length is None:
             asked = undecided(
-                "packet-field", f"the packet is of {self.low} to {self.high} bytes", Input("packet")
+                "packet-field", f"the packet has {self.low} to {self.high} bytes", Input("packet")
             )
             return unless(self.inverted, asked)
         return certain((self.low <= packet.length <= self.high) != self.inverted)
 
     def seen(self, packet: Packet) -> str:
         """Its length."""
-        return "its length is not known" if packet.length is None else f"it is of {packet.length} bytes"
+        return "its length is not known" if packet.length is None else f"it has {packet.length} bytes"
 
 
 def read(options: Options) -> Length:

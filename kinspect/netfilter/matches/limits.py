@@ -1,8 +1,8 @@
 """Rates and amounts: ``limit``, ``hashlimit``, ``connlimit``, ``quota``, ``connbytes``.
 
-Kernel: xt_limit.c, xt_hashlimit.c, xt_connlimit.c, xt_quota.c, xt_connbytes.c. What went before a packet
-decides, and no dump tells it: each rule has a question of its own, in its own words, with two
-answers (within the limit, or over it).
+Kernel: xt_limit.c, xt_hashlimit.c, xt_connlimit.c, xt_quota.c, xt_connbytes.c. Earlier
+packets decide, and no dump holds them: each rule is a question of its own with two answers, within
+the limit or over it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from kinspect.model.questions import Question
 from kinspect.netfilter.matches.always_open import Open
 from kinspect.netfilter.options import Option, Options, integer
 
-ALWAYS_OPEN: Final = "the packets that went before decide"
+ALWAYS_OPEN: Final = "it depends on earlier packets"
 OPTIONS_limit: Final = {"--limit": 1, "--limit-burst": 1}
 OPTIONS_hashlimit: Final = {
     "--hashlimit-upto": 1, "--hashlimit": "--hashlimit-upto", "--hashlimit-above": 1,
@@ -29,7 +29,7 @@ OPTIONS_connlimit: Final = {
 OPTIONS_quota: Final = {"--quota": 1}
 OPTIONS_connbytes: Final = {"--connbytes": 1, "--connbytes-dir": 1, "--connbytes-mode": 1}
 
-_UNITS: Final = ("second", "minute", "hour", "day")  # iptables takes any beginning of them
+_UNITS: Final = ("second", "minute", "hour", "day")  # iptables accepts any prefix of these
 
 
 def _rate(option: Option) -> str:
@@ -49,7 +49,7 @@ def _of(options: Options) -> str:
 
 
 def read_limit(options: Options) -> Open:
-    """``--limit``, by itself three an hour, and ``--limit-burst``."""
+    """``--limit`` (default: 3/hour) and ``--limit-burst``."""
     rate, burst = options.get("--limit"), options.get("--limit-burst")
     text = _rate(rate) if rate else "3/hour"
     if burst:
@@ -58,7 +58,7 @@ def read_limit(options: Options) -> Open:
 
 
 def read_hashlimit(options: Options) -> Open:
-    """``--hashlimit-upto`` or ``--hashlimit-above``, for each of what ``--hashlimit-mode`` names."""
+    """``--hashlimit-upto`` or ``--hashlimit-above``, per group of ``--hashlimit-mode``."""
     option = options.need("--hashlimit-upto", "--hashlimit-above")
     rate = _rate(option)
     burst, mode, name = (options.get(f"--hashlimit-{end}") for end in ("burst", "mode", "name"))
@@ -68,7 +68,7 @@ def read_hashlimit(options: Options) -> Open:
 
 
 def read_connlimit(options: Options) -> Open:
-    """``--connlimit-upto`` or ``--connlimit-above``, of a source's or a destination's connections."""
+    """``--connlimit-upto`` or ``--connlimit-above``, for the connections of a source or a destination."""
     option, mask = options.need("--connlimit-upto", "--connlimit-above"), options.get("--connlimit-mask")
     count = option.read(integer, "a number of connections")
     whose = "destination" if options.has("--connlimit-daddr") else "source"
@@ -87,7 +87,7 @@ def read_quota(options: Options) -> Open:
 
 
 def read_connbytes(options: Options) -> Open:
-    """``--connbytes``; without accounting in conntrack it never holds, which no dump tells either."""
+    """``--connbytes``; without conntrack's accounting, which no dump shows, it never matches."""
     option, way, mode = (
         options.need("--connbytes"),
         options.need("--connbytes-dir"),

@@ -20,8 +20,8 @@ OPTIONS: Final = {"--mac-source": 1}
 class MacSource:
     """The frame came from the address.
 
-    What was made here or came by the loopback has no Ethernet header: it never matches, inverted
-    or not.
+    A packet that was made on this host or came in by the loopback has no Ethernet header: it never
+    matches, even if inverted.
     """
 
     address: str
@@ -32,7 +32,7 @@ class MacSource:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided where nobody said the packet's."""
+        """Undecided if the packet's is not known."""
         if packet.local or packet.iif == "lo":
             return NEVER
         if packet.mac_src is None:
@@ -45,9 +45,9 @@ class MacSource:
         return certain((packet.mac_src.lower() == self.address) != self.inverted)
 
     def seen(self, packet: Packet) -> str:
-        """The sender's address."""
+        """The frame's sender."""
         if packet.local or packet.iif == "lo":
-            return "it did not come in a frame"
+            return "it did not come in by a frame"
         return f"its MAC address is {packet.mac_src or 'not known'}"
 
 

@@ -27,7 +27,7 @@ class Mark:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Certain: a packet begins with mark 0 and only rules change it, but for bits said unknown."""
+        """Certain: a packet starts with mark 0 and only rules change it; bits may be marked as not known."""
         question = f"the packet's mark is {self.value:#x}/{self.mask:#x}"
         found = equal_bits(packet.mark, packet.mark_unknown, self.value, self.mask)
         return unless(self.inverted, undecided("mark", question) if found is None else certain(found))

@@ -1,4 +1,4 @@
-"""``-m multiport``: ports of a list (kernel: xt_multiport.c)."""
+"""``-m multiport``: a list of ports (kernel: xt_multiport.c)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SIDES: Final[dict[str, Side]] = {"--sports": "source", "--dports": "destination
 
 @dataclass(frozen=True, slots=True)
 class Multiport:
-    """A port is in one of the ranges: the source's, the destination's, or either of the two."""
+    """The source port, the destination port, or either of them is in one of the ranges."""
 
     side: Side
     ranges: tuple[tuple[int, int], ...]
@@ -36,7 +36,7 @@ class Multiport:
         return Distinctions(ports=self.ranges if self.side != "source" else ())
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided where a port that matters is not known."""
+        """Undecided if a port that matters is not known."""
         if packet.protocol not in WITH_PORTS or packet.fragment:
             return NEVER
         asked = {"source": [packet.sport], "destination": [packet.dport]}.get(

@@ -1,4 +1,4 @@
-"""``-m owner``: the process that made the packet (kernel: xt_owner.c)."""
+"""``-m owner``: the process that sent the packet (kernel: xt_owner.c)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Identity:
     inverted: bool = False
 
     def odds(self, known: int | None) -> Odds:
-        """Whether the sender is of it."""
+        """Whether the sender belongs to it."""
         if known is None or isinstance(self.ids, str):
             name = self.ids if isinstance(self.ids, str) else _range_text(self.ids)
             return unless(self.inverted, undecided("sender", f"the packet is sent by {self.kind} {name}"))
@@ -33,14 +33,14 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """The packet is of a socket here, whose file is of the user and the group.
+    """The packet is from a socket of this host, whose file belongs to the user and the group.
 
-    A forwarded packet has no socket: it matches only what is asked with ``!`` throughout.
+    A forwarded packet has no socket: it matches only if all options are inverted.
     """
 
     user: Identity | None = None
     group: Identity | None = None
-    supplementary: bool = False  # the group may be any of the process'
+    supplementary: bool = False  # the group may be any group of the process
     socket: bool = False
     socket_inverted: bool = False
 
@@ -49,7 +49,7 @@ class Ownership:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided for a packet made here by nobody knows whom."""
+        """Undecided for a packet of this host whose sender is not known."""
         if not packet.local:
             return certain(
                 all(identity is None or identity.inverted for identity in (self.user, self.group))
@@ -72,7 +72,7 @@ class Ownership:
         return found
 
     def seen(self, packet: Packet) -> str:
-        """Who sent it."""
+        """The packet's sender."""
         if not packet.local:
             return "no process of this host sent it"
         owner = packet.owner

@@ -1,8 +1,8 @@
 """``-m physdev``: the ports of a bridge that a packet passes (kernel: xt_physdev.c).
 
-The kernel knows ports where br_netfilter hands the bridge's packets to iptables
+The kernel knows the ports if br_netfilter hands a bridge's packets to iptables
 (net.bridge.bridge-nf-call-iptables). A packet that did not come in by a bridge has no ports, and
-meets only what is asked with ``!``.
+matches only inverted options.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ OPTIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class PhysicalDevices:
-    """What is asked of the ports: each option as written, by its name."""
+    """Conditions on the ports: each option as written, by its name."""
 
     options: tuple[Option, ...]
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Decided by the packet's ports where they are stated, else by the host's links."""
+        """Decided by the packet's ports if they are known, else by the host's links."""
         came = _with_ports(packet, host)
         if came == NEVER:
             return certain(all(option.inverted for option in self.options))
@@ -51,10 +51,10 @@ class PhysicalDevices:
 
     def _question(self) -> str:
         words = (f"{'! ' if o.inverted else ''}{' '.join((o.name, *o.values))}" for o in self.options)
-        return f"the packet's bridge ports meet {' '.join(words)}"
+        return f"the packet's bridge ports match {' '.join(words)}"
 
     def _with_port(self, packet: Packet, host: Host) -> Odds:
-        """For a packet that came in by a bridge's port."""
+        """The odds for a packet that came in by a port of a bridge."""
         found: Odds = ALWAYS
         for option in self.options:
             odds = _asked(option, packet, host)
@@ -77,13 +77,13 @@ def _asked(option: Option, packet: Packet, host: Host) -> Odds:
             return _port(option, ports, "comes in")
         case _:
             if bridged == NEVER:
-                return NEVER  # inverted or not: there is no port to compare with
+                return NEVER  # even if inverted: there is no port to compare with
             ports = [packet.physdev_out] if packet.physdev_out else _ports(packet.oif, host)
             return _port(option, ports, "leaves")
 
 
 def _port(option: Option, ports: list[str] | None, way: str) -> Odds:
-    """Whether the port is of the name, where all that it can be agree."""
+    """Whether the port has this name, if that is the same for all ports that it can be."""
     name = option.value
     held = {port.startswith(name[:-1]) if name.endswith("+") else port == name for port in ports or ()}
     if len(held) == 1:
@@ -98,7 +98,7 @@ def _ports(bridge: str | None, host: Host) -> list[str] | None:
 
 
 def _with_ports(packet: Packet, host: Host) -> Odds:
-    """Whether it came in by a port of a bridge, with the kernel knowing by which."""
+    """Whether the packet came in by a port of a bridge that the kernel knows."""
     if packet.physdev_in is not None and not packet.local:
         return ALWAYS
     came = by_bridge(packet, host)
@@ -111,7 +111,7 @@ def _with_ports(packet: Packet, host: Host) -> Odds:
 
 
 def _stays(packet: Packet, host: Host) -> Odds:
-    """Whether it leaves by another port of its bridge, without being routed."""
+    """Whether the packet leaves by another port of its bridge, without being routed."""
     if packet.physdev_out is not None:
         return ALWAYS
     if not packet.oif:
@@ -128,7 +128,7 @@ def _stays(packet: Packet, host: Host) -> Odds:
 
 
 def read(options: Options) -> PhysicalDevices:
-    """The options, the last of each name."""
+    """The last option of each name."""
     found = {option.name: option for option in options}
     if not found:
         raise OptionError("expected an option of physdev", options.word)

@@ -1,4 +1,4 @@
-"""``-m pkttype``: whom the link layer's frame was for (kernel: xt_pkttype.c)."""
+"""``-m pkttype``: to whom the link layer's frame was addressed (kernel: xt_pkttype.c)."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _NAMES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class PacketType:
-    """The frame was for this host alone, for all, or for a group.
+    """The frame was addressed to this host, to all, or to a group.
 
-    A frame for the host carries a packet for a single address; one made here counts as unicast.
+    A packet to a single address comes in a frame to this host; a packet of this host counts as unicast.
     """
 
     type: str
     inverted: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided for packets to many: a frame of either kind can carry them."""
+        """Undecided for packets to several hosts: frames of either type can carry them."""
         dst = packet.first.dst
         alone = (
             address_type(dst, host) in ("UNICAST", "LOCAL")

@@ -1,7 +1,7 @@
 """``-m policy``: what IPsec does with the packet (kernel: xt_policy.c).
 
-Assumed: it does nothing, as nothing in a snapshot says more. So the packet has no policy, which
-``--pol none`` asks for and ``--pol ipsec`` does not meet.
+Assumed: nothing, since a snapshot has no IPsec policies. So ``--pol none`` matches every packet and
+``--pol ipsec`` none.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ OPTIONS: Final = {
     "--dir": 1, "--pol": 1, "--strict": 0, "--reqid": 1, "--spi": 1, "--proto": 1, "--mode": 1,
     "--tunnel-src": 1, "--tunnel-dst": 1, "--next": 0,
 }  # fmt: skip
-REPEATABLE: Final = frozenset(OPTIONS) - {"--dir", "--pol", "--strict"}  # once for each element of --strict
+REPEATABLE: Final = frozenset(OPTIONS) - {"--dir", "--pol", "--strict"}  # once per element of --strict
 
 
 @dataclass(frozen=True, slots=True)
 class IpsecPolicy:
-    """The packet is, or is not, of IPsec."""
+    """The packet is subject to IPsec, or is not."""
 
     none: bool
 
@@ -33,16 +33,16 @@ class IpsecPolicy:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Certain, by the assumption that there is no IPsec."""
+        """Certain, on the assumption that there is no IPsec."""
         return certain(self.none)
 
     def seen(self, packet: Packet) -> str:
         """The assumption."""
-        return "it is taken to be outside of IPsec"
+        return "assumed: no IPsec"
 
 
 def read(options: Options) -> IpsecPolicy:
-    """``--pol``; the details of a policy are of no account where there is none."""
+    """``--pol``; the details of a policy do not matter if there is none."""
     way, kind = options.need("--dir"), options.need("--pol")
     if way.value not in ("in", "out"):
         raise way.error("in or out")

@@ -26,10 +26,10 @@ OPTIONS_dccp: Final = {**_PORTS, "--dccp-types": 1, "--dccp-option": 1}
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """A transport header whose ports are in the ranges, and whose TCP flags are as asked.
+    """The ports are in the ranges, and the TCP flags are as the rule wants them.
 
-    The kernel drops a packet that is too short for its header; a later fragment has none, and
-    does not match whatever is asked, inverted or not.
+    The kernel drops a packet that is too short for its header. A later fragment has none, and does
+    not match, even if inverted.
     """
 
     protocol: int
@@ -37,16 +37,16 @@ class Ports:
     sport_inverted: bool = False
     dport: tuple[int, int] | None = None
     dport_inverted: bool = False
-    flags: tuple[TcpFlag, TcpFlag] | None = None  # mask, those that are set
+    flags: tuple[TcpFlag, TcpFlag] | None = None  # the flags to look at, and those of them that must be set
     flags_inverted: bool = False
-    unread: str | None = None  # an option that asks what a packet here does not tell
+    unread: str | None = None  # an option about something that a packet here does not have
 
     def distinguishes(self) -> Distinctions:
         """Destination ports."""
         return Distinctions(ports=(self.dport,) if self.dport else ())
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided where a port is not known."""
+        """Undecided if a port is not known."""
         if packet.protocol != self.protocol or packet.fragment:
             return NEVER
         open_question: Odds | None = None
@@ -80,14 +80,14 @@ class Ports:
             elif (packet.tcp_flags & mask == wanted_flags) == self.flags_inverted:
                 return NEVER
         if self.unread is not None:
-            return undecided("packet-field", f"the packet meets {self.unread}", Input("packet"))
+            return undecided("packet-field", f"the packet matches {self.unread}", Input("packet"))
         return open_question or ALWAYS
 
     def _as_one(self, packet: Packet) -> bool:
-        """Whether the back ends differ: iptables-nft makes ``! --sport 1 ! --dport 2`` one comparison.
+        """Whether the back ends differ: iptables-nft turns ``! --sport 1 ! --dport 2`` into one comparison.
 
-        It holds there unless both ports are the ones named (measured with 1.8.9: add_nft_tcpudp
-        in nft-shared.c); both back ends print the same text.
+        There it matches unless both ports are the named ones (add_nft_tcpudp in nft-shared.c; measured
+        with 1.8.9). Both back ends print the same text.
         """
         if self.protocol not in (TCP, UDP) or not (self.sport_inverted and self.dport_inverted):
             return False

@@ -1,6 +1,6 @@
 """``-m realm``: the realm of the route that the packet takes (kernel: xt_realm.c).
 
-A snapshot's routes do not carry their realms.
+The routes of a snapshot do not have realms.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from kinspect.model.odds import Odds, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.netfilter.options import Options
 
-ALWAYS_OPEN: Final = "a snapshot's routes do not carry realms"
+ALWAYS_OPEN: Final = "routes of a snapshot have no realms"
 OPTIONS: Final = {"--realm": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Realm:
-    """The route is of the realm, by number or name."""
+    """The route has the realm, given by number or name."""
 
     text: str
     inverted: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
         """Undecided."""
-        return unless(self.inverted, undecided("route", f"the route to {packet.dst} is of realm {self.text}"))
+        return unless(self.inverted, undecided("route", f"the route to {packet.dst} has realm {self.text}"))
 
     def seen(self, packet: Packet) -> str:
-        """That it is not known."""
+        """The realm is not known."""
         return "the realm of its route is not known"
 
 

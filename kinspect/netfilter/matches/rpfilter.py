@@ -27,7 +27,7 @@ _ALL: Final = IPv4Address("255.255.255.255")
 
 @dataclass(frozen=True, slots=True)
 class ReversePath:
-    """The route back is by the same interface; ``loose``: there is one by any."""
+    """The route back is by the same interface; ``loose``: by any interface."""
 
     loose: bool = False
     valid_mark: bool = False
@@ -35,7 +35,7 @@ class ReversePath:
     inverted: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided without routes, or where a policy rule's condition is not known."""
+        """Undecided without routes, or if a policy rule's condition is not known."""
         found = self._passes(packet, host)
         if found is None:
             way = "by the interface that it came in by" if not self.loose else "by some interface"
@@ -46,7 +46,7 @@ class ReversePath:
         return certain(found != self.inverted)
 
     def seen(self, packet: Packet) -> str:
-        """Where it came from."""
+        """The interface that the packet came in by."""
         return f"it came from {packet.src} by {packet.iif or 'an unknown interface'}"
 
     def _passes(self, packet: Packet, host: Host) -> bool | None:
@@ -76,7 +76,7 @@ class ReversePath:
 
 
 def _unconfigured(packet: Packet) -> bool:
-    """A host that has no address yet speaks to its neighbours."""
+    """Whether the packet is from a host that has no address yet, to its neighbours."""
     if isinstance(packet.src, IPv4Address):
         return packet.src.is_unspecified and (packet.dst == _ALL or packet.dst in _TO_NEIGHBOURS)
     return packet.src.is_unspecified
@@ -95,7 +95,7 @@ def _devs(found: Found, packet: Packet, host: Host) -> set[str | None]:
 
 
 def read(options: Options) -> ReversePath:
-    """The flags; the inversion is ``--invert``, not ``!``."""
+    """The flags; inversion is ``--invert``, not ``!``."""
     return ReversePath(
         options.has("--loose"),
         options.has("--validmark"),

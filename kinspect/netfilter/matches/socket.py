@@ -1,7 +1,7 @@
-"""``-m socket``: a socket of this host takes the packet (kernel: xt_socket.c, nf_socket_ipv4.c).
+"""``-m socket``: a socket of this host receives the packet (kernel: xt_socket.c, nf_socket_ipv4.c).
 
 An established socket, or a listening one that is bound to the address (``--nowildcard``: or to
-any). No dump lists sockets.
+any address). No dump has the sockets.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from kinspect.model.odds import NEVER, Odds, undecided
 from kinspect.model.packet import ICMP, ICMPV6, TCP, UDP, Packet, endpoint_text, protocol_name
 from kinspect.netfilter.options import Options
 
-ALWAYS_OPEN: Final = "the sockets of the host decide"
+ALWAYS_OPEN: Final = "it depends on the host's sockets"
 OPTIONS: Final = {"--transparent": 0, "--nowildcard": 0, "--restore-skmark": 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Socket:
-    """There is a socket; with ``restores_mark`` the packet then takes its mark."""
+    """There is a socket; with ``restores_mark`` the packet then gets the socket's mark."""
 
     transparent: bool = False
     wildcard: bool = False  # a socket that is bound to no address counts too
     restores_mark: bool = False
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided for TCP, UDP and ICMP errors; the kernel looks no further for others."""
+        """Undecided for TCP, UDP and ICMP errors; other protocols never match."""
         if packet.protocol not in (TCP, UDP, ICMP, ICMPV6):
             return NEVER
         kind = "transparent socket" if self.transparent else "socket"
@@ -38,11 +38,11 @@ class Socket:
         )
 
     def seen(self, packet: Packet) -> str:
-        """What has no socket."""
+        """The packet's protocol."""
         return f"it is {protocol_name(packet.protocol)}"
 
     def asked(self, packet: Packet, held: bool) -> Packet:
-        """Its mark is the socket's then: not known."""
+        """The packet with the socket's mark, which is not known."""
         return packet.replace(mark_unknown=0xFFFFFFFF) if held and self.restores_mark else packet
 
 

@@ -1,4 +1,4 @@
-"""``-m statistic``: one packet in so many, at random or by count (kernel: xt_statistic.c)."""
+"""``-m statistic``: one of so many packets, at random or by count (kernel: xt_statistic.c)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _draw(threshold: int) -> Chance:
 
 @dataclass(frozen=True, slots=True)
 class Random:
-    """Holds for ``threshold`` of every 2**31 draws.
+    """Matches ``threshold`` of every 2**31 draws.
 
     iptables keeps ``lround(P * 2**31)`` and the kernel compares 31 random bits with it, so the
     printed decimals name one exact fraction.
@@ -50,11 +50,11 @@ class Random:
 
 @dataclass(frozen=True, slots=True)
 class Nth:
-    """Holds for one of every ``every`` packets that reach the rule.
+    """Matches one of every ``every`` packets that reach the rule.
 
-    Its share of all packets that reach it is exact in the long run. Which of them it takes goes hand
-    in hand with which of them other such rules took, so its share of just those is not known.
-    ``rule`` names the rule that it stands in, whose own the count is.
+    Its share of all packets that reach it is exact in the long run. Which packets it takes is related to
+    which packets other such rules took, so its share of only those is not known. ``rule`` names the rule
+    that owns the count.
     """
 
     every: int
@@ -67,7 +67,7 @@ class Nth:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """The share in the long run, of packets that no other count has told from the rest."""
+        """The share in the long run; a question for packets that another count has already selected."""
         if self.every == 1:
             return NEVER if self.inverted else ALWAYS
         if packet.counted:
@@ -79,10 +79,10 @@ class Nth:
 
     def seen(self, packet: Packet) -> str:
         """A count."""
-        return "the count of packets before decides"
+        return "the number of earlier packets decides"
 
     def asked(self, packet: Packet, held: bool) -> Packet:
-        """Later counts go by what this one told apart."""
+        """The packet with the result of this count, on which later counts depend."""
         return packet.replace(counted=(*packet.counted, (self.rule, held))) if self.every > 1 else packet
 
 
@@ -91,12 +91,12 @@ def read(options: Options) -> Random | Nth:
     mode = options.need("--mode")
     if mode.value == "random":
         option = options.need("--probability")
-        # Plain decimals only: Fraction would take 1/2 too, and work for ever on 1e999999999.
+        # Plain decimals only: Fraction would accept 1/2 as well, and never finish 1e999999999.
         plain = re.fullmatch(r"[0-9]{1,20}(\.[0-9]{0,40})?|\.[0-9]{1,40}", option.value)
         share = Fraction(option.value) if plain else None
         if share is None or share > 1:
             raise option.error("a number between 0 and 1")
-        # lround: halves go away from zero.
+        # lround: halves are rounded away from zero.
         return Random(int(share * DRAWS + Fraction(1, 2)), option.inverted)
     if mode.value == "nth":
         every = options.need("--every")

@@ -1,4 +1,4 @@
-"""``-m tcpmss``: the segment size that a TCP handshake announces (kernel: xt_tcpmss.c)."""
+"""``-m tcpmss``: the segment size that a TCP SYN announces (kernel: xt_tcpmss.c)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPTIONS: Final = {"--mss": 1}
 
 @dataclass(frozen=True, slots=True)
 class SegmentSize:
-    """The MSS is in the range; a packet that announces none meets only the inverse."""
+    """The MSS is in the range; a packet that announces none matches only if inverted."""
 
     low: int
     high: int
@@ -28,7 +28,7 @@ class SegmentSize:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided for a handshake's packets: a trace does not know their options."""
+        """Undecided for SYNs: a trace does not know their TCP options."""
         if packet.protocol != TCP or packet.fragment:
             return NEVER
         if packet.tcp_flags is not None and not packet.tcp_flags & TcpFlag.SYN:
@@ -41,8 +41,8 @@ class SegmentSize:
         )
 
     def seen(self, packet: Packet) -> str:
-        """Whether it announces one."""
-        return "it is of another protocol" if packet.protocol != TCP else "it is no SYN"
+        """Whether the packet announces one."""
+        return "it is of another protocol" if packet.protocol != TCP else "it is not a SYN"
 
 
 def read(options: Options) -> SegmentSize:

@@ -1,4 +1,4 @@
-"""``-m tos``: the TOS octet, of IPv6 the traffic class (kernel: xt_dscp.c)."""
+"""``-m tos``: the TOS octet, or the traffic class of IPv6 (kernel: xt_dscp.c)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Tos:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided where nobody said the packet's."""
+        """Undecided if the packet's is not known."""
         if packet.tos is None:
             asked = undecided(
                 "packet-field", f"the packet's TOS is {self.value:#04x}/{self.mask:#04x}", Input("packet")
@@ -47,7 +47,7 @@ class Tos:
 
 
 def octet(text: str, named: int) -> tuple[int, int]:
-    """``value[/mask]`` or a name, which stands for the bits of ``named``. Raises ValueError."""
+    """``value[/mask]``, or a name with the mask ``named``. Raises ValueError."""
     if text.lower() in NAMES:
         return NAMES[text.lower()], named
     value, slash, mask = text.partition("/")
@@ -55,7 +55,7 @@ def octet(text: str, named: int) -> tuple[int, int]:
 
 
 def read(options: Options) -> Tos:
-    """``--tos``; a name leaves the two ECN bits out."""
+    """``--tos``; a name ignores the two ECN bits."""
     option = options.need("--tos")
     value, mask = option.read(lambda text: octet(text, 0x3F), "a TOS, as value, value/mask or a name,")
     return Tos(value, mask, option.inverted)

@@ -1,4 +1,4 @@
-"""``-m ttl``, ``-m hl``: the hops that a packet has left (kernel: xt_hl.c)."""
+"""``-m ttl``, ``-m hl``: the number of hops that a packet has left (kernel: xt_hl.c)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class HopsLeft:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided where nobody said the packet's."""
+        """Undecided if the packet's is not known."""
         if packet.family != self.family:
             return NEVER
         ttl = packet.ttl
@@ -48,7 +48,7 @@ class HopsLeft:
         return certain(held != self.inverted)
 
     def seen(self, packet: Packet) -> str:
-        """The hops left."""
+        """The number of hops left."""
         return f"it has {packet.ttl if packet.ttl is not None else 'an unknown number of'} hops left"
 
 
@@ -59,10 +59,10 @@ def _read(options: Options, name: str, family: int) -> HopsLeft:
 
 
 def read_ttl(options: Options) -> HopsLeft:
-    """``-m ttl``, of IPv4."""
+    """``-m ttl``, for IPv4."""
     return _read(options, "ttl", 4)
 
 
 def read_hl(options: Options) -> HopsLeft:
-    """``-m hl``, of IPv6."""
+    """``-m hl``, for IPv6."""
     return _read(options, "hl", 6)

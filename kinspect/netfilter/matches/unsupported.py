@@ -1,4 +1,4 @@
-"""A match that kinspect does not model: its odds are always undecided, never guessed."""
+"""A match that kinspect does not model: always undecided, never guessed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 
 @dataclass(frozen=True, slots=True)
 class UnsupportedMatch:
-    """An extension, or an option of one, that is not known or not modelled; ``text`` as written."""
+    """An extension, or one of its options, that is not known or not modelled; ``text`` is as written."""
 
     text: str
 
@@ -21,9 +21,9 @@ class UnsupportedMatch:
         return NO_DISTINCTIONS
 
     def odds(self, packet: Packet, host: Host) -> Odds:
-        """Undecided, whatever the packet."""
-        return undecided("unsupported-match", f"the packet meets {self.text}")
+        """Always undecided."""
+        return undecided("unsupported-match", f"the packet matches {self.text}")
 
     def seen(self, packet: Packet) -> str:
-        """That it was not looked at."""
+        """The reason."""
         return "kinspect does not model this match"

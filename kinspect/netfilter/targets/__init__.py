@@ -1,1 +1,1 @@
-"""The targets of netfilter, one module an extension."""
+"""The targets of netfilter, one module per extension."""

@@ -1,4 +1,4 @@
-"""CONNMARK: moves marks between the packet and its connection (kernel: xt_connmark.c)."""
+"""CONNMARK: copies marks between the packet and its connection (kernel: xt_connmark.c)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SetConnectionMark:
         return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Nothing for a packet that has no connection."""
+        """Has no effect on a packet that has no connection."""
         if not connected(packet):
             return Proceed(packet)
         mark = _shifted((packet.ct_mark & ~self.mask & ALL) ^ self.value, self.shift)
@@ -46,7 +46,7 @@ class SetConnectionMark:
 
 @dataclass(frozen=True, slots=True)
 class SaveMark:
-    """``ctmark = (ctmark & ~ctmask) ^ (mark & nfmask)``, what is moved being shifted."""
+    """``ctmark = (ctmark & ~ctmask) ^ (mark & nfmask)``; the copied bits are shifted."""
 
     nfmask: int = ALL
     ctmask: int = ALL
@@ -61,7 +61,7 @@ class SaveMark:
         return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Nothing for a packet that has no connection."""
+        """Has no effect on a packet that has no connection."""
         if not connected(packet):
             return Proceed(packet)
         moved = _shifted(packet.mark & self.nfmask, self.shift)
@@ -76,7 +76,7 @@ class SaveMark:
 
 @dataclass(frozen=True, slots=True)
 class RestoreMark:
-    """``mark = (mark & ~nfmask) ^ (ctmark & ctmask)``, what is moved being shifted."""
+    """``mark = (mark & ~nfmask) ^ (ctmark & ctmask)``; the copied bits are shifted."""
 
     nfmask: int = ALL
     ctmask: int = ALL
@@ -91,7 +91,7 @@ class RestoreMark:
         return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Nothing for a packet that has no connection."""
+        """Has no effect on a packet that has no connection."""
         if not connected(packet):
             return Proceed(packet)
         moved = _shifted(packet.ct_mark & self.ctmask, self.shift)

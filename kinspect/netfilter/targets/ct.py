@@ -1,8 +1,8 @@
-"""CT and NOTRACK: how connection tracking is to see the packet (kernel: xt_CT.c).
+"""CT and NOTRACK: how connection tracking treats the packet (kernel: xt_CT.c).
 
-An untracked packet belongs to no connection, so no nat rule is asked about it. Otherwise CT gives
-the packet a template of its connection: until connection tracking has looked at the packet, rules
-see that. The first of these targets that a packet meets counts.
+An untracked packet belongs to no connection, so nat tables are not consulted for it. Otherwise CT gives
+the packet a template of its connection, which rules see until connection tracking has seen the packet.
+Only the first of these targets that a packet meets has an effect.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ALL: Final = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class Untrack:
-    """The packet is not tracked, unless it is already."""
+    """The packet is not tracked, unless it already is."""
 
     def described(self) -> Described:
         """Its name."""
@@ -37,7 +37,7 @@ class Untrack:
         return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Of what comes back by the loopback the connection stays, where it has one."""
+        """A packet that comes back by the loopback keeps the connection that it has."""
         if _settled(packet):
             return Proceed(packet)
         if packet.tracked:
@@ -47,7 +47,7 @@ class Untrack:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The connection begins with what the rule says; ``zone`` None: its zone is the packet's mark."""
+    """The connection starts with the rule's settings; ``zone`` None: its zone is the packet's mark."""
 
     zone: int | None = 0
 
@@ -61,7 +61,7 @@ class Template:
         return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """The mark of the template is kept from packet to packet, so it is not known."""
+        """The template, and so its mark, is shared by all packets of the rule: the mark is not known."""
         if _settled(packet):
             return Proceed(packet)
         return Proceed(
@@ -76,7 +76,7 @@ class Template:
 
 
 def _settled(packet: Packet) -> bool:
-    """Whether the packet has a connection, a template or a word that it is to have none."""
+    """Whether the packet has a connection or a template, or is marked as untracked."""
     tracked = packet.tracked and packet.state is not CtState.INVALID
     return tracked or packet.template or packet.untracked
 
@@ -87,7 +87,7 @@ def read_NOTRACK(options: Options) -> Untrack:  # noqa: N802 - named after the t
 
 
 def read_CT(options: Options) -> Untrack | Template:  # noqa: N802
-    """``-j CT``, with ``--notrack``, with a zone, or with what a trace does not see."""
+    """``-j CT``, with ``--notrack``, with a zone, or with options that have no effect on a trace."""
     if options.has("--notrack"):
         return Untrack()
     zone = options.get("--zone", "--zone-orig", "--zone-reply")

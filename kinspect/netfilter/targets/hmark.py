@@ -1,4 +1,4 @@
-"""HMARK: a mark by a hash of the packet's fields (kernel: xt_HMARK.c); which, is not computed."""
+"""HMARK: a mark that is a hash of the packet's fields (kernel: xt_HMARK.c); kinspect does not compute it."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ class HashMark:
 
 
 def read(options: Options) -> HashMark:
-    """``--hmark-mod`` and what is hashed."""
+    """``--hmark-mod``, and which fields are hashed."""
     options.need("--hmark-mod")
     return HashMark()

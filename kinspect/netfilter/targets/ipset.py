@@ -1,6 +1,6 @@
-"""SET: adds the packet's fields to ipsets, or deletes them (kernel: xt_set.c).
+"""SET: adds the packet's fields to ipsets, or removes them (kernel: xt_set.c).
 
-What a later rule of the same walk asks of such a set is then undecided.
+A later match on such a set is then undecided for the rest of the walk.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OPTIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ChangeSets:
-    """The sets that change; ``maps_mark``: the packet takes a mark that a set keeps for it."""
+    """The sets that change; ``maps_mark``: the packet gets a mark that a set holds for it."""
 
     names: frozenset[str]
     maps_mark: bool = False

@@ -1,4 +1,4 @@
-"""MARK: sets the packet's mark, which routing and later rules can ask for (kernel: xt_mark.c)."""
+"""MARK: sets the packet's mark, which routing and later rules can match on (kernel: xt_mark.c)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SetMark:
 
 
 def spelled(options: Options) -> tuple[int, int]:
-    """Value and mask, by any of the spellings of one operation (iptables-extensions, MARK)."""
+    """Value and mask, in any spelling of the operation (iptables-extensions(8), MARK)."""
     for option in options:
         match option.name:
             case "--set-xmark":

@@ -1,7 +1,7 @@
-"""DNAT, SNAT and MASQUERADE: bindings of a connection (kernel: nf_nat_core.c, nf_nat_masquerade.c).
+"""DNAT, SNAT and MASQUERADE: translate addresses (kernel: nf_nat_core.c, nf_nat_masquerade.c).
 
-Assumed: no other connection stands in the way. One from the same source address and port lends its
-new source to the next; a port that is taken makes the kernel draw another.
+Assumed: no other connection interferes. (A connection from the same source address and port shares its
+new source; if a port is taken, the kernel draws another.)
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RandomPort = Literal["", "--random", "--random-fully"]
 
 @dataclass(frozen=True, slots=True)
 class PortRange:
-    """A range of ports; with ``base`` a port is moved by its distance from there."""
+    """A range of ports; with ``base``, a port is mapped by its distance from ``base``."""
 
     low: int
     high: int
@@ -45,13 +45,13 @@ class PortRange:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of ports."""
         return self.high - self.low + 1
 
     def destination(self, present: int | None, *, anew: bool) -> int | None:
-        """The new destination port: kept where it is in the range, else the lowest.
+        """The new destination port: kept if it is in the range, else the lowest.
 
-        None where it cannot be known: drawn ``anew`` (--random), or moved from an unknown one.
+        None if it is not known: drawn ``anew`` (--random), or mapped from a port that is not known.
         """
         if self.count == 1:
             return self.low
@@ -62,7 +62,7 @@ class PortRange:
         return present if self.low <= present <= self.high else self.low
 
     def source(self, present: int | None, *, anew: bool) -> int | None:
-        """The new source port: kept where it is in the range, else drawn."""
+        """The new source port: kept if it is in the range, else drawn."""
         if self.count == 1:
             return self.low
         kept = not anew and present is not None and self.low <= present <= self.high
@@ -71,7 +71,7 @@ class PortRange:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Addresses and ports to choose from; None: as they are."""
+    """Addresses and ports to choose from; None: unchanged."""
 
     low: Address | None = None
     high: Address | None = None
@@ -100,7 +100,7 @@ class Range:
         return self.low != self.high
 
     def address(self, side: Literal["src", "dst"], packet: Packet, *, persistent: bool) -> Address:
-        """The address for a packet; of several by the kernel's hash of its source and destination."""
+        """The address for a packet; of several, the kernel picks by a hash of source and destination."""
         if self.low is None or self.high is None:
             return packet.src if side == "src" else packet.dst
         return chosen_address(
@@ -116,7 +116,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Dnat:
-    """Another destination for the connection; ends the walk of the nat table."""
+    """Changes the connection's destination; ends the walk of the nat table."""
 
     to: Range
     random: RandomPort = ""
@@ -134,7 +134,7 @@ class Dnat:
         return Distinctions(destinations=own)
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Bind the destination."""
+        """Translate the destination."""
         if packet.zone is None and self.to.several:
             return _any_of(self.to, lambda to: replace(self, to=to).act(packet, host))
         chosen = self.to.address("dst", packet, persistent=self.persistent)
@@ -143,7 +143,7 @@ class Dnat:
 
 @dataclass(frozen=True, slots=True)
 class Snat:
-    """Another source for the connection; ends the walk of the nat table."""
+    """Changes the connection's source; ends the walk of the nat table."""
 
     to: Range
     random: RandomPort = ""
@@ -158,7 +158,7 @@ class Snat:
         return Distinctions(of_host=True) if self.to.low == self.to.high else None  # a hash of both ends
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Bind the source; one that is in the range already is kept (get_unique_tuple in nf_nat_core.c)."""
+        """Translate the source; one in the range is kept (get_unique_tuple in nf_nat_core.c)."""
         if not self.random and self.to.holds(packet.src, packet.sport, packet):
             return with_source(packet, packet.src)
         if packet.zone is None and self.to.several:
@@ -169,7 +169,7 @@ class Snat:
 
 @dataclass(frozen=True, slots=True)
 class Masquerade:
-    """The address of the outgoing interface as source (the one that its kernel would choose)."""
+    """Changes the source to the address that the kernel would choose for the outgoing interface."""
 
     ports: PortRange | None = None
     random: RandomPort = ""
@@ -184,9 +184,9 @@ class Masquerade:
         return Distinctions(of_host=True)
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Bind the source; its address stays "masquerade" where the snapshot cannot tell it.
+        """Translate the source; its address is "masquerade" if the snapshot does not determine it.
 
-        Where no interface has a usable address the kernel drops the packet.
+        If no interface has a usable address, the kernel drops the packet.
         """
         chosen = source_address(packet, host)
         if chosen is Nothing.USABLE:
@@ -204,13 +204,13 @@ def _words(what: str, random: RandomPort) -> str:
 
 
 def _any_of(to: Range, act: Callable[[Range], Effect]) -> Effect:
-    """Each address of a range that it may be: the zone, which counts in the choice, is not known."""
+    """One outcome per address of a range: the choice depends on the zone, which is not known."""
     assert to.low is not None
     assert to.high is not None
     if int(to.high) - int(to.low) >= _MOST_ADDRESSES:
         raise Undetermined(
             f"which of the addresses {to.low}-{to.high} a connection gets depends on its conntrack zone,"
-            " and that on a mark that is not known",
+            " which is a mark that is not known",
         )
     ways: list[tuple[Odds, Effect]] = []
     for number in range(int(to.low), int(to.high) + 1):
@@ -224,7 +224,7 @@ def _any_of(to: Range, act: Callable[[Range], Effect]) -> Effect:
 
 
 def with_destination(packet: Packet, dst: Address, ports: PortRange | None, *, anew: bool = False) -> Bind:
-    """A destination binding; DNAT is a state of the connection where it changed something."""
+    """The packet with its new destination; DNAT becomes a state of the connection if it changed."""
     port = packet.dport
     if ports is not None and packet.protocol in WITH_PORTS:
         port = ports.destination(port, anew=anew)
@@ -237,7 +237,7 @@ def with_destination(packet: Packet, dst: Address, ports: PortRange | None, *, a
 
 
 def with_source(packet: Packet, src: Address, ports: PortRange | None = None, *, anew: bool = False) -> Bind:
-    """A source binding to a known address; SNAT is a state where it changed something."""
+    """The packet with a known new source; SNAT becomes a state of the connection if it changed."""
     sport = _source_port(packet, ports, anew=anew)
     changed = src != packet.src or sport != packet.sport
     return Bind(
@@ -249,7 +249,7 @@ def with_source(packet: Packet, src: Address, ports: PortRange | None = None, *,
 
 
 def _source_port(packet: Packet, ports: PortRange | None, *, anew: bool) -> int | None:
-    """A port is kept where nothing says otherwise; the kernel draws one only if it is taken."""
+    """The port is kept unless the rule says otherwise; the kernel draws one only if it is taken."""
     if packet.protocol not in WITH_PORTS:
         return packet.sport
     return (ports or PortRange(0, 0xFFFF)).source(packet.sport, anew=anew)
@@ -309,6 +309,6 @@ def read_SNAT(options: Options) -> Snat:  # noqa: N802
 
 
 def read_MASQUERADE(options: Options) -> Masquerade:  # noqa: N802
-    """``-j MASQUERADE``, perhaps with ports."""
+    """``-j MASQUERADE``, optionally with ports."""
     ports = options.get("--to-ports")
     return Masquerade(ports.read(read_ports, "a port or range") if ports else None, _random(options))

@@ -1,4 +1,4 @@
-"""NETMAP: one network onto another, each host onto its own (kernel: xt_NETMAP.c)."""
+"""NETMAP: maps one network to another, host by host (kernel: xt_NETMAP.c)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPTIONS: Final = {"--to": 1}
 
 @dataclass(frozen=True, slots=True)
 class Netmap:
-    """The network's bits are set anew: the destination's on the way in, the source's on the way out."""
+    """Replaces the network bits: of the destination on the way in, of the source on the way out."""
 
     network: Masked
 
@@ -26,7 +26,7 @@ class Netmap:
         return Described(f"NETMAP to {self.network}", "rewrites")
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Bind the side that this hook is for: the source once the destination is settled."""
+        """Translate the side that this hook is for."""
         if packet.dst_bound:
             return with_source(packet, self._mapped(packet.src))
         return with_destination(packet, self._mapped(packet.dst), None)

@@ -1,4 +1,4 @@
-"""Targets that log, count, copy or mark what rules do not ask for: the packet goes on as it was.
+"""Targets that log, count, copy, or mark what no rule matches on: the packet goes on unchanged.
 
 AUDIT, CHECKSUM, CLASSIFY (a class for tc), CONNSECMARK and SECMARK (for SELinux), ECN, IDLETIMER,
 LED, LOG, NFACCT, NFLOG, RATEEST, TCPMSS and TCPOPTSTRIP (options of TCP), TEE (the copy is not

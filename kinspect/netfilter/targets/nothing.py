@@ -11,9 +11,9 @@ from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effec
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """Does nothing that a trace can see: no target, or one that only logs or counts.
+    """Has no effect that a trace can see: no target, or one that only logs or counts.
 
-    ``words`` are its name and options, as written; empty where there is no target.
+    ``words`` are its name and options, as written; empty if there is no target.
     """
 
     words: str = ""

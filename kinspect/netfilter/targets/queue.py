@@ -1,4 +1,4 @@
-"""QUEUE and NFQUEUE: to a program, which says what becomes of the packet (kernel: xt_NFQUEUE.c)."""
+"""QUEUE and NFQUEUE: hand the packet to a program, which decides (kernel: xt_NFQUEUE.c)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kinspect.model.packet import Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, End, OneOf, Verdict
 from kinspect.netfilter.options import Options, integer
 
-ALWAYS_OPEN: Final = "a program on the host decides"
+ALWAYS_OPEN: Final = "it depends on a program on the host"
 OPTIONS_QUEUE: Final[dict[str, int]] = {}
 OPTIONS_NFQUEUE: Final = {
     "--queue-num": 1,
@@ -23,7 +23,7 @@ OPTIONS_NFQUEUE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A program decides if one listens; else the packet is dropped, or with ``bypass`` accepted."""
+    """If a program listens, it decides; else the packet is dropped, or accepted with ``bypass``."""
 
     queues: tuple[int, int] = (0, 0)
     bypass: bool = False

@@ -1,4 +1,4 @@
-"""REDIRECT: to this host itself (kernel: nf_nat_redirect.c)."""
+"""REDIRECT: sends the packet to this host itself (kernel: nf_nat_redirect.c)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOOPBACK: Final[dict[int, Address]] = {4: IPv4Address("127.0.0.1"), 6: IPv6Addr
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """The first address of the incoming interface as destination; of the loopback for what is made here."""
+    """Changes the destination to the input interface's first address, or to loopback for local packets."""
 
     ports: PortRange | None = None
     random: bool = False
@@ -31,7 +31,7 @@ class Redirect:
         return Described(f"REDIRECT{f' to port {self.ports}' if self.ports else ''}", "rewrites")
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Bind the destination; an interface without an address loses the packet."""
+        """Translate the destination; if the interface has no address, the packet is dropped."""
         if packet.local:
             return with_destination(packet, _LOOPBACK[packet.family], self.ports, anew=self.random)
         if packet.iif is None or host.links is None or packet.iif not in host.links:
@@ -42,7 +42,7 @@ class Redirect:
         return with_destination(packet, chosen, self.ports, anew=self.random)
 
     def _any(self, packet: Packet, host: Host) -> Effect:
-        """One of the host's addresses, where its interface is not known."""
+        """The candidates among the host's addresses if the interface is not known."""
         own = sorted(
             (a for a in host.addresses or () if a.version == packet.family and not a.is_loopback), key=int
         )
@@ -58,9 +58,9 @@ class Redirect:
 
 
 def primary_address(packet: Packet, host: Host) -> Address | None:
-    """The first address of the packet's interface, as the kernel lists them; None: it has none.
+    """The first address of the packet's interface, in the kernel's order; None: it has none.
 
-    A packet to a link-local IPv6 address takes a link-local one.
+    A packet to a link-local IPv6 address gets a link-local one.
     """
     link = (host.links or {}).get(packet.iif or "")
     of_family = (

@@ -1,4 +1,4 @@
-"""REJECT: the packet ends, and its sender is told (iptables-extensions(8); kernel: ipt_REJECT.c)."""
+"""REJECT: drops the packet and notifies its sender (iptables-extensions(8); kernel: ipt_REJECT.c)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ICMP6: Final = (
     "icmp6-no-route", "icmp6-adm-prohibited", "icmp6-addr-unreachable", "icmp6-port-unreachable",
     "icmp6-policy-fail", "icmp6-reject-route",
 )  # fmt: skip
-# As iptables takes them, by family: the type's own name, and the short ones.
+# As iptables accepts them, by family: the full name of each type, and its short forms.
 _ALIASES: Final[dict[int, dict[str, str]]] = {
     4: {
         **{name: name for name in (*_ICMP, "tcp-reset")},
@@ -38,7 +38,7 @@ _ALIASES: Final[dict[int, dict[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Ends the packet; ``answer`` is what the sender gets, such as ``icmp-port-unreachable``."""
+    """Drops the packet; ``answer`` is what its sender gets, such as ``icmp-port-unreachable``."""
 
     answer: str | None = None
 

@@ -1,4 +1,4 @@
-"""SYNPROXY: this host answers a TCP handshake before the server hears of it (kernel: ipt_SYNPROXY.c)."""
+"""SYNPROXY: this host answers a TCP handshake in place of the server (kernel: ipt_SYNPROXY.c)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kinspect.model.rules import (
 )
 from kinspect.netfilter.options import Options, integer
 
-ALWAYS_OPEN: Final = "the host answers in the server's place; what follows is another packet"
+ALWAYS_OPEN: Final = "the host answers in place of the server; what follows is another packet"
 OPTIONS: Final = {
     "--sack-perm": 0, "--timestamp": 0, "--timestamps": "--timestamp", "--wscale": 1, "--mss": 1, "--ecn": 0,
 }  # fmt: skip
@@ -30,7 +30,7 @@ _ASKED: Final = TcpFlag.SYN | TcpFlag.ACK | TcpFlag.FIN | TcpFlag.RST
 
 @dataclass(frozen=True, slots=True)
 class Synproxy:
-    """Takes SYNs and the ACKs that answer its own; the server gets a SYN once a client has answered."""
+    """Takes SYNs, and the ACKs that complete a handshake; only then does the server get a SYN."""
 
     def described(self) -> Described:
         """Its name."""
@@ -41,7 +41,7 @@ class Synproxy:
         return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """The connection goes on as the packet is, or ends, as the client answers or does not."""
+        """Two outcomes: the client completes the handshake, and the connection goes on; or it does not."""
         flags = packet.tcp_flags
         if packet.protocol != TCP or (flags is not None and flags & _ASKED not in (TcpFlag.SYN, TcpFlag.ACK)):
             return Proceed(packet)
@@ -50,7 +50,7 @@ class Synproxy:
 
 
 def read(options: Options) -> Synproxy:
-    """What it offers is of no account here."""
+    """Any options: they do not matter here."""
     for option in options:
         if option.values:
             option.read(lambda text: integer(text, 0, 0xFFFF), "a number")

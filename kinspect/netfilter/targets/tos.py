@@ -1,6 +1,6 @@
 """DSCP and TOS: set bits of the TOS octet (kernel: xt_DSCP.c).
 
-A packet whose octet nobody stated is taken to have no ECN bits when its DSCP is set, as the first
+If a packet's octet is not known when its DSCP is set, it is taken to have no ECN bits, as the first
 packets of connections have none.
 """
 
@@ -38,7 +38,7 @@ class SetTos:
         return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """An octet that is not known stays so, unless all of the DSCP is set."""
+        """An octet that is not known stays so, unless the whole DSCP is set."""
         if packet.tos is None and self.mask & _DSCP != _DSCP:
             return Proceed(packet)
         return Proceed(packet.replace(tos=((packet.tos or 0) & ~self.mask & 0xFF) ^ self.value))

@@ -1,4 +1,4 @@
-"""TPROXY: to a transparent socket of this host, with the packet as it is (kernel: xt_TPROXY.c)."""
+"""TPROXY: delivers the unchanged packet to a transparent socket of this host (kernel: xt_TPROXY.c)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from kinspect.model.rules import Described, Effect, End, OneOf, Verdict
 from kinspect.netfilter.options import Options, masked, port
 from kinspect.netfilter.targets.redirect import primary_address
 
-ALWAYS_OPEN: Final = "a program on the host takes the packet, where it listens"
+ALWAYS_OPEN: Final = "a program on the host receives the packet, if it listens"
 OPTIONS: Final = {"--on-port": 1, "--on-ip": 1, "--tproxy-mark": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Tproxy:
-    """Where a socket listens there, the packet is accepted with the mark; where none does, dropped."""
+    """If a socket listens there, the packet is accepted with the mark; else it is dropped."""
 
     port: int  # 0: the packet's own
     address: Address | None = None  # None: the first of the incoming interface
@@ -45,7 +45,7 @@ def read(options: Options) -> Tproxy:
     on_ip, mark = options.get("--on-ip"), options.get("--tproxy-mark")
     value, mask = mark.read(masked, "a mark, as value or value/mask,") if mark else (0, 0)
     at = on_ip.read(read_address, "an address") if on_ip else None
-    # 0.0.0.0 and :: are what a dump has where no address was given.
+    # A dump has 0.0.0.0 or :: if no address was given.
     return Tproxy(
         options.need("--on-port").read(port, "a port"),
         None if at is None or at.is_unspecified else at,

@@ -1,4 +1,4 @@
-"""TTL and HL: set the hops that a packet has left (kernel: xt_HL.c)."""
+"""TTL and HL: change the number of hops that a packet has left (kernel: xt_HL.c)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OPTIONS_HL: Final = {"--hl-set": 1, "--hl-dec": 1, "--hl-inc": 1}
 
 @dataclass(frozen=True, slots=True)
 class SetHops:
-    """To a value, or by a value up or down, within 0 and 255."""
+    """Sets it, or changes it by a value up or down, within 0 and 255."""
 
     operation: str  # set, dec, inc
     value: int
@@ -30,7 +30,7 @@ class SetHops:
         return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """A number that is not known stays so when it is moved."""
+        """A number that is not known stays so if it is changed by a value."""
         if self.operation == "set":
             return Proceed(packet.replace(ttl=self.value))
         if packet.ttl is None:
@@ -46,10 +46,10 @@ def _read(options: Options, name: str) -> SetHops:
 
 
 def read_TTL(options: Options) -> SetHops:  # noqa: N802 - named after the target
-    """``-j TTL``, of IPv4."""
+    """``-j TTL``, for IPv4."""
     return _read(options, "ttl")
 
 
 def read_HL(options: Options) -> SetHops:  # noqa: N802
-    """``-j HL``, of IPv6."""
+    """``-j HL``, for IPv6."""
     return _read(options, "hl")

@@ -1,4 +1,4 @@
-"""A target that kinspect does not model: what becomes of the packet is undecided."""
+"""A target that kinspect does not model: its effect is undecided."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kinspect.model.rules import (
 
 @dataclass(frozen=True, slots=True)
 class UnsupportedTarget:
-    """A target that is not known; ``text`` as written."""
+    """A target that is not known; ``text`` is as written."""
 
     text: str
 
@@ -34,6 +34,6 @@ class UnsupportedTarget:
         return NO_DISTINCTIONS
 
     def act(self, packet: Packet, host: Host) -> Effect:
-        """Both ways: the packet goes on as it is, or ends here."""
+        """Two outcomes: the packet goes on unchanged, or ends here."""
         goes_on = undecided("unsupported-target", f"{self.text} lets the packet go on unchanged")
         return OneOf(((goes_on, Proceed(packet)), (ALWAYS, End(Verdict.DROP, packet))))

@@ -1,4 +1,4 @@
-"""ACCEPT, DROP and RETURN, and the way into a chain (iptables(8), TARGETS)."""
+"""ACCEPT, DROP and RETURN, and jumps to a chain (iptables(8), TARGETS)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """Back to the calling chain; in a built-in chain its policy applies."""
+    """Returns to the calling chain; in a built-in chain, its policy applies."""
 
     def described(self) -> Described:
         """Its name."""
@@ -76,7 +76,7 @@ class Return:
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """Into another chain, and back at its end; with ``goto`` (``-g``) back to this chain's caller."""
+    """Enters another chain, which returns here; with ``goto`` (``-g``) it returns to this chain's caller."""
 
     chain: ChainName
     goto: bool = False

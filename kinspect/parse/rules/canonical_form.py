@@ -41,7 +41,7 @@ HOOKS: Final = {
 }
 """The built-in chains that a table can have."""
 
-_TABLE_OF_TARGET: Final = {
+TABLE_OF_TARGET: Final = {
     "DNAT": "nat", "SNAT": "nat", "MASQUERADE": "nat", "REDIRECT": "nat", "NETMAP": "nat",
     "REJECT": "filter", "TPROXY": "mangle", "CT": "raw", "NOTRACK": "raw",
 }  # fmt: skip
@@ -58,7 +58,7 @@ _COMMANDS: Final = {
 
 
 _TARGETS: Final = re.compile(
-    rf"(?:-j +|^(?: *[\dKMGT]+){{0,3}} *)({'|'.join(_TABLE_OF_TARGET)})(?=\s)", re.MULTILINE
+    rf"(?:-j +|^(?: *[\dKMGT]+){{0,3}} *)({'|'.join(TABLE_OF_TARGET)})(?=\s)", re.MULTILINE
 )
 
 
@@ -67,6 +67,10 @@ class KnownChains(Protocol):
 
     def rules(self, table: str, chain: str) -> Sequence[str] | None:
         """The rules of a chain; None where they differ from host to host."""
+        ...
+
+    def last(self, chain: str, has: Callable[[str], bool]) -> str | None:
+        """The chain that the last rule of a chain always leads to; None if that differs."""
         ...
 
     def ends_packets(self, chain: str) -> bool:
@@ -250,7 +254,7 @@ class _Reader:
 
     def _told_by_targets(self) -> str | None:
         """The table of rules that no line gives one, where their targets are of one table only."""
-        found = {_TABLE_OF_TARGET[word] for word in _TARGETS.findall(self._text)}
+        found = {TABLE_OF_TARGET[word] for word in _TARGETS.findall(self._text)}
         if len(found) != 1:
             return None
         (self._default,) = found
@@ -321,7 +325,7 @@ class _Reader:
     def _of_table(self, name: str, rest: str, number: int, line: str) -> None:
         """Refuse a rule whose target another table has, where --table put it into this one."""
         for target in _JUMPED.findall(f" {rest}")[:1]:
-            own = _TABLE_OF_TARGET.get(target)
+            own = TABLE_OF_TARGET.get(target)
             if own is not None and own != name:
                 raise self._error(
                     f"-j {target} belongs to table {own}, not to {name}", number, line, hint=f"--table {own}"
@@ -442,6 +446,14 @@ class _Reader:
             return
         number, assumed = 0, []
         for name, table in self._tables.items():
+            for chain, held in table.chains.items():
+                last = self._known.last(chain, table.has)
+                if last is not None and not any(rule.endswith(f"-A {chain} -j {last}") for rule, _ in held):
+                    number -= 1
+                    held.append((f"-A {chain} -j {last}", number))
+                    self._notes[
+                        f"the last rule of {chain} is not in this text: taken to lead to {last}, as it always does"
+                    ] = None
             waiting = [rule for rules in table.chains.values() for rule, _ in rules]
             for rule in waiting:
                 for chain in _JUMPED.findall(rule):
@@ -473,6 +485,10 @@ class _Change:
 
     def apply(self, action: str) -> None:
         """Raises RulesError where iptables-restore would refuse it."""
+        if self.reader.strict and self.rest and action in ("new", "flush", "remove"):
+            raise self.reader.refused(
+                f"nothing follows the chain's name: {self.rest}", self.number, self.line
+            )
         actions: dict[str, Callable[[], None]] = {
             "append": self._append,
             "insert": self._insert,
@@ -532,7 +548,7 @@ class _Change:
         self._rules[place - 1] = self._rule(rest)
 
     def _policy(self) -> None:
-        policy = self.rest.split()[0] if self.rest else ""
+        policy = self.rest if self.reader.strict else (self.rest.split() or [""])[0]
         if policy not in _POLICIES:
             raise self.reader.refused(f"{policy or 'nothing'} is no policy", self.number, self.line)
         self.reader.policy(self.table, self.chain, policy, self.number)
@@ -543,6 +559,8 @@ class _Change:
         self.table.declared.setdefault(self.chain, ("-", self.number))
 
     def _flush(self) -> None:
+        if self.reader.strict and not self.chain:  # legacy flushes these rules, nft those loaded before
+            raise self.reader.refused("-F names no chain", self.number, self.line)
         for chain in [self.chain] if self.chain else list(self.table.chains):
             if chain in self.table.chains:
                 del self.table.chains[chain]

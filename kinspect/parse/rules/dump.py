@@ -28,7 +28,14 @@ from kinspect.model.rules import (
 )
 from kinspect.netfilter.matches.unsupported import UnsupportedMatch
 from kinspect.netfilter.targets.unsupported import UnsupportedTarget
-from kinspect.parse.rules.canonical_form import BUILTIN, HOOKS, KnownChains, canonical, saved_whole
+from kinspect.parse.rules.canonical_form import (
+    BUILTIN,
+    HOOKS,
+    TABLE_OF_TARGET,
+    KnownChains,
+    canonical,
+    saved_whole,
+)
 from kinspect.parse.rules.families import families
 from kinspect.parse.rules.fast_path import read_rule
 from kinspect.parse.rules.strangers import binary
@@ -114,14 +121,29 @@ class DumpChain:
         table = self._table
         line = table.numbers[line] if table.numbers else line
         try:
-            return read_rule(
+            rule = read_rule(
                 text, source=table.source, line=line, number=number, counters=counters, family=table.family
             )
+            return self._of_table(rule)
         except RulesError as error:
             table.damaged.append(error)
             what = f"line {line} of {table.source}, which cannot be read,"
             clause = Clause(UnsupportedMatch(what), text)
             return Rule(self.name, number, line, text, (clause,), UnsupportedTarget(what), "", counters)
+
+    def _of_table(self, rule: Rule) -> Rule:
+        """The rule, if the kernel takes its target in this table. Raises RulesError."""
+        _, _, target = rule.target_text.partition(" ")
+        name = target.partition(" ")[0]
+        own = TABLE_OF_TARGET.get(name)
+        if own is not None and own != self._table.name:
+            raise RulesError(
+                f"-j {name} belongs to table {own}, not to {self._table.name}",
+                source=self._table.source,
+                line=rule.line,
+                text=rule.text,
+            )
+        return rule
 
     @cached_property
     def _all(self) -> Sequence[Rule]:
@@ -380,7 +402,7 @@ class Dump:
         return found is not None and found.holds(name)
 
     def lacking(self, table: TableName, name: ChainName) -> Lacking | None:
-        """The rules of a built-in chain that the text may lack; None: all are here, or there are none."""
+        """The rules of a chain that the text may lack; None: all are here, or there are none."""
         key = (table, name)
         if key not in self._lacking:
             self._lacking[key] = self._lacks(table, name)
@@ -391,6 +413,8 @@ class Dump:
         if found is None:
             return None if self._whole else Lacking(self._other_tables())
         if self._declared or found.policy(name) is not None:
+            return None
+        if name not in BUILTIN and (self.complete or name not in found.runs):
             return None
         if self._saved and self.complete and any(found.policy(other) is not None for other in BUILTIN):
             return None  # a save declares all chains of a table that there are

@@ -9,6 +9,8 @@ YAML, or JSON, which is YAML too::
         no-traffic:
           to: [node/node2]                # node/NAME, pod/NAMESPACE/NAME, an address; or: drained
           includeDaemonsets: false        # pods of DaemonSets on those nodes count too
+          established: false              # connections that exist count too
+          drainedTaints: [maintenance]    # taints that mean drained, besides the usual ones
           allowTerminating: false         # traffic to terminating endpoints where none else is left
       - reachable:
           endpoints: 2                    # at least so many get some, from everywhere in the scope
@@ -150,14 +152,20 @@ class _Reader:
         return Assertion(name=name, claim=claim, scope=scope, source=self._where(node))
 
     def no_traffic(self, node: yaml.Node, path: str) -> Claim:
-        fields = self._fields(node, path, ("to", "includeDaemonsets", "allowTerminating"))
+        known = ("to", "includeDaemonsets", "allowTerminating", "established", "drainedTaints")
+        fields = self._fields(node, path, known)
         if "to" not in fields:
             raise self._error(node, f"{path}.to", "is missing", hint="node/NAME, or drained")
         to: tuple[NoTrafficTo, ...] | None = None
         if not (isinstance(fields["to"], yaml.ScalarNode) and fields["to"].value == "drained"):
             to = self._several(fields, "to", path, read_aim, empty="node/NAME, or drained")
+        taints = self._several(fields, "drainedTaints", path, str, empty="leave it out for the usual ones")
+        if taints and to is not None:
+            raise self._error(fields["drainedTaints"], f"{path}.drainedTaints", "needs to: drained")
         return NoTraffic(
             to=to,
+            taints=taints,
+            established=self._flag(fields, "established", path),
             include_daemonsets=self._flag(fields, "includeDaemonsets", path),
             allow_terminating=self._flag(fields, "allowTerminating", path),
         )

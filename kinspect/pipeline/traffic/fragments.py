@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from kinspect.kubeproxy import names
+from kinspect.model.answer import Outcome
 from kinspect.model.host import Host
 from kinspect.model.rules import Lacking, Ruleset, Verdict
 from kinspect.model.trace import Evaluation, Matched, Way
@@ -15,8 +16,10 @@ from kinspect.model.trace import Evaluation, Matched, Way
 _OFFERED: Final = 4  # chains that a hint names
 
 
-def hints(rulesets: Sequence[Ruleset], host: Host, evaluation: Evaluation) -> Iterator[str]:
-    """What would settle an evaluation that depends on what its texts lack."""
+def hints(
+    rulesets: Sequence[Ruleset], host: Host, evaluation: Evaluation, ends: Sequence[Outcome]
+) -> Iterator[str]:
+    """What would settle an evaluation that depends on what its texts lack, or on what no option said."""
     for rules in rulesets:
         if not rules.tables() and evaluation.lacking:
             yield (
@@ -28,7 +31,7 @@ def hints(rulesets: Sequence[Ruleset], host: Host, evaluation: Evaluation) -> It
         yield from _starts(rulesets, chains[0])
     if evaluation.lacking:
         yield "the whole output of iptables-save tells all (without -t, without grep): it has every table"
-    if host.addresses is None and any(way.weight.exact is None for way in evaluation):
+    if host.addresses is None and any(end.weight.exact is None for end in ends):
         yield "the host's own addresses are not known: name them with --local ADDRESS, once for each"
 
 

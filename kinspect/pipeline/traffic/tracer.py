@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,7 +17,7 @@ from kinspect.model.answer import NodeTrace
 from kinspect.model.cluster import Endpoint, EndpointOwner
 from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined, unknown, warned
 from kinspect.model.node import NodeState
-from kinspect.model.packet import Address, CtState, Family
+from kinspect.model.packet import Address, CtState, Family, Packet, Translation
 from kinspect.model.rules import ChainName, Ruleset, TableName
 from kinspect.model.trace import Evaluation
 from kinspect.parse.api.cluster import Cluster
@@ -43,6 +43,9 @@ class Tracer:
     states: Mapping[str, NodeState]
     one_of_many: bool = False  # there are other nodes, or other things to tell, when a packet is lost
     chains: ChainMemo = field(default_factory=ChainMemo)  # may be shared with facts of other nodes
+    connection: Callable[[str, Packet], Translation | None] | None = (
+        None  # at a node, of an established packet
+    )
     _after_nat: dict[tuple[str, Family], AfterNatMemo] = field(default_factory=dict)
 
     def follow(
@@ -71,6 +74,8 @@ class Tracer:
             notes.append(
                 "an established connection: no nat rule is asked, it goes where the connection already goes"
             )
+            if self.connection is not None:
+                packet = packet.replace(translation=self.connection(state.name, packet))
         if packet.state is CtState.INVALID:
             notes.append(
                 "connection tracking takes it for INVALID, and no nat rule is asked: it opens no connection"
@@ -97,17 +102,18 @@ class Tracer:
 
         both = back_ends(state.name, rulesets, evaluation)
         diagnostics = warned([*damaged, *both.warnings]) if damaged or both.warnings else NONE
+        ends = outcomes(evaluation, lookup)
         trace = NodeTrace(
             node=probe.node,
             via=probe.via,
             packet=packet,
             evaluation=evaluation,
-            outcomes=outcomes(evaluation, lookup),
+            outcomes=ends,
             port=probe.port,
             origin=probe.origin,
             notes=tuple(
                 dict.fromkeys(
-                    [*notes, *both.notes, *evaluation.notes, *hints(rulesets, state.host, evaluation)]
+                    [*notes, *both.notes, *evaluation.notes, *hints(rulesets, state.host, evaluation, ends)]
                 )
             ),
         )

@@ -8,13 +8,18 @@ from typing import Final
 from typing_extensions import assert_never
 
 from kinspect.model.check import (
+    ConnectionsUnknown,
+    ConnectionsUnplaced,
     Crosses,
+    EnteredThere,
     Finding,
     NoWay,
+    Observed,
     Queued,
     Reaches,
     Refused,
     Standing,
+    StillConnected,
     TooFew,
     Uneven,
     Unexpected,
@@ -58,6 +63,10 @@ _FEW = (
 _SPREAD = "Shares differ because nodes keep to their own endpoints (policy Local), or topology hints do: spread the pods over nodes alike, or use policy Cluster."
 _LOCALLY = "externalTrafficPolicy: Local and internalTrafficPolicy: Local keep a node to its own endpoints; with none, it drops."
 
+_CLOSE = "Connections that exist end when one of their ends closes them; no rule and no kube-proxy ends TCP. Let the pods close them (delete the pods, or drain them by what serves there), or wait: --wait 10m. kinspect flows lists them."
+_OUT = "Take the node out of the balancers in front first (label node.kubernetes.io/exclude-from-external-load-balancers, or deregister it there), then wait for what it forwards to end: kinspect flows --through node/NAME."
+_WATCHED = "It still carries traffic: wait, and watch again. kinspect flows --to lists the connections."
+
 
 def _advice(finding: Finding) -> list[str]:
     if finding.standing == "undetermined":
@@ -85,7 +94,15 @@ def _advice(finding: Finding) -> list[str]:
             return [_SPREAD] if finding.rule is None else [_BEHIND]
         case Crosses():
             return [_LOCALLY]
-        case NoWay() | Unplaced() | Queued() | Unmodelled():
+        case StillConnected(daemon_set=True):
+            return [_DAEMON] if finding.standing == "excused" else [_CLOSE]
+        case StillConnected():
+            return [_CLOSE]
+        case EnteredThere():
+            return [] if finding.standing == "excused" else [_OUT]
+        case Observed():
+            return [_WATCHED]
+        case ConnectionsUnplaced() | ConnectionsUnknown() | NoWay() | Unplaced() | Queued() | Unmodelled():
             return []
         case _:
             assert_never(problem)

@@ -12,7 +12,8 @@ Its fields::
 Those of a finding::
 
     code          Reaches, Unplaced, Queued, Unmodelled, Unexpected, Unserved, Uneven, Refused,
-                  Unhandled, TooFew, NoWay or Crosses
+                  Unhandled, TooFew, NoWay or Crosses; of connections that exist StillConnected,
+                  EnteredThere, ConnectionsUnplaced, ConnectionsUnknown or Observed
     standing      violated | undetermined | excused (does not count: a DaemonSet's pod, or allowed)
     service       namespace, name
     port          name, port, protocol; null where a service has no such way in, as are these:
@@ -20,6 +21,7 @@ Those of a finding::
                   where the traffic enters, and the address that stands for the class of senders
     to            address and port, or null
     endpoint      namespace, pod, node, listed, terminating; null where nothing is known of it
+    connections   of StillConnected and EnteredThere: count, states, entered, idle, stale; else null
     what          of Reaches: endpoint | unlisted | terminating | daemonset
     probability   the exact least share; share: it as a number; bounds: the least and the greatest
     conditions    what it depends on, where the bounds differ
@@ -33,8 +35,17 @@ from fractions import Fraction
 from typing import Any
 
 from kinspect.model.answer import Bounds
-from kinspect.model.check import CheckAnswer, Finding, Reaches, RuleReference
+from kinspect.model.check import (
+    CheckAnswer,
+    EnteredThere,
+    Finding,
+    Problem,
+    Reaches,
+    RuleReference,
+    StillConnected,
+)
 from kinspect.model.cluster import EndpointOwner
+from kinspect.model.flows import FlowsRow
 from kinspect.model.packet import SocketAddress
 from kinspect.report.check.words import finding_text, note_text
 from kinspect.report.trace.document import API_VERSION
@@ -68,12 +79,13 @@ def _finding(finding: Finding) -> dict[str, Any]:
     entry, problem = finding.entry, finding.problem
     port = entry.port if entry else None
     share: Bounds | None = getattr(problem, "share", None)
-    to: SocketAddress | None = getattr(problem, "to", None)
-    backend: EndpointOwner | None = getattr(problem, "backend", None)
+    row: FlowsRow | None = getattr(problem, "row", None)
+    to: SocketAddress | str | None = getattr(problem, "to", row.to if row else None)
+    backend: EndpointOwner | None = getattr(problem, "backend", row.endpoint if row else None)
     return {
         "code": type(problem).__name__,
         "standing": finding.standing,
-        "service": {"namespace": finding.service[0], "name": finding.service[1]},
+        "service": {"namespace": finding.service[0], "name": finding.service[1]} if finding.service else None,
         "port": {"name": port.name, "port": port.port, "protocol": port.protocol} if port else None,
         "via": entry.via if entry else None,
         "from": entry.sources if entry else None,
@@ -83,6 +95,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "family": entry.family if entry else None,
         "to": str(to) if to is not None else None,
         "endpoint": _endpoint(backend),
+        "connections": _connections(problem),
         "what": problem.what if isinstance(problem, Reaches) else None,
         "probability": str(share[0]) if share else None,
         "share": _number(share[0]) if share else None,
@@ -90,6 +103,20 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "conditions": [question.text for question in finding.questions],
         "rule": rule_document(finding.rule),
         "text": finding_text(finding),
+    }
+
+
+def _connections(problem: Problem) -> dict[str, Any] | None:
+    """How many connections a problem is about, by state and entry node."""
+    if not isinstance(problem, StillConnected | EnteredThere):
+        return None
+    row = problem.row
+    return {
+        "count": row.connections,
+        "states": dict(row.states),
+        "entered": dict(row.entered),
+        "idle": row.idle,
+        "stale": dict(row.stale),
     }
 
 

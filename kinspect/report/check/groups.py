@@ -19,7 +19,7 @@ Row: TypeAlias = tuple[Via, str, tuple[SenderClass, ...], tuple[str, ...]]
 class Group:
     """One problem of one service's port, and all the ways in that show it."""
 
-    service: ServiceKey
+    service: ServiceKey | None
     port: ServicePort | None
     problem: Problem
     standing: Standing

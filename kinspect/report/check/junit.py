@@ -35,7 +35,7 @@ def report(name: str, suites: Sequence[ET.Element]) -> str:
 
 def _suite(judged: AssertionResult) -> ET.Element:
     name = safe(judged.assertion.name)
-    by_service: dict[tuple[str, str], list[Finding]] = {key: [] for key in judged.services}
+    by_service: dict[tuple[str, str] | None, list[Finding]] = {key: [] for key in judged.services}
     for finding in judged.findings:
         by_service.setdefault(finding.service, []).append(finding)
     suite = ET.Element("testsuite", name=name)

@@ -10,7 +10,11 @@ from typing_extensions import assert_never
 from kinspect.model.check import (
     AssertionResult,
     CheckAnswer,
+    ConnectionsUnknown,
+    ConnectionsUnplaced,
     Crosses,
+    EnteredThere,
+    Existing,
     Finding,
     NoneDrained,
     NoRules,
@@ -19,6 +23,7 @@ from kinspect.model.check import (
     NoTraffic,
     NoTrafficTo,
     NoWay,
+    Observed,
     PodsUnread,
     Problem,
     Queued,
@@ -26,6 +31,8 @@ from kinspect.model.check import (
     Refused,
     RuleReference,
     ServiceKey,
+    StillConnected,
+    StillWayIn,
     ToAddress,
     ToNode,
     TooFew,
@@ -38,9 +45,17 @@ from kinspect.model.check import (
     Unserved,
     Vacuous,
 )  # fmt: skip
+from kinspect.model.flows import FlowsRow
 from kinspect.model.packet import SocketAddress
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import SenderClass
+from kinspect.report.flows.words import (
+    connections_text,
+    counted_text,
+    endpoint_text,
+    seconds_text,
+    stale_text,
+)
 from kinspect.report.words import VIA_NAMES, backend_text, bounded, listed, port_text
 from kinspect.sanitise import safe, safe_name
 
@@ -64,8 +79,10 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def key_text(key: ServiceKey) -> str:
+def key_text(key: ServiceKey | None) -> str:
     """``default/web``."""
+    if key is None:
+        return "no service"
     return "/".join(map(safe_name, key))
 
 
@@ -92,12 +109,16 @@ def verdict_text(judged: AssertionResult, standing: Literal["holds", "violated",
         name = f"{name} ({listed_some(judged.nodes)})"
     if standing == "holds":
         excused = len({f.service for f in judged.findings})
-        return (
-            f"{name}: holds for all traffic of {services}{f', {excused} of them excused' if excused else ''}"
-        )
+        what = "all traffic of"
+        if isinstance(claim, NoTraffic):
+            what = "new connections and those that exist, to" if claim.established else "new connections to"
+        return f"{name}: holds for {what} {services}{f', {excused} of them excused' if excused else ''}"
     if standing == "undetermined":
         return f"{name}: no violation found in {services}, but not all could be known"
-    bad = len({finding.service for finding in judged.findings if finding.standing == "violated"})
+    named = {f.service for f in judged.findings if f.standing == "violated" and f.service is not None}
+    bad = len(named)
+    if not bad:
+        return f"{name}: does not hold, for connections that go through no service"
     return f"{name}: does not hold for {bad:,} of {services}"
 
 
@@ -142,6 +163,21 @@ def problem_text(problem: Problem) -> str:
             return f"{bounded(share)} is sent to no endpoint: the node's rules do not know this way in"
         case TooFew(reached, wanted):
             return f"{reached} of at least {wanted} endpoints get traffic"
+        case StillConnected(row, daemon_set):
+            why = ", of a DaemonSet" if daemon_set else ""
+            return f"{_exist(row)} at {endpoint_text(row)}{why}: {_rest(row)}"
+        case EnteredThere(row, own):
+            nodes = listed([safe_name(node) for node, _ in row.entered])
+            who = f"opened on {nodes} itself" if own else f"came in by {nodes}"
+            return f"{connections_text(row.connections)} {who} and end at {endpoint_text(row)}: {_rest(row)}"
+        case ConnectionsUnplaced(to, connections):
+            return (
+                f"{connections_text(connections)} to {safe(to)}, and nothing read says which node that is on"
+            )
+        case ConnectionsUnknown(node, why):
+            return f"{safe_name(node)}: {safe(why)}"
+        case Observed():
+            return _observed_text(problem)
         case NoWay():
             return "there is no such way into the service"
         case Crosses(to, backend, share, node):
@@ -149,6 +185,47 @@ def problem_text(problem: Problem) -> str:
             return f"{bounded(share)} leaves for {_end(to, backend_text(backend))}{where}"
         case _:
             assert_never(problem)
+
+
+def _exist(row: FlowsRow) -> str:
+    return f"{connections_text(row.connections)} still {'ends' if row.connections == 1 else 'end'}"
+
+
+def _still(number: int | None) -> str:
+    if not number:
+        return "no connection that exists ends there"
+    return (
+        f"{connections_text(number)} that exist still end there"
+        if number > 1
+        else "1 connection still ends there"
+    )
+
+
+def _rest(row: FlowsRow) -> str:
+    """States, entry nodes and idle time of connections."""
+    parts = [counted_text(row.states), f"entered at {counted_text(row.entered)}"]
+    if row.idle is not None:
+        parts.append(f"idle for up to {seconds_text(row.idle)}")
+    if row.stale:
+        parts.append(stale_text(row.stale))
+    return "; ".join(parts)
+
+
+_OBSERVED: Final = {
+    "opened": "{amount} opened at {node} to {to} while it was watched",
+    "packets": "{amount} went over connections of {node} to {to} while it was watched",
+    "refreshed": "{amount} of {node} to {to} had packets while it was watched",
+    "counted": "rules of {node} sent {amount} to {to} while it was watched",
+    "unseen": "whether {amount} of {node} to {to} had packets is not known: {node} does not count them"
+    " (net.netfilter.nf_conntrack_acct)",
+}
+
+
+def _observed_text(problem: Observed) -> str:
+    noun = "packet" if problem.what == "packets" else "connection"
+    return _OBSERVED[problem.what].format(
+        amount=count(problem.amount, noun), node=safe_name(problem.node), to=safe(problem.to)
+    )
 
 
 def _end(to: SocketAddress, backend: str) -> str:
@@ -194,11 +271,32 @@ def note_text(note: Note) -> str:
     """A note, as a line on standard error."""
     match note:
         case NoneDrained():
-            return "no node is drained: none is cordoned (spec.unschedulable, or its taint); check no-traffic --to node/NAME names one"
+            return "no node is drained: none is cordoned or has a taint that means it; check no-traffic --to node/NAME names one"
         case Vacuous(name):
             return f"{name}: no service, or no traffic to one, is in its scope: it holds of nothing"
         case NoRules(key):
             return f"{'/'.join(key)}: nodes have no rules for it (headless, or a name in DNS): nothing was checked"
+        case Existing(name, None):
+            return (
+                f"{safe(name)}: it is about new connections; those that exist were not read (--established)"
+            )
+        case Existing(name, ends, entered):
+            more = f", and {entered:,} entered there and end elsewhere" if entered else ""
+            return (
+                f"{safe(name)}: it is about new connections; {_still(ends)}{more} (--established counts them)"
+            )
+        case StillWayIn(nodes, services, unlabelled):
+            names = listed_some(nodes)
+            text = (
+                f"{names} still {'takes' if len(nodes) == 1 else 'take'} in what balancers send to NodePorts and"
+                f" load-balancer addresses, for other nodes' pods: {listed_some(['/'.join(key) for key in services])}"
+            )
+            if unlabelled:
+                text += (
+                    f"; {listed_some(unlabelled)} without the label"
+                    " node.kubernetes.io/exclude-from-external-load-balancers, so cloud balancers keep sending there"
+                )
+            return text
         case NothingIgnored(pattern):
             return f"no service is {pattern}, which was to be ignored"
         case PodsUnread():

@@ -13,6 +13,7 @@ from kinspect.model.answer import NodeTrace, Outcome, TraceAnswer
 from kinspect.model.odds import NOTHING, ZERO
 from kinspect.model.questions import Question
 from kinspect.model.rules import Verdict
+from kinspect.model.trace import CONNECTION
 from kinspect.report.questions import answered_by
 from kinspect.report.trace.explain import explained
 from kinspect.report.trace.tree import trace_tree
@@ -178,6 +179,8 @@ def _by_node(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
 
 def _nowhere(end: Outcome) -> str:
     """What stands for the node of an end that is on none, or on none that is known."""
+    if end.missing == CONNECTION:
+        return "not known"
     if end.missing is not None:
         return "not in this text"
     return end.verdict.value if end.address is None else "no known node"

@@ -9,7 +9,7 @@ OLD = packet(state=CtState.ESTABLISHED)
 ERROR = packet(state=CtState.RELATED, protocol=1, icmp_type=3, icmp_code=4)
 DNATED = packet(dport=5353, dnat=True, original=packet(dst="10.96.0.10"))
 STATES = "INVALID, NEW, ESTABLISHED, RELATED, UNTRACKED"
-BOTH = "the connection expires in 9 seconds and the packet flows in its connection's reply direction"
+BOTH = "the connection expires in 9 seconds and the packet travels in its connection's reply direction"
 
 ANSWERS = [
     ("-m conntrack --ctstate NEW", packet(), True),
@@ -34,7 +34,7 @@ ANSWERS = [
     ("-m conntrack --ctstate NEW --ctproto 17 --ctorigsrcport 40000 --ctorigdstport 53", packet(), True),
     ("-m conntrack --ctstate NEW --ctproto 6", packet(), False),
     ("-m conntrack ! --ctproto 6", packet(), True),
-    ("-m conntrack --ctproto tcp", ERROR, "the connection that it is related to is tcp"),
+    ("-m conntrack --ctproto tcp", ERROR, "the connection that the packet is related to is tcp"),
     ("-m conntrack --ctorigsrc 10.1.0.0/16 --ctorigdst 10.96.0.10", DNATED, True),
     ("-m conntrack --ctorigdst 10.2.0.2", DNATED, False),
     ("-m conntrack ! --ctorigdst 10.2.0.2", DNATED, True),
@@ -53,8 +53,8 @@ ANSWERS = [
     ("-m conntrack --ctdir ORIGINAL", packet(), True),
     ("-m conntrack --ctdir REPLY", packet(), False),
     ("-m conntrack ! --ctdir REPLY", packet(), True),
-    ("-m conntrack --ctdir REPLY", OLD, "the packet flows in its connection's reply direction"),
-    ("-m conntrack --ctdir ORIGINAL", OLD, "not the packet flows in its connection's reply direction"),
+    ("-m conntrack --ctdir REPLY", OLD, "the packet travels in its connection's reply direction"),
+    ("-m conntrack --ctdir ORIGINAL", OLD, "not the packet travels in its connection's reply direction"),
     ("-m conntrack --ctstatus NONE", packet(), False),
     ("-m conntrack ! --ctstatus NONE", packet(), True),
     ("-m conntrack --ctstatus CONFIRMED", packet(), False),

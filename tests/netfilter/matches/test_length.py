@@ -13,8 +13,8 @@ ANSWERS = [
     ("-m length --length 40", packet(length=41), False),
     ("-m length --length 40:", packet(length=1500), True),
     ("-m length --length :40", packet(length=30), True),
-    ("-m length --length 40:60", packet(), "the packet is of 40 to 60 bytes"),
-    ("-m length ! --length 40", packet(), "not the packet is of 40 to 40 bytes"),
+    ("-m length --length 40:60", packet(), "the packet has 40 to 60 bytes"),
+    ("-m length ! --length 40", packet(), "not the packet has 40 to 40 bytes"),
 ]
 REFUSED = [
     ("-m length", "expected --length", "-m"),

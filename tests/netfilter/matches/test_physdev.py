@@ -52,13 +52,13 @@ ANSWERS = [
         "-m physdev --physdev-is-bridged",
         WITHIN,
         BRIDGE_HOST,
-        "the packet stays on its bridge, from one port to another",
+        "the packet stays on its bridge, going from one port to another",
     ),
     (
         "-m physdev ! --physdev-is-bridged",
         WITHIN,
         BRIDGE_HOST,
-        "not the packet stays on its bridge, from one port to another",
+        "not the packet stays on its bridge, going from one port to another",
     ),
     ("-m physdev --physdev-is-bridged --physdev-in veth1", STATED, BRIDGE_HOST, True),
     ("-m physdev --physdev-out veth2", STATED, BRIDGE_HOST, True),
@@ -67,7 +67,12 @@ ANSWERS = [
     # Not known.
     ("-m physdev --physdev-is-in", packet(), Host(), "the packet comes in by a port of a bridge"),
     ("-m physdev --physdev-is-in", FROM_POD, DARK_HOST, "net.bridge.bridge-nf-call-iptables is 1"),
-    ("-m physdev ! --physdev-is-in", FROM_POD, DARK_HOST, "the packet's bridge ports meet ! --physdev-is-in"),
+    (
+        "-m physdev ! --physdev-is-in",
+        FROM_POD,
+        DARK_HOST,
+        "the packet's bridge ports match ! --physdev-is-in",
+    ),
     ("-m physdev --physdev-in veth1", FROM_POD, DARK_HOST, "the packet comes in by the bridge port veth1"),
 ]
 REFUSED = [

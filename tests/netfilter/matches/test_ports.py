@@ -34,16 +34,16 @@ ANSWERS = [
         packet(protocol=6),
         f"of the TCP flags {FLAGS} exactly {SYN.tcp_flags!r} are set",
     ),
-    ("-p tcp -m tcp --tcp-option 7", SYN, "the packet meets --tcp-option 7"),
+    ("-p tcp -m tcp --tcp-option 7", SYN, "the packet matches --tcp-option 7"),
     ("-p tcp -m tcp --dport 81 --tcp-option 7", SYN, False),
     ("-p sctp -m sctp --dport 32222", packet(protocol=132, dport=32222), True),
     (
         "-p sctp -m sctp --chunk-types any DATA,INIT",
         packet(protocol=132),
-        "the packet meets --chunk-types any DATA,INIT",
+        "the packet matches --chunk-types any DATA,INIT",
     ),
     ("-p dccp -m dccp --dport 53", packet(protocol=33), True),
-    ("-p dccp -m dccp ! --dccp-types RESET", packet(protocol=33), "the packet meets ! --dccp-types RESET"),
+    ("-p dccp -m dccp ! --dccp-types RESET", packet(protocol=33), "the packet matches ! --dccp-types RESET"),
 ]
 REFUSED = [
     ("-p udp -m udp --dport", "expected a value after --dport", "--dport"),

@@ -6,8 +6,8 @@ from kinspect.model.packet import Packet
 from tests.netfilter.tables import Answer, answer, packet, refused
 
 ANSWERS = [
-    ("-m realm --realm 1/3", packet(), "the route to 10.2.0.2 is of realm 1/3"),
-    ("-m realm ! --realm cosmos", packet(), "not the route to 10.2.0.2 is of realm cosmos"),
+    ("-m realm --realm 1/3", packet(), "the route to 10.2.0.2 has realm 1/3"),
+    ("-m realm ! --realm cosmos", packet(), "not the route to 10.2.0.2 has realm cosmos"),
 ]
 REFUSED = [
     ("-m realm", "expected --realm", "-m"),

@@ -9,10 +9,11 @@ from kinspect.model.packet import Packet
 from kinspect.model.rules import Remembers
 from tests.netfilter.tables import Answer, answer, packet, read, refused
 
-A = ("A", int(IPv4Address("10.1.0.2")), None)
-OTHER = ("A", int(IPv4Address("10.2.0.2")), None)
-NETWORK = ("A", int(IPv4Address("10.1.0.0")), None)
-B = ("B", A[1], None)
+ONE = (1 << 128) - 1
+A = ("A", int(IPv4Address("10.1.0.2")), ONE, None)
+OTHER = ("A", int(IPv4Address("10.2.0.2")), ONE, None)
+NETWORK = ("A", int(IPv4Address("10.1.0.99")), int(IPv4Address("255.255.255.0")), None)
+B = ("B", A[1], ONE, None)
 
 ANSWERS = [
     ("-m recent --rcheck --name A", packet(), False),
@@ -38,10 +39,15 @@ ANSWERS = [
     ("-m recent --rcheck --hitcount 2 --name A", packet(recent_now=(A, A)), True),
     ("-m recent --rcheck --hitcount 2 --name A", packet(recent=frozenset({"A"}), recent_now=(A,)), True),
     ("-m recent --rcheck --name A", packet(recent_now=(OTHER,)), False),
-    ("-m recent --rcheck --name A --mask 255.255.255.0", packet(recent_now=(A,)), False),
+    ("-m recent --rcheck --name A --mask 255.255.255.0", packet(recent_now=(A,)), True),
+    (
+        "-m recent --rcheck --name A",
+        packet(recent_now=(NETWORK,)),
+        "the mask of the list A of -m recent, of which its rules have several, fits",
+    ),
     ("-m recent --rcheck --name A --mask 255.255.255.0", packet(recent_now=(NETWORK,)), True),
-    ("-m recent --rcheck --name A --rttl", packet(ttl=63, recent_now=(("A", A[1], 64),)), False),
-    ("-m recent --rcheck --name A", packet(ttl=63, recent_now=(("A", A[1], 64),)), True),
+    ("-m recent --rcheck --name A --rttl", packet(ttl=63, recent_now=((*A[:3], 64),)), False),
+    ("-m recent --rcheck --name A", packet(ttl=63, recent_now=((*A[:3], 64),)), True),
     # Destinations: what is put there from one side is asked for from the other, by address.
     ("-m recent --rcheck --name A --rdest", packet(recent_now=(OTHER,)), True),
     (
@@ -82,7 +88,7 @@ def test_what_it_refuses_and_where(words: str, message: str, word: str) -> None:
         ("--set --name A", True, {}, {"recent_now": (A,)}),
         ("! --set --name A", False, {}, {"recent_now": (A,)}),
         ("--set --name A --rdest", True, {}, {"recent_now": (OTHER,)}),
-        ("--set --name A --mask 255.255.255.0", True, {}, {"recent_now": (NETWORK,)}),
+        ("--set --name A --mask 255.255.255.0", True, {}, {"recent_now": (("A", A[1], NETWORK[2], None),)}),
         ("--update --name A", True, {"recent_now": (A,)}, {"recent_now": (A, A)}),
         ("--update --name A", False, {}, {}),
         ("! --update --name A", True, {}, {}),

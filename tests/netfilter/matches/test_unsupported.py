@@ -6,9 +6,9 @@ from kinspect.model.packet import Packet
 from tests.netfilter.tables import Answer, answer, packet
 
 ANSWERS = [
-    ("-m geoip --source-country CN", packet(), "the packet meets -m geoip --source-country CN"),
-    ("-m mark --mark 1 --stripes", packet(mark=1), "the packet meets -m mark --mark 1 --stripes"),
-    ("-m geoip ! --source-country CN", packet(), "the packet meets -m geoip ! --source-country CN"),
+    ("-m geoip --source-country CN", packet(), "the packet matches -m geoip --source-country CN"),
+    ("-m mark --mark 1 --stripes", packet(mark=1), "the packet matches -m mark --mark 1 --stripes"),
+    ("-m geoip ! --source-country CN", packet(), "the packet matches -m geoip ! --source-country CN"),
 ]
 
 
