@@ -65,7 +65,9 @@ def test_every_console_block_is_checked() -> None:
 
 # Commands that readers are to type: lines of ```sh blocks, and `commands` in tables.
 _BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
-_TYPED = re.compile(r"(?:[\w-]+ \| )?kinspect (?:trace|check|audit|flows|whatif|diff|rules|capture|explain)\b[^#\n]*")
+_TYPED = re.compile(
+    r"(?:[\w-]+ \| )?kinspect (?:trace|check|audit|flows|whatif|diff|rules|capture|explain)\b[^#\n]*"
+)
 
 
 def _commands(text: str) -> list[str]:

@@ -144,7 +144,7 @@ class _Run:
         return WhatIf(answer, snapshot)
 
     def _predicted(self, changed: Changed) -> tuple[Predicted, Facts]:
-        cluster = Cluster(changed.api, self.snapshot.origin)
+        cluster = self.before.cluster.after(changed.api)
         made = predicted(
             self.before.states, self.before.cluster, cluster, changed.services, self.request.config
         )
