@@ -17,7 +17,9 @@ An error of a library never leaves the module that calls the library: it is chai
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
+from typing import Final, Literal
 
 
 class ExitCode(IntEnum):
@@ -27,6 +29,17 @@ class ExitCode(IntEnum):
     VIOLATED = 1  # an assertion does not hold
     CALL = 2  # the call is wrong: usage, no such service, unreadable file
     UNDETERMINED = 3  # it could not be determined
+
+
+Status = Literal["answered", "violated", "undetermined", "interrupted"]
+"""What came of a question; every answer has one."""
+
+EXIT_CODES: Final[Mapping[Status, int]] = {
+    "answered": ExitCode.OK,
+    "violated": ExitCode.VIOLATED,
+    "undetermined": ExitCode.UNDETERMINED,
+    "interrupted": 130,  # as a shell says for SIGINT
+}
 
 
 class KinspectError(Exception):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, TypeAlias
 
 from kinspect.kubeproxy.endpoints import EndpointSet, WayIn, Zones, expected, policy_of
 from kinspect.kubeproxy.endpoints import endpoints_of as endpoints_of_port
+from kinspect.kubeproxy.names import is_kube
 from kinspect.model.answer import Bounds, Outcome
-from kinspect.model.check import Entry, Finding, Problem, Queued, RuleReference, Standing, Unmodelled
+from kinspect.model.cause import Cause, RuleReference
+from kinspect.model.check import Entry, Finding, Problem, Queued, Standing, Unmodelled
 from kinspect.model.cluster import Endpoint, EndpointOwner
 from kinspect.model.odds import NOTHING
-from kinspect.model.packet import SocketAddress
-from kinspect.model.rules import Verdict
+from kinspect.model.packet import Family, SocketAddress
+from kinspect.model.rules import Ruleset, Verdict
 from kinspect.model.trace import ChainPolicy, Matched
 from kinspect.model.traffic import Traffic
 
@@ -29,6 +31,9 @@ class Location:
     node: str | None
     known: bool = True
 
+
+RulesOf: TypeAlias = Callable[[str, Family], Sequence[Ruleset]]
+"""The rules of a node, of a family."""
 
 Locate: TypeAlias = Callable[[Traffic, Outcome], Location]
 
@@ -49,7 +54,12 @@ def entry_of(traffic: Traffic) -> Entry:
 
 
 def found(
-    traffic: Traffic, problem: Problem, outcome: Outcome | None = None, standing: Standing = "violated"
+    traffic: Traffic,
+    problem: Problem,
+    outcome: Outcome | None = None,
+    standing: Standing = "violated",
+    cause: Cause | None = None,
+    rule: RuleReference | None = None,
 ) -> Finding:
     """A problem of this traffic, with the rule and the questions of the outcome that shows it."""
     open_questions = outcome is not None and outcome.weight.exact is None
@@ -60,8 +70,9 @@ def found(
         policy=policy_of(service, traffic.trace.via),
         problem=problem,
         standing=standing,
-        rule=cited(outcome) if outcome is not None else None,
+        rule=rule or (cited(outcome) if outcome is not None else None),
         questions=outcome.weight.questions() if outcome is not None and open_questions else (),
+        cause=cause,
     )
 
 
@@ -138,6 +149,24 @@ def elsewhere(traffic: Traffic, outcome: Outcome) -> Finding | None:
     unmodelled = any(question.kind == "unsupported-target" for question in outcome.weight.questions())
     if unmodelled and outcome.verdict is Verdict.DROP:
         return found(traffic, Unmodelled(outcome.bounds), outcome, "undetermined")
+    return None
+
+
+def masquerading(outcome: Outcome) -> RuleReference | None:
+    """The rule that rewrote the source of an outcome's packets, or the one that marked them for it.
+
+    A mark that is not set in a KUBE- chain is named before the rule that acts on it.
+    """
+    matched = [event for event in outcome.ways[0].events() if isinstance(event, Matched)]
+    marks = [
+        event
+        for event in matched
+        if event.rule.target_text.startswith("-j MARK") and not is_kube(event.rule.chain)
+    ]
+    source = [event for event in matched if event.place.table == "nat" and event.place.hook == "POSTROUTING"]
+    for event in (*marks, *reversed(source)):
+        place, rule = event.place, event.rule
+        return RuleReference(place.source, rule.line, place.table, rule.chain, rule.text)
     return None
 
 

@@ -53,7 +53,8 @@ COMMANDS: Final = {
     "rules": "rules",
     "flows": "flows",
     "capture": "capture",
-    "explain": "audit",
+    "explain": "explain",
+    "schema": "schema",
 }
 
 

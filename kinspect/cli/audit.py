@@ -1,20 +1,17 @@
-"""``kinspect audit`` and ``kinspect explain``."""
+"""``kinspect audit``."""
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kinspect.cli import complete, params
-from kinspect.cli.output import console, talk, write
-from kinspect.cli.params import Report
+from kinspect.cli.output import emit
 from kinspect.cli.shared_options import sourced
-from kinspect.errors import CallError, NotFound
+from kinspect.errors import CallError
 
 if TYPE_CHECKING:
-    from kinspect.model.audit import AuditAnswer
     from kinspect.model.packet import Family
     from kinspect.pipeline.gather.sources import Source
 
@@ -37,7 +34,7 @@ def audit(
     node: params.Nodes = [],  # noqa: B006
     only4: params.Only4 = False,
     only6: params.Only6 = False,
-    output: params.ReportOutput = Report.TABLE,
+    output: Annotated[str, params.output("Audit")] = "table",
     no_color: params.NoColor = False,
 ) -> None:
     """Find what is wrong with service paths: every service, every way in, every node.
@@ -61,47 +58,4 @@ def audit(
         families=families,
     )
     answer = pipeline.audit(request, source)
-    if output is not Report.GITHUB:
-        talk([*map(str, answer.undetermined), *answer.warnings])
-    _emit(answer, output, no_color)
-    raise typer.Exit(answer.exit_code)
-
-
-def explain(
-    code: Annotated[
-        str | None, typer.Argument(metavar="[CODE]", help="A finding, as KI101; without it all are listed.")
-    ] = None,
-) -> None:
-    """What a finding of audit means, how to see it by hand, and what to do.
-
-    kinspect explain KI101
-    """
-    from kinspect.checks.audit.catalogue import KINDS
-    from kinspect.report.audit.table import explained
-
-    if code is None:
-        write("\n".join(f"{kind.code}  {kind.severity.value:8} {kind.title}" for kind in KINDS.values()))
-        return
-    kind = KINDS.get(code.upper())
-    if kind is None:
-        raise NotFound(f"there is no finding {code}", hint="kinspect explain lists them")
-    write(explained(kind, shutil.get_terminal_size().columns))
-
-
-def _emit(answer: AuditAnswer, output: Report, no_color: bool) -> None:
-    if output in (Report.JSON, Report.YAML):
-        from kinspect.report.audit.document import audit_document
-        from kinspect.report.trace.document import to_json, to_yaml
-
-        write((to_json if output is Report.JSON else to_yaml)(audit_document(answer)))
-    elif output in (Report.JUNIT, Report.GITHUB):
-        from kinspect.report.audit.machine import audit_to_github, audit_to_junit
-
-        write(audit_to_junit(answer) if output is Report.JUNIT else audit_to_github(answer))
-    else:
-        from kinspect.report.audit.table import print_audit
-
-        screen = console(no_color)
-        with screen.capture() as captured:
-            print_audit(screen, answer, wide=output is Report.WIDE)
-        write("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    emit(answer, output, no_color=no_color, beside=[*answer.undetermined, *answer.warnings])

@@ -11,16 +11,15 @@ from typing import Annotated, BinaryIO
 import typer
 
 from kinspect.cli import complete, params
-from kinspect.cli.output import console, talk, write
-from kinspect.cli.params import Format
+from kinspect.cli.output import emit, talk
 from kinspect.cli.shared_options import sourced
-from kinspect.errors import CallError, ExitCode
+from kinspect.errors import EXIT_CODES, CallError
 from kinspect.pipeline import capture as pipeline
-from kinspect.pipeline.capture import Captured, CaptureRequest
+from kinspect.pipeline.capture import CaptureRequest
 from kinspect.pipeline.gather.sources import Live, Source
+from kinspect.report.capture import words
 from kinspect.snapshot.archive import Keep, replacing, size_of, write_archive
-
-_INTERRUPTED = 130  # as a shell says for SIGINT
+from kinspect.snapshot.manifest import Written
 
 
 @sourced
@@ -54,7 +53,7 @@ def capture(
     ] = False,
     namespace: params.Namespace = None,
     node: params.Nodes = [],  # noqa: B006
-    output: params.Output = Format.TABLE,
+    output: Annotated[str, params.output("Capture")] = "table",
     no_color: params.NoColor = False,
 ) -> None:
     """Keep what kinspect reads, the API's objects and each node's rules, in one file for later.
@@ -71,8 +70,8 @@ def capture(
         conntrack=conntrack,
         redact=redact,
     )
-    if file == "-" and output is not Format.TABLE:
-        raise CallError(f"-f - and -o {output.value} both want standard output", hint="name a file: -f FILE")
+    if file == "-" and output != "table":
+        raise CallError(f"-f - and -o {output} both want standard output", hint="name a file: -f FILE")
     try:
         # Before anything is read: a place that cannot be written is said at once.
         with _opened(file) as keep:
@@ -80,11 +79,19 @@ def capture(
             keep(lambda opened: write_archive(opened, captured.snapshot, captured.manifest))
     except KeyboardInterrupt:
         talk(["interrupted: nothing was written"])
-        raise typer.Exit(_INTERRUPTED) from None
-    _say(captured, file, output, no_color)
-    if not captured.manifest.complete and isinstance(source, Live):
-        raise typer.Exit(_INTERRUPTED)
-    raise typer.Exit(ExitCode.UNDETERMINED if captured.failures else ExitCode.OK)
+        raise typer.Exit(EXIT_CODES["interrupted"]) from None
+    manifest = captured.manifest
+    written = Written(
+        manifest=manifest,
+        file=None if file == "-" else file,
+        size=None if file == "-" else size_of(Path(file)),
+        interrupted=isinstance(source, Live) and not manifest.complete,
+    )
+    beside = [*manifest.failures, *words.notes(manifest)]
+    if file != "-":
+        emit(written, output, no_color=no_color, beside=beside)
+    talk([*beside, words.summary(written)])  # standard output has the archive
+    raise typer.Exit(EXIT_CODES[written.status])
 
 
 def _service(text: str) -> tuple[str | None, str]:
@@ -112,32 +119,3 @@ def _to_stdout(write: Callable[[BinaryIO], None]) -> None:
         raise
     except OSError as error:
         raise CallError(f"cannot write to standard output: {error.strerror or error}") from error
-
-
-def _say(captured: Captured, file: str, output: Format, no_color: bool) -> None:
-    from kinspect.report.capture import summary as words
-
-    manifest = captured.manifest
-    talk([*captured.failures, *words.notes(manifest)])
-    if output in (Format.JSON, Format.YAML):
-        from kinspect.report.trace.document import to_json, to_yaml
-
-        write((to_json if output is Format.JSON else to_yaml)(words.document(manifest)))
-        return
-    line = words.summary(manifest, "standard output" if file == "-" else file, size_of(Path(file)))
-    if file == "-":
-        talk([line])
-        return
-    write(line)
-    if output is Format.WIDE:
-        from rich.table import Table
-
-        table = Table(box=None, pad_edge=False, show_edge=False)
-        for title in ("NODE", "BY", "FROM", "TIME", "CAME OF IT"):
-            table.add_column(title, overflow="fold")
-        for row in words.node_lines(manifest):
-            table.add_row(*row)
-        screen = console(no_color)
-        with screen.capture() as captured_text:
-            screen.print(table)
-        write("\n".join(text.rstrip() for text in captured_text.get().splitlines()))

@@ -10,13 +10,12 @@ import msgspec
 import typer
 
 from kinspect.cli import complete, params
-from kinspect.cli.output import console, talk, write
-from kinspect.cli.params import Report
+from kinspect.cli.output import emit
 from kinspect.cli.shared_options import sourced
 from kinspect.errors import CallError
 
 if TYPE_CHECKING:
-    from kinspect.model.check import Assertion, CheckAnswer, Claim, Scope
+    from kinspect.model.check import Assertion, Claim, Scope
     from kinspect.model.packet import Family
     from kinspect.pipeline.gather.sources import Source
 
@@ -109,7 +108,7 @@ def check(
     node: params.Nodes = [],  # noqa: B006
     only4: params.Only4 = False,
     only6: params.Only6 = False,
-    output: params.ReportOutput = Report.TABLE,
+    output: Annotated[str, params.output("Check")] = "table",
     no_color: params.NoColor = False,
 ) -> None:
     """Assert something about all traffic to all services; exit 1 where it does not hold.
@@ -163,10 +162,8 @@ def check(
         )
     else:
         answer = pipeline.check(request, source)
-    if output is not Report.GITHUB:  # there they are annotations; a runner reads commands in any stream
-        talk([*map(str, answer.undetermined), *answer.warnings, *map(note_text, answer.notes)])
-    _emit(answer, output, no_color)
-    raise typer.Exit(answer.exit_code)
+    beside = [*answer.undetermined, *answer.warnings, *map(note_text, answer.notes)]
+    emit(answer, output, no_color=no_color, beside=beside)
 
 
 def _asserted(
@@ -222,27 +219,3 @@ def _read(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise CallError(f"{file}: cannot be read: {error.strerror or error}") from error
-
-
-def _emit(answer: CheckAnswer, output: Report, no_color: bool) -> None:
-    if output in (Report.JSON, Report.YAML):
-        from kinspect.report.check.document import check_document
-        from kinspect.report.trace.document import to_json, to_yaml
-
-        write((to_json if output is Report.JSON else to_yaml)(check_document(answer)))
-    elif output is Report.JUNIT:
-        from kinspect.report.check.junit import to_junit
-
-        write(to_junit(answer))
-    elif output is Report.GITHUB:
-        from kinspect.report.check.github import to_github
-
-        write(to_github(answer))
-    else:
-        from kinspect.report.check.table import print_check
-
-        screen = console(no_color)
-        with screen.capture() as captured:
-            print_check(screen, answer, wide=output is Report.WIDE)
-        # Tables pad their last column; nobody wants that in a message.
-        write("\n".join(line.rstrip() for line in captured.get().splitlines()))

@@ -65,6 +65,20 @@ def senders(ctx: Any, incomplete: str) -> Iterable[str]:
     return _offered(found, incomplete)
 
 
+def codes(incomplete: str) -> Iterable[str]:
+    """Codes that ``kinspect explain`` knows."""
+    from kinspect.pipeline.explain import explain
+
+    return _offered((page.code for page in explain().pages), incomplete)
+
+
+def kinds(incomplete: str) -> Iterable[str]:
+    """Kinds of documents."""
+    from kinspect.report.formats import kinds as known
+
+    return _offered(known(), incomplete)
+
+
 def _offered(names: Iterable[str], incomplete: str) -> list[str]:
     """Those that continue what was typed; a name that a shell could run as code is never offered."""
     return [name for name in names if name.startswith(incomplete) and _PLAIN.fullmatch(name)]

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kinspect.cli import params
-from kinspect.cli.output import console, talk, write
-from kinspect.cli.params import Format
+from kinspect.cli.output import emit
 from kinspect.cli.rules import read_families, read_nodes
 from kinspect.cli.shared_options import sourced
 from kinspect.cli.trace import ViaOption
@@ -52,7 +51,7 @@ def diff(
     node: params.Nodes = [],  # noqa: B006
     only4: params.Only4 = False,
     only6: params.Only6 = False,
-    output: params.Output = Format.TABLE,
+    output: Annotated[str, params.output("Diff")] = "table",
     no_color: params.NoColor = False,
 ) -> None:
     """Compare two states of a cluster, or each node's rules with what they should be.
@@ -85,9 +84,7 @@ def diff(
             family=families[0] if len(families) == 1 else None,
         )
         answer = pipeline.diff(request, before, after)
-    talk([*map(str, answer.undetermined), *answer.diagnostics.warnings])
-    _emit(answer, output, no_color)
-    raise typer.Exit(answer.exit_code)
+    emit(answer, output, no_color=no_color, beside=[*answer.undetermined, *answer.diagnostics.warnings])
 
 
 def _two(words: Sequence[str], source: Source) -> tuple[Source, Source]:
@@ -114,24 +111,3 @@ def _target(words: Sequence[str]) -> ServiceTarget | None:
     if not isinstance(found, ServiceTarget):
         raise CallError(f"{words[2]!r} is not a service", hint="kinspect diff BEFORE AFTER svc/NAME")
     return found
-
-
-def _emit(answer: DiffAnswer | ExpectedAnswer, output: Format, no_color: bool) -> None:
-    from kinspect.model.drift import DiffAnswer
-
-    if output in (Format.JSON, Format.YAML):
-        from kinspect.report.diff.document import diff_document, expected_document
-        from kinspect.report.trace.document import to_json, to_yaml
-
-        document = diff_document(answer) if isinstance(answer, DiffAnswer) else expected_document(answer)
-        write((to_json if output is Format.JSON else to_yaml)(document))
-        return
-    from kinspect.report.diff.table import print_diff, print_expected
-
-    screen = console(no_color)
-    with screen.capture() as captured:
-        if isinstance(answer, DiffAnswer):
-            print_diff(screen, answer, wide=output is Format.WIDE)
-        else:
-            print_expected(screen, answer, wide=output is Format.WIDE)
-    write("\n".join(line.rstrip() for line in captured.get().splitlines()))

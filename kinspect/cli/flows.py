@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kinspect.cli import complete, params
-from kinspect.cli.output import console, talk, write
-from kinspect.cli.params import Format
+from kinspect.cli.output import emit
 from kinspect.cli.shared_options import sourced
 from kinspect.errors import CallError
 
 if TYPE_CHECKING:
-    from kinspect.model.flows import FlowsAnswer
     from kinspect.model.packet import Family
     from kinspect.pipeline.gather.sources import Source
 
@@ -65,7 +63,7 @@ def flows(
     node: params.Nodes = [],  # noqa: B006
     only4: params.Only4 = False,
     only6: params.Only6 = False,
-    output: params.Output = Format.TABLE,
+    output: Annotated[str, params.output("Flows")] = "table",
     no_color: params.NoColor = False,
 ) -> None:
     """List the connections that exist now, by service and endpoint, as nodes track them.
@@ -100,9 +98,7 @@ def flows(
         families=families,
     )
     answer = pipeline.flows(request, source)
-    talk([*map(str, answer.undetermined), *answer.warnings])
-    _emit(answer, output, no_color)
-    raise typer.Exit(answer.exit_code)
+    emit(answer, output, no_color=no_color, beside=[*answer.undetermined, *answer.warnings])
 
 
 def _node(text: str) -> str:
@@ -111,20 +107,3 @@ def _node(text: str) -> str:
     if not name or (slash and kind not in ("node", "no", "nodes")):
         raise CallError(f"cannot read --through {text!r}", hint="node/NAME")
     return name
-
-
-def _emit(answer: FlowsAnswer, output: Format, no_color: bool) -> None:
-    if output in (Format.JSON, Format.YAML):
-        from kinspect.report.flows.document import flows_document
-        from kinspect.report.trace.document import to_json, to_yaml
-
-        document = flows_document(answer)
-        write(to_json(document) if output is Format.JSON else to_yaml(document))
-        return
-    from kinspect.report.flows.table import print_flows
-
-    screen = console(no_color)
-    with screen.capture() as captured:
-        print_flows(screen, answer, wide=output is Format.WIDE)
-    # Tables pad their last column; nobody wants that in a message.
-    write("\n".join(line.rstrip() for line in captured.get().splitlines()))

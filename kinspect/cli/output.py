@@ -5,32 +5,49 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import NoReturn, Protocol
 
-from kinspect.errors import KinspectError, RulesError
+import typer
+
+from kinspect.errors import EXIT_CODES, KinspectError, RulesError, Status
+from kinspect.report.formats import render
+from kinspect.report.screen import View
 from kinspect.sanitise import safe
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _PIPE_WIDTH = 140  # columns where there is no terminal to fit
 
 
-def console(no_color: bool) -> Console:
-    """Standard output for tables and trees; colours only where they are wanted and seen."""
-    from rich.console import Console
+def emit(
+    answer: _Answer,
+    form: str,
+    *,
+    no_color: bool = False,
+    explain: bool = False,
+    beside: Iterable[object] = (),
+) -> NoReturn:
+    """Print the answer in a format, warnings and the like ``beside`` it on standard error, and exit.
 
-    width = None
-    if not sys.stdout.isatty() and not os.environ.get("COLUMNS", "").isdigit():
-        width = _PIPE_WIDTH
-    return Console(
-        width=width,
-        no_color=no_color or bool(os.environ.get("NO_COLOR")),
-        highlight=False,
-        markup=False,
-        emoji=False,
-        soft_wrap=False,
-    )
+    Annotations include what is beside them: a runner reads workflow commands in either stream.
+    """
+    if form != "github":
+        talk(map(str, beside))
+    write(render(answer, form, View(width=_width(), color=not (no_color or _no_color()), explain=explain)))
+    raise typer.Exit(EXIT_CODES[answer.status])
+
+
+class _Answer(Protocol):
+    @property
+    def status(self) -> Status: ...
+
+
+def _width() -> int | None:
+    """Columns where there is no terminal to fit; None: as many as the terminal has."""
+    fits = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    return None if fits else _PIPE_WIDTH
+
+
+def _no_color() -> bool:
+    return bool(os.environ.get("NO_COLOR"))
 
 
 def talk(lines: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,32 +18,13 @@ from kinspect.cli.output import talk
 from kinspect.collect.options import ExecOptions, NodeOptions, Progress, SshOptions
 from kinspect.errors import CallError
 from kinspect.pipeline.gather.sources import Demo, Live, Recorded, Rules, RulesFile, Source
+from kinspect.report.formats import formats_of
 from kinspect.sanitise import safe_name
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
     from kinspect.model.packet import Address
-
-
-class Format(str, Enum):
-    """Forms of output that every command has."""
-
-    TABLE = "table"
-    WIDE = "wide"
-    JSON = "json"
-    YAML = "yaml"
-
-
-class Report(str, Enum):
-    """Forms of what was found: those of an answer, and what CI systems read."""
-
-    TABLE = "table"
-    WIDE = "wide"
-    JSON = "json"
-    YAML = "yaml"
-    JUNIT = "junit"
-    GITHUB = "github"
 
 
 _WEIGHT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}|/[0-9]{1,9})?")  # no exponents: 1e999999999 has no end
@@ -230,12 +211,31 @@ Parallel = Annotated[
         rich_help_panel=_NODES,
     ),
 ]
-Output = Annotated[
-    Format, typer.Option("-o", "--output", help="The form of the answer.", rich_help_panel=_OUTPUT)
-]
-ReportOutput = Annotated[
-    Report, typer.Option("-o", "--output", help="The form of what was found.", rich_help_panel=_OUTPUT)
-]
+
+
+def output(kind: str) -> Any:
+    """``-o`` with the formats that ``report.formats`` has for an answer."""
+    formats = formats_of(kind)
+
+    def read(text: str) -> str:
+        if text in formats:
+            return text
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, formats))}.")
+
+    def completed(incomplete: str) -> list[str]:
+        return [name for name in formats if name.startswith(incomplete)]
+
+    return typer.Option(
+        "-o",
+        "--output",
+        parser=read,
+        metavar=f"<{'|'.join(formats)}>",
+        help="Output format.",
+        autocompletion=completed,
+        rich_help_panel=_OUTPUT,
+    )
+
+
 NoColor = Annotated[
     bool, typer.Option("--no-color", help="No colour, as with NO_COLOR.", rich_help_panel=_OUTPUT)
 ]

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kinspect.cli import complete, params
-from kinspect.cli.output import console, talk, write
-from kinspect.cli.params import Format
+from kinspect.cli.output import emit
 from kinspect.cli.shared_options import sourced
-from kinspect.errors import CallError, ExitCode
+from kinspect.errors import CallError
 
 if TYPE_CHECKING:
-    from kinspect.model.answer import TraceAnswer
     from kinspect.model.packet import Packet
     from kinspect.model.rules import ChainName, TableName
     from kinspect.pipeline.gather.sources import Source
@@ -124,7 +122,7 @@ def trace(
     node: params.Nodes = [],  # noqa: B006
     only4: params.Only4 = False,
     only6: params.Only6 = False,
-    output: params.Output = Format.TABLE,
+    output: Annotated[str, params.output("Trace")] = "table",
     no_color: params.NoColor = False,
 ) -> None:
     """Follow a packet to a service, node by node, with exact shares.
@@ -155,13 +153,12 @@ def trace(
         explain=explain,
     )
     answer = pipeline.trace(request, source)
-    talk([*map(str, answer.undetermined), *answer.warnings])
     if write_pcap is not None:
         from kinspect.report.trace.pcap import write_pcap as write_capture
 
         write_capture(write_pcap, pipeline.packets(answer))
-    _emit(answer, output, no_color, explain)
-    raise typer.Exit(ExitCode.OK if answer.complete else ExitCode.UNDETERMINED)
+    beside = [*answer.undetermined, *answer.warnings]
+    emit(answer, output, no_color=no_color, explain=explain, beside=beside)
 
 
 def _packet(expression: str | None, pcap: Path | None, index: int | None) -> Packet | None:
@@ -189,19 +186,3 @@ def _start(text: str | None) -> tuple[TableName | None, ChainName] | None:
     if not table or not chain:
         raise CallError(f"cannot read --start {text!r}", hint="TABLE:CHAIN, such as nat:KUBE-SERVICES")
     return names.TableName(table), names.ChainName(chain)
-
-
-def _emit(answer: TraceAnswer, output: Format, no_color: bool, explain: bool) -> None:
-    if output in (Format.JSON, Format.YAML):
-        from kinspect.report.trace.document import to_json, to_yaml, trace_document
-
-        document = trace_document(answer)
-        write(to_json(document) if output is Format.JSON else to_yaml(document))
-        return
-    from kinspect.report.trace.table import print_answer
-
-    screen = console(no_color)
-    with screen.capture() as captured:
-        print_answer(screen, answer, wide=output is Format.WIDE, explain=explain)
-    # Tables pad their last column; nobody wants that in a message.
-    write("\n".join(line.rstrip() for line in captured.get().splitlines()))

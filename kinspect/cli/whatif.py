@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from kinspect.cli import complete, params
-from kinspect.cli.output import console, talk, write
-from kinspect.cli.params import Format
+from kinspect.cli.output import emit, talk
 from kinspect.cli.shared_options import sourced
 from kinspect.cli.trace import ViaOption
 from kinspect.errors import CallError
 
 if TYPE_CHECKING:
     from kinspect.model.check import Assertion
-    from kinspect.model.whatif import WhatIfAnswer
     from kinspect.parse.user.proxy_config import ProxyConfig
     from kinspect.pipeline.gather.sources import Source
     from kinspect.pipeline.whatif import Asked
@@ -141,7 +139,7 @@ def whatif(
     node: params.Nodes = [],  # noqa: B006
     only4: params.Only4 = False,
     only6: params.Only6 = False,
-    output: params.Output = Format.TABLE,
+    output: Annotated[str, params.output("WhatIf")] = "table",
     no_color: params.NoColor = False,
 ) -> None:
     """Tell what a change would do to traffic, before it is made.
@@ -178,11 +176,9 @@ def whatif(
     )
     made = pipeline.whatif(request, source)
     answer = made.answer
-    talk([*map(str, answer.undetermined), *answer.diagnostics.warnings])
     if write_snapshot is not None:
         _write(write_snapshot, made.snapshot)
-    _emit(answer, output, no_color)
-    raise typer.Exit(answer.exit_code)
+    emit(answer, output, no_color=no_color, beside=[*answer.undetermined, *answer.diagnostics.warnings])
 
 
 def _in_order(given: Mapping[str, Sequence[str]], words: Sequence[str]) -> Iterator[Asked]:
@@ -239,18 +235,3 @@ def _write(path: Path, snapshot: Snapshot) -> None:
     else:
         write_folder(path, captured.snapshot, captured.manifest)
     talk([f"{path}: the predicted cluster (--snapshot {path})"])
-
-
-def _emit(answer: WhatIfAnswer, output: Format, no_color: bool) -> None:
-    if output in (Format.JSON, Format.YAML):
-        from kinspect.report.trace.document import to_json, to_yaml
-        from kinspect.report.whatif.document import whatif_document
-
-        write((to_json if output is Format.JSON else to_yaml)(whatif_document(answer)))
-        return
-    from kinspect.report.whatif.table import print_whatif
-
-    screen = console(no_color)
-    with screen.capture() as captured:
-        print_whatif(screen, answer, wide=output is Format.WIDE)
-    write("\n".join(line.rstrip() for line in captured.get().splitlines()))

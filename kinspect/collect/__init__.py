@@ -1,5 +1,5 @@
-"""The only code that touches the outside: the Kubernetes API and the nodes.
+"""The only code that talks to the outside: the Kubernetes API and the nodes.
 
 Two small ports (``ports``): a ``ClusterApi`` lists kinds, a ``NodeShell`` brings a node's files.
-What comes back is bytes, kept as they came; nothing here knows what rules mean.
+The results are bytes, unchanged; nothing here knows what rules mean.
 """

@@ -1,7 +1,7 @@
 """The Kubernetes API as a ClusterApi: lists of kinds, byte for byte where one page holds them.
 
-No object of an answer is parsed here: ``msgspec.Raw`` finds where each ends, and pages are joined
-from those pieces. Source of the paging rules: Kubernetes, "API concepts", and client-go's pager.
+Objects are not parsed here: ``msgspec.Raw`` finds where each one ends, and pages are joined from
+those pieces. Source of the paging rules: Kubernetes, "API concepts", and client-go's pager.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kinspect.collect.ports import ApiKind
 from kinspect.errors import ApiError
 from kinspect.sanitise import quoted
 
-PAGE = 500  # objects, as kubectl asks for
+PAGE = 500  # objects per page, as for kubectl
 MOST_PAGES = 10_000
 CONNECT_TIMEOUT = 5.0  # seconds
 READ_TIMEOUT = 30.0  # seconds without a byte
@@ -66,7 +66,7 @@ class _List(msgspec.Struct, rename="camel"):
 
 
 class _Object(msgspec.Struct):
-    """Enough of an object to know it for one."""
+    """Enough of an object to recognise it as one."""
 
     kind: str
     metadata: _Meta
@@ -84,7 +84,7 @@ class KubeApi:
 
     @property
     def namespace(self) -> str:
-        """The namespace that the context sets, and -n defaults to."""
+        """The context's namespace, which is the default of -n."""
         return self._access.namespace
 
     @property
@@ -94,12 +94,12 @@ class KubeApi:
 
     @property
     def where(self) -> str:
-        """What is asked, in words: the context and the kubeconfig."""
+        """The context and the kubeconfig, for messages."""
         return self._access.where
 
     @property
     def wire(self) -> Wire:
-        """The way to the API, for what is no list."""
+        """The connection to the API, for other requests than lists."""
         return self._wire
 
     def list(
@@ -167,7 +167,7 @@ class KubeApi:
         return _document(resource, [msgspec.Raw(answer.body)], found.metadata.resource_version)
 
     def _all(self, kind: ApiKind, path: str, query: dict[str, str], namespace: str | None) -> bytes:
-        """Every page of a list, joined; a list of one page just as it came."""
+        """All pages of a list, joined; a list of one page is returned unchanged."""
         resource = _RESOURCES[kind]
         pages: list[_List] = []
         token = ""
@@ -199,7 +199,7 @@ class KubeApi:
         return _document(resource, items, pages[0].metadata.resource_version)
 
     def _check_allowed(self, answer: Answer, verb: str, kind: ApiKind, namespace: str | None) -> None:
-        """Raises ApiError with the permission that is missing, as a Role would grant it."""
+        """Raise ApiError with the missing permission, as a Role would grant it."""
         if answer.status != 403:
             return
         group = _RESOURCES[kind].group
@@ -247,7 +247,7 @@ def connect(
     connect_timeout: float = CONNECT_TIMEOUT,
     read_timeout: float = READ_TIMEOUT,
 ) -> KubeApi:
-    """The API that kubectl would ask with these options. Connects at the first request.
+    """The API that kubectl would use with these options. Connects at the first request.
 
     The times are in seconds: to reach the server, and without a byte from it.
     Raises CallError where there is no such kubeconfig or context.
@@ -262,5 +262,5 @@ def _document(resource: _Resource, items: Iterable[msgspec.Raw], resource_versio
 
 
 def _can_exist(name: str) -> bool:
-    """Whether an object can have the name (RFC 1123); what cannot is never put into a path."""
+    """Whether an object can have the name (RFC 1123); only such names are put into a path."""
     return re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name) is not None

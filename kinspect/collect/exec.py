@@ -44,7 +44,7 @@ _SWITCHES: Final = (
     )),
 )  # fmt: skip
 # The same and those of each interface, for a sysctl that takes a pattern (not that of busybox).
-_PATTERN: Final = (
+PATTERN: Final = (
     r"^net\.(ipv4\.ip_forward$|ipv6\.conf\.all\.forwarding$|bridge\.bridge-nf-call-ip6?tables$"
     r"|netfilter\.nf_conntrack_"
     r"|ipv6\.conf\..*\.force_forwarding$"
@@ -63,7 +63,7 @@ COMMANDS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (names.IP_RULE, ("ip", "-j", "rule", "show")),
     (names.IP6_RULE, ("ip", "-6", "-j", "rule", "show")),
     (names.IP_NEXTHOP, ("ip", "-j", "nexthop", "show")),
-    (names.SYSCTL, ("sysctl", "-a", "-r", _PATTERN)),
+    (names.SYSCTL, ("sysctl", "-a", "-r", PATTERN)),
     (names.SYSCTL, ("sysctl", "-e", *_SWITCHES)),
     (names.IPVS, ("cat", "/proc/net/ip_vs")),
     (names.PROXY_MODE, ("curl", "-s", "-f", "--noproxy", "*", "-m", "2", _PROXY_MODE)),
@@ -120,7 +120,7 @@ class _Pod(msgspec.Struct, frozen=True):
     status: _Status
 
     def container(self, wanted: str | None) -> str:
-        """The container that is named, or the one that kubectl would take."""
+        """The container that is named, or the one that kubectl would choose."""
         default = (self.metadata.annotations or {}).get("kubectl.kubernetes.io/default-container")
         return wanted or default or self.spec.containers[0].name
 
@@ -142,7 +142,7 @@ class _Pods(msgspec.Struct, frozen=True):
 
 
 class ExecShell:
-    """A NodeShell: commands in a pod on the node, one after the other, all of its files."""
+    """A NodeShell that runs commands in a pod on the node, one after the other."""
 
     transport = "exec"
 
@@ -176,7 +176,7 @@ class ExecShell:
         return str(self._pod(host))
 
     def close(self) -> None:
-        """End what is running; nothing is started any more."""
+        """End all running commands; no further ones are started."""
         self._channel.close()
 
     def _pod(self, host: RemoteNode) -> ExecPod:
@@ -204,7 +204,7 @@ class ExecShell:
 
 
 class _Runner:
-    """Runs the commands of one node; asks for no program twice that is not there."""
+    """Runs the commands of one node; does not try a missing program twice."""
 
     def __init__(self, channel: PodExec, pod: ExecPod, deadline: float) -> None:
         self._channel, self._pod, self._deadline = channel, pod, deadline
@@ -230,7 +230,7 @@ class _Runner:
                 yield names.CONNTRACK, replace(section, output=cut(section.output, most))
 
     def dumps(self) -> Iterator[tuple[str, Section]]:
-        """Those of both back ends where both tools are there; else what is called iptables there."""
+        """The dumps of both back ends if both tools are there; else that of plain iptables-save."""
         for family in ("iptables", "ip6tables"):
             both: dict[str, Section] = {}
             for tool in (f"{family}-legacy-save", f"{family}-nft-save"):

@@ -1,4 +1,4 @@
-"""All nodes at once, so many at a time; one that fails does not stop the others."""
+"""Reads many nodes at once, up to a limit; one that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def gather(
 ) -> tuple[dict[NodeName, Files], dict[NodeName, str]]:
     """(files by node, reasons by node that failed), in the order of the hosts.
 
-    At an interrupt what runs is ended, and the interrupt goes on.
+    At an interrupt, running reads are ended and the interrupt is raised again.
     """
     if not hosts:
         return {}, {}

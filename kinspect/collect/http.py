@@ -32,7 +32,7 @@ _PROXY = "it comes from HTTPS_PROXY or the kubeconfig's proxy-url; NO_PROXY list
 
 
 class _Status(msgspec.Struct, frozen=True):
-    """The API's own word on why not: the kind Status of meta/v1."""
+    """The API's own reason for an error: the kind Status of meta/v1."""
 
     kind: str = ""
     message: str = ""
@@ -40,7 +40,7 @@ class _Status(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the API answered: 200, or one of 403, 404, 410, which mean different things by request."""
+    """The API's answer: 200, or 403, 404 or 410, whose meaning depends on the request."""
 
     status: int
     body: bytes
@@ -56,7 +56,7 @@ class Answer:
 
     @property
     def excerpt(self) -> str:
-        """The message, or else how the body begins, fit to be shown."""
+        """The message, else the beginning of the body, made safe to show."""
         if (message := self.message) is not None:
             return quoted(message)
         return quoted(self.body[:400].decode(errors="replace"), 80) or "nothing"
@@ -175,7 +175,7 @@ class Wire:
         raise ApiError(f"the API at {self.server} {verb}: {status} for {path}: {answer.excerpt}")
 
     def _failure(self, e: Exception, path: str) -> KinspectError:
-        """What an error of urllib3 means, without the repr that its message has."""
+        """The meaning of an urllib3 error, without the repr in its message."""
         from urllib3 import exceptions
         from urllib3.util.ssl_match_hostname import CertificateError
 
@@ -246,7 +246,7 @@ def _client(access: kubeconfig.Access) -> Any:
 
 
 def _causes(e: BaseException) -> list[BaseException]:
-    """The error and what it came of; urllib3 keeps that as cause, as context or as argument."""
+    """The error and its causes; urllib3 keeps those as cause, as context or as argument."""
     found: list[BaseException] = []
     todo: list[object] = [e]
     while todo:
@@ -258,7 +258,7 @@ def _causes(e: BaseException) -> list[BaseException]:
 
 
 def _broke_off(e: Exception) -> bool:
-    """Whether the connection stood, and then ended too early."""
+    """Whether the connection was established, and then ended too early."""
     from urllib3 import exceptions
 
     early = exceptions.ProtocolError, exceptions.DecodeError, http.client.HTTPException
@@ -268,7 +268,7 @@ def _broke_off(e: Exception) -> bool:
 
 
 def _strerror(e: BaseException) -> str:
-    """The operating system's reason, or OpenSSL's, where one of them is behind it."""
+    """The reason of the operating system or of OpenSSL, if one of them is the cause."""
     for cause in _causes(e):
         if isinstance(cause, ssl.SSLError):
             # "[SSL] PEM lib (_ssl.c:3905)": the brackets are Python's.
@@ -282,5 +282,5 @@ def _strerror(e: BaseException) -> str:
 
 
 def _seconds(retry_after: str) -> float:
-    """What a Retry-After asks for, within reason; its other form, a date, counts as one second."""
+    """The seconds of a Retry-After, up to a limit; its other form, a date, counts as one second."""
     return min(float(retry_after), LONGEST_WAIT) if retry_after.isdecimal() else 1.0

@@ -96,7 +96,7 @@ class Access:
 
 
 def find(kubeconfig: str | None = None, context: str | None = None) -> Access:
-    """Where kubectl would go with these options, without going there.
+    """The cluster and user that kubectl would use with these options. Does not connect.
 
     Raises CallError: no kubeconfig, one that cannot be read, no such context, user or cluster.
     """
@@ -163,7 +163,7 @@ def load(access: Access) -> Any:
 
 @contextmanager
 def credentials(access: Access) -> Iterator[None]:
-    """Turns whatever goes wrong while the library gets credentials into an error of ours."""
+    """Turns errors of the library, while it gets credentials, into errors of kinspect."""
     try:
         with _overheard() as complaints:
             yield
@@ -186,7 +186,7 @@ def credentials(access: Access) -> Iterator[None]:
 
 @contextmanager
 def _overheard() -> Iterator[list[str]]:
-    """What this thread logs at the root logger, kept from being printed."""
+    """Collects what this thread logs at the root logger, instead of printing it."""
     heard: list[str] = []
     thread = threading.get_ident()
 
@@ -208,7 +208,7 @@ def _overheard() -> Iterator[list[str]]:
 
 
 def _reason(e: Exception) -> str:
-    """What may be shown of an error that may quote the kubeconfig."""
+    """The part of an error that is safe to show; its text may quote the kubeconfig."""
     if isinstance(e, OSError) and e.strerror:
         return quoted(f"{e.filename}: {e.strerror}" if e.filename else e.strerror)
     text = str(e)
@@ -227,7 +227,7 @@ def _paths(kubeconfig: str | None) -> list[str]:
 
 
 def _read(path: str, required: bool) -> _Kubeconfig | None:
-    """The names in a kubeconfig; None where it is empty, like /dev/null, or not there."""
+    """The names in a kubeconfig; None if it is empty, like /dev/null, or missing."""
     import yaml
 
     try:
@@ -250,7 +250,7 @@ def _read(path: str, required: bool) -> _Kubeconfig | None:
 
 
 def _first(files: dict[str, _Kubeconfig], kind: str) -> dict[str, Any]:
-    """Name to entry; of two with a name, the first."""
+    """Entries by name; of two with the same name, the first."""
     found: dict[str, Any] = {}
     for file in files.values():
         for entry in getattr(file, kind) or ():
@@ -271,7 +271,7 @@ def _named(files: tuple[str, ...]) -> str:
 
 
 def _choice(contexts: list[str], wanted: str | None) -> str:
-    """A hint with the contexts there are, near names first."""
+    """A hint with the existing contexts, similar names first."""
     if not contexts:
         return "it has no contexts at all"
     near = difflib.get_close_matches(wanted or "", contexts)

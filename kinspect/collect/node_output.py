@@ -1,7 +1,7 @@
-"""What ``remote.sh`` sends, as the files of a node.
+"""The output of ``remote.sh``, as the files of a node.
 
-A nonce, which the caller makes anew for each node, begins each mark: no output of a tool and no
-banner of a shell can imitate one. A stream without the last mark was cut.
+Each mark begins with a nonce that is new for each node, so that no output of a tool and no banner of
+a shell can imitate one. A stream without the last mark was cut.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DUMPS: Final = frozenset(name for pair in _PAIRS for name in pair)
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where the tools ran, for messages: the place, and what to do where they or rights are missing."""
+    """Where the tools ran, for messages, and what to do if tools or permissions are missing."""
 
     place: str = "on the node"
     tools: str = "is this a Kubernetes node?"
@@ -40,7 +40,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One command's output, its exit status and what it said on standard error."""
+    """The output, exit status and standard error of one command."""
 
     output: bytes
     status: int
@@ -49,7 +49,7 @@ class Section:
 
 
 def read_bundle(stream: bytes, nonce: str) -> dict[str, Section]:
-    """The sections of a stream. Raises NodeError: no stream at all, or one that was cut."""
+    """The sections of a stream. Raises NodeError: not a stream, or one that was cut."""
     mark = f"@{nonce} ".encode()
     start = stream.find(mark)
     if start < 0:
@@ -146,7 +146,7 @@ def cut(output: bytes, most: int) -> bytes:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two dumps are of one family."""
+    """Whether two dumps are of the same family."""
     return one.startswith("ip6") == other.startswith("ip6")
 
 
@@ -170,7 +170,7 @@ def _stderr(name: str, section: Section) -> dict[str, bytes]:
 
 
 def _check_dump(name: str, section: Section, allowing: str, others: list[Section], ground: Ground) -> None:
-    """An error where a tool failed or printed no dump: an empty dump would be a false answer."""
+    """An error if a tool failed or printed no dump: an empty dump would be a false answer."""
     if section.status == 0:
         _check_whole(name.removesuffix(".txt"), section.output, ground)
         return
@@ -195,7 +195,7 @@ def _check_dump(name: str, section: Section, allowing: str, others: list[Section
 
 
 def _check_whole(tool: str, output: bytes, ground: Ground) -> None:
-    """An error for what is no dump, or only its beginning: each table ends in COMMIT."""
+    """An error for text that is not a dump, or not a whole one: each table ends in COMMIT."""
     first = re.search(rb"^[^#\n].*", output, re.M)
     if first is None:
         return

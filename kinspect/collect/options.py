@@ -1,4 +1,4 @@
-"""How nodes are reached: what users say, checked, and light to import."""
+"""How nodes are reached: the user's options, checked. Light to import."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from kinspect.errors import CallError
 
 Progress: TypeAlias = Callable[[str, str | None], None]
-"""Told of each node that is done: its name, and why it failed, or None."""
+"""Callback for each node that is done: its name, and the reason if it failed."""
 
 EVERY_CONNECTION: Final = 1_000_000_000
 """More than any table holds: the limit that is none."""
@@ -43,7 +43,7 @@ class SshOptions:
     program: str = "ssh"
 
     def __post_init__(self) -> None:
-        """Raise CallError for a template that names what a node does not have."""
+        """Raise CallError for a template with unknown fields."""
         try:
             fields = {name for _, name, _, _ in string.Formatter().parse(self.target) if name is not None}
         except ValueError as error:
@@ -75,4 +75,4 @@ class ExecOptions:
 
 
 NodeOptions: TypeAlias = SshOptions | ExecOptions
-"""How nodes are reached; ``transports`` knows who does it."""
+"""How nodes are reached; ``transports`` makes the NodeShell."""

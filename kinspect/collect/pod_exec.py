@@ -59,7 +59,7 @@ class _Details(msgspec.Struct, frozen=True):
 
 
 class _Status(msgspec.Struct, frozen=True):
-    """How the command ended: the kind Status of meta/v1, without its kind."""
+    """How the command ended: the kind Status of meta/v1."""
 
     status: str
     message: str = ""
@@ -67,7 +67,7 @@ class _Status(msgspec.Struct, frozen=True):
 
     @property
     def exit_code(self) -> int | None:
-        """What the command itself ended with; None where it did not run."""
+        """The command's exit status; None if it did not run."""
         if self.status == "Success":
             return 0
         for cause in (self.details and self.details.causes) or ():
@@ -87,7 +87,7 @@ class PodExec:
         self._context: ssl.SSLContext | None = None
 
     def run(self, pod: ExecPod, argv: Sequence[str], deadline: float) -> Section | None:
-        """What a command printed and how it ended; None where the pod has no such program.
+        """The output and exit status of a command; None if the pod has no such program.
 
         ``deadline`` is of ``time.monotonic``. Raises NodeError: refused, cut, out of time.
         """
@@ -118,7 +118,7 @@ class PodExec:
         return _section(pod, argv, *found)
 
     def close(self) -> None:
-        """End what is running; nothing is started any more."""
+        """End all running commands; no further ones are started."""
         with self._lock:
             self._closed = True
             sockets = list(self._open)
@@ -237,7 +237,7 @@ def _failed(pod: ExecPod, message: str) -> NodeError:
 
 
 def _tls(configuration: Any) -> ssl.SSLContext:
-    """As ``wire`` trusts and is trusted."""
+    """The TLS settings, the same as those of ``http``."""
     context = ssl.create_default_context(cafile=configuration.ssl_ca_cert or None)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not configuration.verify_ssl or configuration.assert_hostname is False:
@@ -273,7 +273,7 @@ def _left(deadline: float) -> float:
 
 
 def _reason(error: Exception) -> str:
-    """An operating system's word, or the library's, in one line."""
+    """The reason of the operating system or the library, in one line."""
     if isinstance(error, OSError) and error.strerror:
         return quoted(error.strerror)
     return quoted(str(error) or type(error).__name__)

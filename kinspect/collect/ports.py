@@ -13,7 +13,7 @@ ApiKind = Literal["services", "endpointslices", "endpoints", "nodes", "pods", "n
 
 @dataclass(frozen=True, slots=True)
 class RemoteNode:
-    """A node as it can be reached: its name and the addresses that the API gives for it.
+    """A node to connect to: its name, and its addresses in the API.
 
     ``addresses`` maps the type (InternalIP, ExternalIP, Hostname) to the first of that type.
     """
@@ -46,19 +46,19 @@ class ClusterApi(Protocol):
 
 
 class NodeShell(Protocol):
-    """Brings the files of one node, by whatever transport."""
+    """Reads the files of one node, by some transport."""
 
     @property
     def transport(self) -> str:
-        """Its name, as ``--transport`` has it."""
+        """The transport's name, as in ``--transport``."""
         ...
 
     def address(self, host: RemoteNode) -> str:
-        """Where it looks for a node. Raises NodeError where it has nowhere to look."""
+        """The address of a node. Raises NodeError if there is none."""
         ...
 
     def close(self) -> None:
-        """End what is running, from another thread; nothing is started any more."""
+        """End all running commands, from another thread; no further ones are started."""
         ...
 
     def fetch(self, host: RemoteNode) -> Files:

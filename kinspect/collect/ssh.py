@@ -32,7 +32,7 @@ _HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%-]*")
 
 
 class SshShell:
-    """A NodeShell: one connection a node, one script, all of its files."""
+    """A NodeShell with one connection per node, which runs one script."""
 
     transport = "ssh"
 
@@ -65,12 +65,12 @@ class SshShell:
             raise
 
     def command(self, host: RemoteNode) -> list[str]:
-        """The client's words for a node, up to the host. Raises NodeError: no address for it."""
+        """The ssh command for a node, up to the host. Raises NodeError: it has no address."""
         options = self._options
         words = [options.program, "-T", "-o", f"ConnectTimeout={max(1, round(options.timeout / 2))}"]
         words += ["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]
         if not sys.stdin.isatty() or not sys.stderr.isatty():
-            words += ["-o", "BatchMode=yes"]  # a prompt that nobody sees would never end
+            words += ["-o", "BatchMode=yes"]  # nobody could answer a prompt
         for option in options.options:
             words += ["-o", option]
         if options.port is not None:
@@ -98,7 +98,7 @@ class SshShell:
         return address
 
     def close(self) -> None:
-        """End what is running; nothing is started any more."""
+        """End all running commands; no further ones are started."""
         with self._lock:
             self._closed = True
             running = list(self._running)
@@ -153,7 +153,7 @@ class SshShell:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the client and what it started."""
+    """End the client and its children."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         _signal(process, sign)
         try:
@@ -219,7 +219,7 @@ _MEANINGS: Final[tuple[tuple[str, str, str | None], ...]] = (
 
 
 def _failure(heard: str, status: int) -> NodeError:
-    """What a failure of ssh means, in one line."""
+    """The meaning of a failure of ssh, in one line."""
     lines = [line for line in heard.splitlines() if line.strip()]
     last = quoted(lines[-1]) if lines else f"exit status {status}"
     for pattern, meaning, hint in _MEANINGS:

@@ -1,4 +1,4 @@
-"""From how nodes are to be reached to who brings their files: a transport more is a line more."""
+"""Makes the NodeShell for a set of options: one line per transport."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kinspect.collect.ssh import SshShell
 
 
 def open_shell(options: NodeOptions, api: KubeApi) -> NodeShell:
-    """The transport that the options are for. Raises ApiError where it needs the API, in vain."""
+    """The NodeShell for the options. Raises ApiError if it needs the API and cannot reach it."""
     match options:
         case SshOptions():
             return SshShell(options)

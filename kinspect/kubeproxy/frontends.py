@@ -1,20 +1,24 @@
-"""The services that a node's rules know, by the comments that kube-proxy gives its rules.
+"""The frontends that a node's rules know: where kube-proxy's rules, and hostPorts', let traffic in.
 
-``default/web:http cluster IP``, ``… loadbalancer IP``, ``… external IP``, ``… has no endpoints``; a
-NodePort's comment is the name alone. Source: pkg/proxy/iptables/proxier.go. A large cluster's
-kube-proxy leaves comments out of the chains of endpoints, but not out of these rules.
+Read from the text of the rules, which kube-proxy always writes the same way: the address and port, and
+a comment that names the service port (``default/web:http cluster IP``, ``… loadbalancer IP``, ``…
+external IP``, ``… has no endpoints``; a NodePort's comment is the name alone). Sources:
+pkg/proxy/iptables/proxier.go; hostPorts: the portmap plugin's ``CNI-DN-`` chains and kubelet's old
+``KUBE-HP-``. No rule is parsed for it: a node of a large cluster has tens of thousands.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_network
 from typing import Final
 
+import msgspec
+
 from kinspect.kubeproxy import names
 from kinspect.model.answer import Via
+from kinspect.model.cluster import Service, ServicePort
 from kinspect.model.packet import PROTOCOLS, Address, read_address
 from kinspect.model.rules import ChainName, Ruleset, TableName
 
@@ -24,25 +28,48 @@ _COMMENT: Final = re.compile(
 _BARE: Final = re.compile(
     r"--comment (?P<space>[a-z0-9.-]+)/(?P<name>[a-z0-9.-]+)(?::(?P<port>[a-z0-9.-]*))?(?P<what>)(?=\s|$)"
 )
-_DESTINATION: Final = re.compile(r" -d ([0-9a-fA-F.:]+)(?:/\d+)?(?= )")
-_PORT: Final = re.compile(r" -p (\w+) .*--dport (\d+)(?= |$)")
+_ADDRESS: Final = re.compile(r" -d (\S+)")
+_PROTOCOL: Final = re.compile(r" -p (\w+)")
+_PORT: Final = re.compile(r" --dports? (\d{1,5})(?= |$)")
+_DNAT: Final = re.compile(r" --to-destination (\S+)")
+_TARGET: Final = re.compile(r" -[jg] (\S+)")
 _PODS: Final = re.compile(r" ! -s (\S+) -d \S+ .*cluster IP\" .*-j KUBE-MARK-MASQ")
+
+# What kube-proxy writes behind the name of the service port, by the kind of frontend.
 _WAYS: Final[tuple[tuple[str, Via], ...]] = (
     ("cluster IP", "clusterip"),
-    ("loadbalancer IP", "loadbalancer"),
     ("external IP", "externalip"),
+    ("loadbalancer IP", "loadbalancer"),
 )
-_CHAINS: Final[tuple[tuple[TableName, ChainName], ...]] = (
+_WAY_NAMES: Final[dict[Via, str]] = {
+    "clusterip": "cluster IP",
+    "nodeport": "NodePort",
+    "loadbalancer": "load balancer",
+    "externalip": "external IP",
+}
+_SENDING: Final[tuple[tuple[TableName, ChainName], ...]] = (
     (names.NAT, names.SERVICES),
     (names.NAT, names.NODEPORTS),
+)
+_REFUSING: Final[tuple[tuple[TableName, ChainName], ...]] = (
     (names.FILTER, names.SERVICES),
     (names.FILTER, names.EXTERNAL_SERVICES),
 )
+_TYPES: Final[dict[Via, str]] = {
+    "clusterip": "ClusterIP",
+    "nodeport": "NodePort",
+    "loadbalancer": "LoadBalancer",
+    "externalip": "ClusterIP",
+}
+_HOSTPORT_CHAINS: Final = ("CNI-DN-", "KUBE-HP-")
 
 
-@dataclass(frozen=True, slots=True)
-class Frontend:
-    """A way into a service that rules know. ``address`` is None for a NodePort."""
+class Frontend(msgspec.Struct, frozen=True):
+    """A way into a service that rules know. ``address`` is None for a NodePort.
+
+    ``namespace`` and ``service`` are what the rule's comment says; without a comment the name is the
+    port's. ``protocol`` is upper case, as the API writes it.
+    """
 
     namespace: str
     service: str
@@ -50,31 +77,107 @@ class Frontend:
     via: Via
     address: Address | None
     port: int
-    protocol: int
+    protocol: str
+
+    @property
+    def protocol_number(self) -> int:
+        """The protocol's number."""
+        return PROTOCOLS[self.protocol.lower()]
 
     def __str__(self) -> str:
-        way = {
-            "clusterip": "cluster IP",
-            "nodeport": "NodePort",
-            "loadbalancer": "load balancer",
-            "externalip": "external IP",
-        }[self.via]
+        way = _WAY_NAMES[self.via]
         if self.address is None:
             return f"{way} {self.port}"
         host = str(self.address) if self.address.version == 4 else f"[{self.address}]"
         return f"{way} {host}:{self.port}"
 
 
-def frontends(rules: Ruleset) -> list[Frontend]:
-    """All ways in that the rules of kube-proxy's chains name, each once."""
+class HostPort(msgspec.Struct, frozen=True, kw_only=True):
+    """A port of the node that leads to one pod."""
+
+    port: int
+    protocol: str
+    to: Address
+    to_port: int | None
+    chain: ChainName
+    line: int
+    text: str
+
+
+def frontends(rules: Ruleset, *, refusing: bool = False) -> list[Frontend]:
+    """All frontends that kube-proxy's rules send on, each once, in the order of the rules.
+
+    With ``refusing`` also those that they refuse, because the service has no endpoints.
+    """
     found: dict[Frontend, None] = {}
-    for table, name in _CHAINS:
-        chain = rules.chain(table, name)
-        for rule in chain.rules() if chain is not None else ():
-            frontend = _frontend(rule.text, name)
+    for table, chain in (*_SENDING, *(_REFUSING if refusing else ())):
+        for _, text in rules.lines(table, chain):
+            frontend = _frontend(text, chain)
             if frontend is not None:
                 found[frontend] = None
     return list(found)
+
+
+def host_ports(rules: Ruleset) -> Iterator[HostPort]:
+    """All hostPorts, in the order of the rules; a port that two pods had is there twice."""
+    for chain in rules.chains(names.NAT):
+        if not chain.startswith(_HOSTPORT_CHAINS):
+            continue
+        for line, text in rules.lines(names.NAT, chain):
+            to, port, protocol = (_word(_DNAT, text), _word(_PORT, text), _word(_PROTOCOL, text))
+            if to is None or port is None or protocol is None:
+                continue
+            address, to_port = _endpoint(to)
+            if address is not None:
+                yield HostPort(
+                    port=int(port),
+                    protocol=protocol.upper(),
+                    to=address,
+                    to_port=to_port,
+                    chain=chain,
+                    line=line,
+                    text=text,
+                )
+
+
+class Owned:
+    """The frontends that services of the API have: what is not among them, no service owns."""
+
+    def __init__(self, services: Iterable[Service]) -> None:
+        self._addresses: set[tuple[Address, int, str]] = set()
+        self._node_ports: set[tuple[int, str]] = set()
+        for service in services:
+            fronts = (*service.cluster_ips, *service.external_ips, *service.load_balancer_ips)
+            for port in service.ports:
+                self._addresses.update((address, port.port, port.protocol) for address in fronts)
+                if port.node_port is not None:
+                    self._node_ports.add((port.node_port, port.protocol))
+
+    def __contains__(self, frontend: Frontend) -> bool:
+        if frontend.address is None:
+            return (frontend.port, frontend.protocol) in self._node_ports
+        return (frontend.address, frontend.port, frontend.protocol) in self._addresses
+
+
+def as_service(frontend: Frontend) -> Service:
+    """What the rules say of the service that a frontend was of; the API has no such service, or port."""
+    addresses = (frontend.address,) if frontend.address is not None else ()
+    port = ServicePort(
+        name=frontend.port_name,
+        protocol=frontend.protocol,
+        port=frontend.port,
+        node_port=frontend.port if frontend.via == "nodeport" else None,
+    )
+    return Service(
+        namespace=frontend.namespace,
+        name=frontend.service,
+        type=_TYPES[frontend.via],
+        cluster_ips=addresses if frontend.via == "clusterip" else (),
+        external_ips=addresses if frontend.via == "externalip" else (),
+        load_balancer_ips=addresses if frontend.via == "loadbalancer" else (),
+        ports=(port,),
+        in_api=False,
+    )
 
 
 def pod_network(rules: Ruleset) -> str | None:
@@ -105,29 +208,56 @@ def _to_services(rules: Ruleset) -> Iterator[str]:
 
 
 def _frontend(text: str, chain: ChainName) -> Frontend | None:
+    target, port, protocol = _word(_TARGET, text), _word(_PORT, text), _word(_PROTOCOL, text)
+    if target is None or port is None or protocol not in PROTOCOLS:
+        return None
     comment = _COMMENT.search(text) or _BARE.search(text)
-    port = _PORT.search(text)
-    if comment is None or port is None or port[1] not in PROTOCOLS:
+    words = comment["what"] if comment else ""
+    refuses = "has no endpoints" in words or "has no local endpoints" in words
+    if not refuses and not target.startswith((*names.LEADING_TO_ENDPOINTS, names.ENDPOINT)):
         return None
-    to = _DESTINATION.search(text)
-    via: Via | None = next((way for words, way in _WAYS if words in comment["what"]), None)
-    try:
-        address = read_address(to[1]) if to is not None else None
-    except ValueError:
-        return None
-    if address is None:
-        by_port = chain == names.NODEPORTS or "--dst-type LOCAL" in text
-        via = "nodeport" if by_port else None
-    elif via is None and "has no endpoints" in comment["what"]:
-        via = "clusterip"
-    if via is None or len(port[2]) > 5:
+    address = _host(_word(_ADDRESS, text))
+    via: Via = "nodeport"
+    if address is not None and chain != names.NODEPORTS:
+        via = next((way for ending, way in _WAYS if ending in words), "clusterip")
+    elif chain == names.NODEPORTS or "--dst-type LOCAL" in text:
+        address = None
+    else:
         return None
     return Frontend(
-        comment["space"],
-        comment["name"],
-        comment["port"] or "",
+        comment["space"] if comment else "",
+        comment["name"] if comment else f"port {port}",
+        (comment["port"] or "") if comment else "",
         via,
         address,
-        int(port[2]),
-        PROTOCOLS[port[1]],
+        int(port),
+        protocol.upper(),
     )
+
+
+def _word(pattern: re.Pattern[str], text: str) -> str | None:
+    found = pattern.search(text)
+    return found.group(1) if found else None
+
+
+def _host(text: str | None) -> Address | None:
+    """The address of ``A/32`` or ``A/128``; None for a network."""
+    if text is None:
+        return None
+    try:
+        network = ip_network(text)
+    except ValueError:
+        return None
+    return network.network_address if network.num_addresses == 1 else None
+
+
+def _endpoint(text: str) -> tuple[Address | None, int | None]:
+    """Address and port of ``10.42.0.5:80`` or ``[fd00::5]:80``."""
+    host, colon, port = text.rpartition(":")
+    if not colon or (":" in host and not host.startswith("[")):
+        host, port = text, ""
+    try:
+        address = read_address(host.strip("[]"))
+    except ValueError:  # a range, or a damaged rule
+        return None, None
+    return address, int(port) if port.isdecimal() else None

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from kinspect.errors import Status
 from kinspect.model.cluster import Endpoint, EndpointOwner, Service, ServicePort
 from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
 from kinspect.model.odds import Weight
@@ -226,3 +227,8 @@ class TraceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     def complete(self) -> bool:
         """Whether everything asked for was decided."""
         return not self.undetermined and not any(trace.undecided for trace in self.traces)
+
+    @property
+    def status(self) -> Status:
+        """Whether it could be answered."""
+        return "answered" if self.complete else "undetermined"

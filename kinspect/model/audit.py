@@ -5,9 +5,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Literal, get_args
 
-from kinspect.errors import ExitCode
-from kinspect.model.check import Problem, RuleReference, ServiceKey
+from kinspect.errors import Status
+from kinspect.model.cause import RuleReference
+from kinspect.model.check import Problem, ServiceKey
 from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
 from kinspect.model.questions import Question
 
@@ -20,11 +22,24 @@ class Severity(str, enum.Enum):
     INFO = "info"
 
 
+Fact = Literal[
+    "way in", "ends", "endpoints", "outside source", "source", "routes", "rules", "counters", "node files"
+]  # fmt: skip
+"""What can decide whether something is found: the service, the port and how traffic enters; where packets
+end and how many of them; the service's endpoints at the API; the address that packets from outside leave
+with, or any packets; the node's routes; its rules as they are written; their counters; what else was read
+of the node."""
+
+ALL_FACTS: Final[frozenset[Fact]] = frozenset(get_args(Fact))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingKind:
     """A kind of finding. ``means`` and ``todo`` are whole sentences; ``look`` are commands to see it by hand.
 
-    ``settles``: a change under way looks the same, and is gone a moment later.
+    ``settles``: a change under way looks the same, and is gone a moment later. ``depends`` is all that
+    decides whether it is found: traffic that is the same in these is examined on one node only. A kind that
+    does not say depends on everything, and is looked for on every node.
     """
 
     code: str
@@ -34,6 +49,8 @@ class FindingKind:
     todo: str
     look: tuple[str, ...] = ()
     settles: bool = False
+    depends: frozenset[Fact] = ALL_FACTS
+    root: bool = False  # other findings follow from it: it is shown first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +103,12 @@ class AuditAnswer:
         return sum(found.severity is severity for found in self.observations)
 
     @property
-    def exit_code(self) -> ExitCode:
+    def status(self) -> Status:
         """An error counts before what is not known."""
         if self.count(Severity.ERROR):
-            return ExitCode.VIOLATED
+            return "violated"
         unsure = self.undetermined or any(found.questions for found in self.observations)
-        return ExitCode.UNDETERMINED if unsure else ExitCode.OK
+        return "undetermined" if unsure else "answered"
 
 
 def merged(observations: Sequence[Observation]) -> list[Observation]:
@@ -116,4 +133,7 @@ def merged(observations: Sequence[Observation]) -> list[Observation]:
         for same in found.values()
     ]
     order = list(Severity)
-    return sorted(together, key=lambda each: (order.index(each.severity), each.kind.code, each.service or ()))
+    return sorted(
+        together,
+        key=lambda each: (order.index(each.severity), not each.kind.root, each.kind.code, each.service or ()),
+    )

@@ -12,8 +12,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from kinspect.errors import ExitCode
+from kinspect.errors import Status
 from kinspect.model.answer import Bounds, Via
+from kinspect.model.cause import Cause, RuleReference
 from kinspect.model.cluster import EndpointOwner, ServicePort, TrafficPolicy
 from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
 from kinspect.model.flows import FlowsRow
@@ -156,16 +157,6 @@ class Assertion(msgspec.Struct, frozen=True, kw_only=True):
 # What is found.
 
 
-class RuleReference(msgspec.Struct, frozen=True):
-    """The rule that does it, where it is: ``line`` is None for a chain's policy."""
-
-    source: str
-    line: int | None
-    table: str
-    chain: str
-    text: str
-
-
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Where traffic comes in: one class of sources, one way in, one node."""
 
@@ -185,7 +176,7 @@ class Reaches(msgspec.Struct, frozen=True):
     to: SocketAddress
     backend: EndpointOwner | None
     share: Bounds
-    what: Literal["endpoint", "unlisted", "terminating", "daemonset"]
+    what: Literal["endpoint", "unlisted", "unowned", "terminating", "daemonset"]
 
 
 class Unplaced(msgspec.Struct, frozen=True):
@@ -213,6 +204,7 @@ class Unexpected(msgspec.Struct, frozen=True):
     to: SocketAddress
     backend: EndpointOwner | None
     share: Bounds
+    owned: bool = True  # False: the API has no such service, or it has no such frontend
 
 
 class Unserved(msgspec.Struct, frozen=True):
@@ -262,6 +254,22 @@ class Crosses(msgspec.Struct, frozen=True):
     backend: EndpointOwner | None
     share: Bounds
     node: str | None
+
+
+class NotMasqueraded(msgspec.Struct, frozen=True):
+    """Traffic crosses to another node with the client's address: the answer misses the client."""
+
+    to: SocketAddress
+    backend: EndpointOwner | None
+    share: Bounds
+
+
+class Masqueraded(msgspec.Struct, frozen=True):
+    """Under policy Local the endpoint sees another source than the client's address."""
+
+    to: SocketAddress
+    backend: EndpointOwner | None
+    share: Bounds
 
 
 class StillConnected(msgspec.Struct, frozen=True):
@@ -314,6 +322,8 @@ Problem: TypeAlias = (
     | ConnectionsUnknown
     | Observed
     | Reaches
+    | NotMasqueraded
+    | Masqueraded
     | Unplaced
     | Queued
     | Unmodelled
@@ -338,6 +348,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     standing: Standing
     rule: RuleReference | None = None
     questions: tuple[Question, ...] = ()  # what it depends on, where shares are bounds
+    cause: Cause | None = None
 
 
 class AssertionResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -374,13 +385,10 @@ class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
         return "undetermined" if "undetermined" in found or self.undetermined else "holds"
 
     @property
-    def exit_code(self) -> ExitCode:
+    def status(self) -> Status:
         """A violation counts before what is not known."""
-        return {
-            "holds": ExitCode.OK,
-            "violated": ExitCode.VIOLATED,
-            "undetermined": ExitCode.UNDETERMINED,
-        }[self.standing()]
+        standing = self.standing()
+        return "answered" if standing == "holds" else standing
 
 
 # What is worth a word beside the verdict; ``report.check.words`` has the wording.

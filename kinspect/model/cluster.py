@@ -49,6 +49,7 @@ class Service:
     families: tuple[int, ...] = ()
     health_check_node_port: int | None = None
     other_proxy: bool = False  # label service.kubernetes.io/service-proxy-name: kube-proxy ignores it
+    in_api: bool = True  # False: a node's rules know it, and the API does not have it (any more)
 
     @property
     def key(self) -> tuple[str, str]:

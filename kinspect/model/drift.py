@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from kinspect.errors import ExitCode
+from kinspect.errors import Status
 from kinspect.model.changes import Key
 from kinspect.model.cluster import Endpoint
 from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
@@ -68,11 +68,11 @@ class ExpectedAnswer(msgspec.Struct, frozen=True, kw_only=True):
         return self.diagnostics.undetermined
 
     @property
-    def exit_code(self) -> ExitCode:
+    def status(self) -> Status:
         """A difference that was found comes before what is not known."""
         if any(each.chains for each in self.rules):
-            return ExitCode.VIOLATED
-        return ExitCode.UNDETERMINED if self.undetermined else ExitCode.OK
+            return "violated"
+        return "undetermined" if self.undetermined else "answered"
 
 
 class EndpointChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,9 +104,9 @@ class DiffAnswer(msgspec.Struct, frozen=True, kw_only=True):
         return self.diagnostics.undetermined
 
     @property
-    def exit_code(self) -> ExitCode:
+    def status(self) -> Status:
         """Answered, or not wholly."""
-        return ExitCode.UNDETERMINED if self.undetermined else ExitCode.OK
+        return "undetermined" if self.undetermined else "answered"
 
 
 class NodeRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,3 +116,21 @@ class NodeRules(msgspec.Struct, frozen=True, kw_only=True):
     family: Family
     source: str  # the file, or how they were made
     text: str
+
+
+class RulesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``kinspect rules`` answers; ``expected``: the rules are as kube-proxy would write them now."""
+
+    rules: tuple[NodeRules, ...]
+    expected: bool = False
+    diagnostics: Diagnostics = NONE
+
+    @property
+    def undetermined(self) -> tuple[Undetermined, ...]:
+        """What is not known and the answer depends on."""
+        return self.diagnostics.undetermined
+
+    @property
+    def status(self) -> Status:
+        """Answered, or not wholly."""
+        return "undetermined" if self.undetermined else "answered"

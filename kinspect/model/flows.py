@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from kinspect.errors import ExitCode
+from kinspect.errors import Status
 from kinspect.model.answer import Via
 from kinspect.model.cluster import EndpointOwner, ServicePort
 from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
@@ -181,8 +181,8 @@ class FlowsAnswer(msgspec.Struct, frozen=True, kw_only=True):
         return sum(not flow.closing for flow in self.flows)
 
     @property
-    def exit_code(self) -> ExitCode:
+    def status(self) -> Status:
         """A connection that should not be counts before what is not known."""
         if self.fail and self.connections:
-            return ExitCode.VIOLATED
-        return ExitCode.UNDETERMINED if self.diagnostics.undetermined else ExitCode.OK
+            return "violated"
+        return "undetermined" if self.diagnostics.undetermined else "answered"

@@ -27,6 +27,7 @@ class NodeState:
     data_path: DataPath
     proof: str
     notes: tuple[str, ...] = ()
+    proxy_answers: bool | None = None  # kube-proxy's status port; None: it was not asked
 
     @property
     def families(self) -> list[Family]:

@@ -310,6 +310,10 @@ class Ruleset(Protocol):
         """Whether a table has a chain; cheaper than reading the chain."""
         ...
 
+    def lines(self, table: TableName, name: ChainName) -> Iterable[tuple[int, str]]:
+        """Line and text of each rule of a chain, without parsing it; none if there is no such chain."""
+        ...
+
     def jumps(self, table: TableName) -> Set[str]:
         """The names that rules of a table jump to: chains, and targets that are written the same way."""
         ...

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from kinspect.errors import ExitCode
+from kinspect.errors import Status
 from kinspect.model.answer import Bounds, TraceAnswer, Via
 from kinspect.model.changes import Change, Key
 from kinspect.model.check import CheckAnswer
@@ -178,14 +178,14 @@ class WhatIfAnswer(msgspec.Struct, frozen=True, kw_only=True):
         return self.diagnostics.undetermined
 
     @property
-    def exit_code(self) -> ExitCode:
-        """What the process ends with: an assertion that fails comes before what is not known."""
-        if self.checked is not None and self.checked.exit_code is ExitCode.VIOLATED:
-            return ExitCode.VIOLATED
+    def status(self) -> Status:
+        """An assertion that fails comes before what is not known."""
+        if self.checked is not None and self.checked.status == "violated":
+            return "violated"
         undecided = any(
             answer is not None and not answer.complete
             for effect in self.effects
             for answer in (effect.before, effect.after)
         )
-        checked = self.checked is not None and self.checked.exit_code is not ExitCode.OK
-        return ExitCode.UNDETERMINED if self.undetermined or undecided or checked else ExitCode.OK
+        unchecked = self.checked is not None and self.checked.status != "answered"
+        return "undetermined" if self.undetermined or undecided or unchecked else "answered"

@@ -59,8 +59,6 @@ def unfit(packet: Packet) -> str | None:
         return "::1 belongs to no wire"
     if src.is_multicast:
         return f"{src} is a group: nobody sends from it"
-    if src.ipv4_mapped is not None:
-        return f"{src} stands for an IPv4 address: it belongs to no wire"
     if dst.is_multicast and dst.packed[1] & 0xF < 2:
         return f"{dst} belongs to no wire"
     return None
@@ -203,7 +201,11 @@ def source_refused(packet: Packet, hop: Hop, host: Host, facts: Facts) -> str | 
     redirects = iif == ahead and facts.holds(
         "switch", f"net.ipv4.conf.{iif}.send_redirects is 1", host.either(iif, "send_redirects")
     )
-    if redirects or host.own_rules or host.own_local_routes:
+    if redirects:
+        return looked_up
+    if _accepts_local(packet, host, facts):
+        return None
+    if host.own_rules or host.own_local_routes:
         return looked_up
     question = "a policy routing rule or a route of type local was ever added to this host"
     return looked_up if facts.holds("route", question) else quick
@@ -224,9 +226,11 @@ def _rp_filter(iif: str, host: Host, facts: Facts) -> int:
         return known
     unread = "all" if values[0] is None else iif
     names = f"net.ipv4.conf.{unread}.rp_filter"
-    if facts.holds("switch", f"{names} is 2"):
-        return 2
-    return 1 if known == 1 or facts.holds("switch", f"{names} is 1") else 0
+    if known == 1:
+        return 2 if facts.holds("switch", f"{names} is 2") else 1
+    if facts.holds("switch", f"{names} is 1"):
+        return 1
+    return 2 if facts.holds("switch", f"{names} is 2") else 0
 
 
 def _own_source(packet: Packet, host: Host, facts: Facts) -> str | None:

@@ -6,18 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from kinspect.checks.assertions.in_sync import in_sync
 from kinspect.checks.audit import nodes as of_nodes
+from kinspect.checks.audit import of_traffic
 from kinspect.checks.audit import rules as of_rules
 from kinspect.checks.audit.catalogue import KINDS
-from kinspect.checks.audit.no_endpoints import empty
-from kinspect.checks.audit.node_drift import Ballot, Votes, ballot
+from kinspect.checks.audit.node_drift import DISAGREE, Ballot, Votes, ballot
 from kinspect.checks.audit.seen_healthy import Healthy, asked
-from kinspect.checks.audit.traffic import astray
+from kinspect.checks.audit.unowned import unowned
+from kinspect.checks.common import RulesOf
 from kinspect.errors import CallError, KinspectError, NotFound
 from kinspect.evaluate.shortcuts.chains import ChainMemo
 from kinspect.evaluate.shortcuts.outcomes_only import ends_of
 from kinspect.kubeproxy.endpoints import Zones
+from kinspect.kubeproxy.frontends import Owned
 from kinspect.model.audit import AuditAnswer, Observation, merged
 from kinspect.model.check import ServiceKey, ServicePattern
 from kinspect.model.cluster import Service
@@ -73,6 +74,8 @@ class _Found:
     nodes: list[str] = field(default_factory=list)  # those that were read
     failures: list[KinspectError] = field(default_factory=list)  # of those that were not
     diagnostics: list[Diagnostics] = field(default_factory=list)
+    standings: list[of_nodes.Standing] = field(default_factory=list)
+    without_jump: dict[str, dict[ServiceKey, None]] = field(default_factory=dict)  # services, by node
 
     def add(self, other: _Found) -> None:
         """What was found elsewhere, too."""
@@ -81,6 +84,9 @@ class _Found:
         self.nodes += other.nodes
         self.failures += other.failures
         self.diagnostics += other.diagnostics
+        self.standings += other.standings
+        for node, services in other.without_jump.items():
+            self.without_jump.setdefault(node, {}).update(services)
 
 
 def audit(request: AuditRequest, source: Source) -> AuditAnswer:
@@ -97,7 +103,7 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
     diagnostics += not_read(cluster, snapshot, request.nodes)
     names = list(selected(snapshot, request.nodes))
     services = _chosen(request, cluster, namespace)
-    rounds = _Round(request, snapshot, cluster, services)
+    rounds = _Round(request, snapshot, cluster, services, namespace)
     found = _Found(diagnostics=[diagnostics])
     if len(names) < usable_cores():
         for name in names:  # the services of each are shared out among the cores
@@ -111,7 +117,8 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
     wanted = request.nodes or list(dict.fromkeys([*cluster.nodes, *snapshot.nodes]))
     observations = [
         *of_nodes.unread(node for node in wanted if node not in found.nodes),
-        *found.observations,
+        *of_nodes.kube_proxies(found.standings),
+        *of_rules.with_consequences(found.observations, found.without_jump),
         *found.votes.observations(),
     ]
     return AuditAnswer(
@@ -123,6 +130,10 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
     )
 
 
+def _memory() -> Healthy:
+    return Healthy([DISAGREE, *(kind for family in of_traffic.FAMILIES for kind in family.kinds)])
+
+
 @dataclass
 class _Round:
     """The way from node to node, and what is remembered on it."""
@@ -131,8 +142,9 @@ class _Round:
     snapshot: Snapshot
     cluster: Cluster
     services: Sequence[Service]
+    namespace: str
     chains: ChainMemo = field(default_factory=ChainMemo)
-    healthy: Healthy = field(default_factory=Healthy)
+    healthy: Healthy = field(default_factory=_memory)
     _more: bool = False  # there is another node to come, to remember what is well for
 
     def __post_init__(self) -> None:
@@ -155,7 +167,7 @@ class _Round:
         except KinspectError as error:
             return _Found(failures=[error], diagnostics=[unreadable([error])])
         found.nodes.append(name)
-        found.observations += of_nodes.data_path(state)
+        found.standings.append(of_nodes.standing(state))
         found.observations += of_nodes.both(state)
         found.observations += of_rules.dangling(state)
         found.observations += of_rules.portless(state)
@@ -165,7 +177,32 @@ class _Round:
                 found.add(part)
         else:
             found.add(self._traffic(state, self.services))
+        found.add(self._unowned(state))
         return found
+
+    def _unowned(self, state: NodeState) -> _Found:
+        """Traffic to frontends that the node's rules know and no service of the API owns."""
+        survey = Survey(Tracer(self.cluster, {state.name: state}, one_of_many=True), self.request.families)
+        planned, unknown = survey.unowned(self._owned)
+        found = _Found(diagnostics=[unknown])
+        for each in planned:
+            if not self._asked_for(each.service):
+                continue
+            traffic, unknown = survey.followed(each)
+            found.diagnostics.append(unknown)
+            if traffic is not None:
+                found.observations += unowned(traffic)
+        return found
+
+    def _asked_for(self, service: Service) -> bool:
+        if self.request.only_namespace and service.namespace != self.request.namespace:
+            return False
+        patterns = self.request.services
+        return not patterns or any(p.matches(service.key, self.namespace) for p in patterns)
+
+    @cached_property
+    def _owned(self) -> Owned:
+        return Owned(self.cluster.services())
 
     @cached_property
     def _families(self) -> frozenset[Family]:
@@ -195,17 +232,18 @@ class _Round:
             admitted, unknown = survey.admitted(service)
             found.diagnostics.append(unknown)
             for traffic in admitted:
-                self._examine(traffic, found)
+                self._examine(traffic, tracer.rules_of, found)
         found.diagnostics = [together(found.diagnostics)]
         return found
 
     def _look(self, tracer: Tracer, survey: Survey, planned: PlannedProbe, found: _Found) -> None:
         """Follow what is sent and see what is wrong, unless it is known to be well."""
         probe = planned.probe
+        judged = planned.sources == "outside"  # source addresses are judged for outside clients only
         service, endpoints, sources = planned.service, planned.endpoints, planned.sources
         about = asked(service, endpoints, sources, probe.via, probe.port, probe.packet, probe.node)
         if about is not None and self.healthy.among(about):
-            ends = tracer.ends(probe)
+            ends = tracer.ends(probe, sources=judged)
             known = self.healthy.get(about, ends) if ends is not None else None
             if known is not None:
                 (vote,) = known
@@ -216,35 +254,37 @@ class _Round:
         found.diagnostics.append(unknown)
         if traffic is None:
             return
-        vote, well = self._examine(traffic, found)
+        vote, well = self._examine(traffic, tracer.rules_of, found)
         if self._more and well and about is not None:
-            ends = ends_of(traffic.trace.evaluation)
+            ends = ends_of(traffic.trace.evaluation, sources=judged)
             if ends is not None:
                 self.healthy.add(about, ends, vote)
 
-    def _examine(self, traffic: Traffic, found: _Found) -> tuple[Ballot | None, bool]:
+    def _examine(self, traffic: Traffic, rules_of: RulesOf, found: _Found) -> tuple[Ballot | None, bool]:
         """See what is wrong with traffic; gives what its node does, and if all is well."""
-        zones = self._zones
-        differences = list(in_sync([traffic], zones))
-        seen = list(empty(traffic, zones))
-        if differences:
-            moved = "/".join(traffic.service.key) in self._changed
-            seen += astray(traffic, differences, self._owners, moved=moved)
-        found.observations += seen
+        context = of_traffic.Context(self._zones, self._owners, rules_of, self._changed)
+        well = True
+        for family in of_traffic.FAMILIES:
+            examined = family.examine(traffic, context)
+            found.observations += examined.observations
+            well = well and examined.well
+            if examined.without_jump:
+                found.without_jump.setdefault(traffic.trace.node, {})[traffic.service.key] = None
         vote = ballot(traffic)
         if vote is not None:
             found.votes.cast(vote, traffic.trace.node)
-        return vote, not differences and not seen
+        return vote, well
 
     @cached_property
     def _zones(self) -> Zones:
         return Locator(self.cluster, {}).zones
 
     @cached_property
-    def _changed(self) -> frozenset[str]:
+    def _changed(self) -> frozenset[ServiceKey]:
         """Services whose endpoints changed while they were read."""
         manifest = self.snapshot.manifest
-        return frozenset(manifest.changed) if manifest else frozenset()
+        changed = set(manifest.changed) if manifest else set()
+        return frozenset(service.key for service in self.services if "/".join(service.key) in changed)
 
 
 def _chosen(request: AuditRequest, cluster: Cluster, namespace: str) -> list[Service]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from kinspect import __version__
+from kinspect.netfilter.registry import option_values
 from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.gather.api_lists import POD_SECRETS, ServiceKey, narrowed, outline, without_secrets
 from kinspect.pipeline.gather.sources import Live, Rules, Source, open_recorded, open_rules, selected
@@ -51,14 +52,6 @@ class Captured:
     snapshot: Snapshot
     manifest: Manifest
 
-    @property
-    def failures(self) -> list[str]:
-        """What was not read, a line each: exit code 3."""
-        found = [f"{kind}: {record.error}" for kind, record in self.manifest.api.items() if record.error]
-        return found + [
-            f"{name}: {record.error}" for name, record in self.manifest.nodes.items() if record.error
-        ]
-
 
 def capture(request: CaptureRequest, source: Source, redactor: Redactor | None = None) -> Captured:
     """Read all that is wanted. Raises KinspectError where there is nothing to keep.
@@ -70,7 +63,7 @@ def capture(request: CaptureRequest, source: Source, redactor: Redactor | None =
         return captured
     from kinspect.snapshot.redact.redactor import Redactor
 
-    return Captured(*(redactor or Redactor.new()).redacted(captured.snapshot, captured.manifest))
+    return Captured(*(redactor or Redactor.new(option_values)).redacted(captured.snapshot, captured.manifest))
 
 
 def _live(request: CaptureRequest, source: Live) -> Captured:

@@ -13,7 +13,9 @@ from kinspect.checks.assertions.in_sync import in_sync
 from kinspect.checks.assertions.local_only import local_only
 from kinspect.checks.assertions.no_traffic import no_traffic
 from kinspect.checks.assertions.reachable import no_way, reachable
+from kinspect.checks.common import RulesOf
 from kinspect.errors import CallError, NotFound
+from kinspect.kubeproxy.frontends import Owned
 from kinspect.model.check import (
     Assertion,
     AssertionResult,
@@ -197,13 +199,53 @@ def _survey(
         for one, findings, entered in zip(asked, found.findings, found.entered, strict=True):
             one.findings += findings
             one.entered |= entered
-    return together(found.diagnostics for found in parts)
+    unowned = _unowned(request, facts, asked, namespace)
+    return together([*(found.diagnostics for found in parts), unowned])
+
+
+def _unowned(request: CheckRequest, facts: Facts, asked: Sequence[_Asked], namespace: str) -> Diagnostics:
+    """Judge what nodes send to frontends that no service of the API owns; returns what is not known.
+
+    Such traffic counts for assertions about where traffic goes. Whether it is reachable or balanced is
+    a question about services that exist.
+    """
+    judges = [one for one in asked if isinstance(one.assertion.claim, NoTraffic | InSync | LocalOnly)]
+    if not judges:
+        return NONE
+    tracer = Tracer(facts.cluster, facts.states)
+    survey = Survey(tracer, request.families)
+    places = Locator(facts.cluster, facts.states)
+    planned, unknown = survey.unowned(Owned(facts.cluster.services()))
+    diagnostics = [unknown]
+    for each in planned:
+        key = each.service.key
+        wanted = [one for one in judges if _selects(one.assertion.scope, key, namespace)]
+        if not wanted or (request.only_namespace and key[0] != namespace):
+            continue
+        traffic, unknown = survey.followed(each)
+        diagnostics.append(unknown)
+        if traffic is None:
+            continue
+        for one in wanted:
+            if _within(one.assertion.scope, traffic, namespace):
+                one.services.setdefault(key)
+                one.entered.add(key)
+                one.findings += _judge(one, [traffic], places, tracer.rules_of)
+    return together(diagnostics)
+
+
+def _selects(scope: Scope, key: ServiceKey, namespace: str) -> bool:
+    """Whether a scope is about a service, by its name alone."""
+    if any(pattern.matches(key, namespace) for pattern in scope.ignore):
+        return False
+    return not scope.services or any(pattern.matches(key, namespace) for pattern in scope.services)
 
 
 def _followed(
     request: CheckRequest, facts: Facts, services: Sequence[Service], asked: Sequence[_Asked], namespace: str
 ) -> _Followed:
-    survey = Survey(Tracer(facts.cluster, facts.states), request.families)
+    tracer = Tracer(facts.cluster, facts.states)
+    survey = Survey(tracer, request.families)
     found = _Followed([[] for _ in asked], [set() for _ in asked])
     diagnostics = []
     places = Locator(facts.cluster, facts.states)
@@ -217,12 +259,14 @@ def _followed(
                 within = [t for t in traffics if _within(one.assertion.scope, t, namespace)]
                 if within:
                     entered.add(service.key)
-                findings += _judge(one, within, places)
+                findings += _judge(one, within, places, tracer.rules_of)
     found.diagnostics = together(diagnostics)
     return found
 
 
-def _judge(asked: _Asked, traffics: Sequence[Traffic], places: Locator) -> Iterator[Finding]:
+def _judge(
+    asked: _Asked, traffics: Sequence[Traffic], places: Locator, rules_of: RulesOf
+) -> Iterator[Finding]:
     claim: Claim = asked.assertion.claim
     match claim:
         case NoTraffic():
@@ -231,7 +275,7 @@ def _judge(asked: _Asked, traffics: Sequence[Traffic], places: Locator) -> Itera
                 claim, asked.avoided, traffics, places.locate, places.of_daemon_set, places.zones
             )
         case InSync():
-            return in_sync(traffics, places.zones)
+            return in_sync(traffics, places.zones, rules_of)
         case Reachable():
             return reachable(claim, traffics)
         case Balanced():
@@ -317,9 +361,7 @@ def _asked(
     chosen = {
         key: None
         for key, service in services.items()
-        if (not scope.services or any(p.matches(key, namespace) for p in scope.services))
-        and not any(p.matches(key, namespace) for p in scope.ignore)
-        and not _without_rules(service)
+        if _selects(scope, key, namespace) and not _without_rules(service)
     }
     if not isinstance(claim, NoTraffic):
         return _Asked(assertion, chosen), NONE

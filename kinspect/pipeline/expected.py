@@ -14,7 +14,7 @@ from kinspect.kubeproxy.settings import older_form
 from kinspect.kubeproxy.update import TABLES
 from kinspect.model.cluster import Endpoint, Service
 from kinspect.model.diagnostics import Diagnostics, Undetermined, together
-from kinspect.model.drift import ExpectedAnswer, NodeRules, RulesDrift
+from kinspect.model.drift import ExpectedAnswer, NodeRules, RulesAnswer, RulesDrift
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Family
 from kinspect.model.rules import Ruleset
@@ -151,9 +151,7 @@ def _read(request: ExpectedRequest, source: Source) -> tuple[Facts, Files]:
     return read_facts(snapshot, request.nodes), snapshot.api
 
 
-def node_rules(
-    request: ExpectedRequest, source: Source, *, as_expected: bool
-) -> tuple[list[NodeRules], Diagnostics]:
+def node_rules(request: ExpectedRequest, source: Source, *, as_expected: bool) -> RulesAnswer:
     """kube-proxy's rules on nodes: recorded, or as the API says that they should be. Raises KinspectError."""
     if as_expected:
         facts, api = _read(request, source)
@@ -171,7 +169,11 @@ def node_rules(
                 if made is not None:
                     how = "as kube-proxy would write them" if as_expected else rules.source
                     found.append(NodeRules(node=state.name, family=family, source=how, text=made.text()))
-    return found, together([facts.diagnostics, Diagnostics(tuple(known.undetermined))])
+    return RulesAnswer(
+        rules=tuple(found),
+        expected=as_expected,
+        diagnostics=together([facts.diagnostics, Diagnostics(tuple(known.undetermined))]),
+    )
 
 
 def recorded(rules: Ruleset) -> Written:

@@ -49,9 +49,9 @@ def check_until(
         started = clock()
         try:
             reading = read(request, source, connections=connections)
-            if observe and reading.answer.exit_code is ExitCode.OK:
+            if observe and reading.answer.status == "answered":
                 reading = _watched(request, source, reading, observe, started, read, sleep, clock)
-            if reading.answer.exit_code is ExitCode.OK or clock() >= limit:
+            if reading.answer.status == "answered" or clock() >= limit:
                 return reading.answer
         except KinspectError as error:
             if clock() >= limit or error.exit_code is ExitCode.CALL:
@@ -72,7 +72,7 @@ def _watched(
     """Read again until the time is up, or something moves: the last reading, with what moved."""
     limit = clock() + seconds
     last = first
-    while clock() < limit and last.answer.exit_code is ExitCode.OK:
+    while clock() < limit and last.answer.status == "answered":
         ended = clock()
         sleep(max(0.0, min(_PAUSE, limit - clock())))
         quiet = clock() - ended

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from typing_extensions import assert_never
 
+from kinspect.model.diagnostics import Undetermined
 from kinspect.model.questions import Input, Question
 from kinspect.sanitise import safe_name
 
@@ -37,11 +38,6 @@ def _input_text(wanted: Input) -> str:
             assert_never(wanted.kind)
 
 
-def question_document(question: Question, node: str | None) -> dict[str, Any]:
-    """An open question in JSON; ``code`` is its kind."""
-    return {
-        "code": question.kind,
-        "text": question.text,
-        "node": node,
-        "answeredBy": answered_by(question),
-    }
+def open_question(question: Question, node: str | None) -> Undetermined:
+    """A question that an answer depends on; its code is its kind."""
+    return Undetermined(text=question.text, code=question.kind, node=node, answered_by=answered_by(question))

@@ -1,4 +1,4 @@
-"""What was captured, byte for byte: the files of a snapshot, wherever they are kept.
+"""The files of a snapshot, byte for byte, from a folder or an archive.
 
-Knows names of files and how to read them from a folder or an archive; not what they mean.
+Knows the names of files and how to read them, but not what they mean.
 """

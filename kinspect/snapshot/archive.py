@@ -1,7 +1,7 @@
-"""A capture as one file: a gzipped tar, readable with tar alone, there as a whole or not at all.
+"""Writes a capture as one gzipped tar, readable with tar alone, as a whole or not at all.
 
-Written beside its place and renamed (rename(2) is atomic), after its bytes are on the disk: what
-stands at the path is always a whole capture, the old or the new. Only the owner may read it.
+It is written to a file beside the target and, once its bytes are on the disk, renamed (rename(2) is
+atomic): the path always holds a whole capture, the old or the new one. Only the owner can read it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
 def can_be_kept(node: str) -> bool:
-    """Whether a node's name can be a folder's in an archive: no name of the API is refused."""
+    """Whether a node's name can be the name of a folder; every name of the API can."""
     return _PLAIN.fullmatch(node) is not None
 
 
@@ -62,7 +62,7 @@ def members(snapshot: Snapshot, manifest: Manifest) -> Iterator[tuple[str, bytes
 
 
 Keep: TypeAlias = Callable[[Callable[[BinaryIO], None]], None]
-"""Takes what writes the content, and makes that the file. Raises CallError."""
+"""Writes the file with a function that writes its content. Raises CallError."""
 
 
 @contextlib.contextmanager
@@ -114,7 +114,7 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _sync(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where the system can."""
+    """Flush the entries of a folder to the disk, if the system can."""
     with contextlib.suppress(OSError):
         number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -124,7 +124,7 @@ def _sync(folder: Path) -> None:
 
 
 def size_of(path: Path) -> int | None:
-    """The size of a plain file; None for what has none."""
+    """The size of a plain file; None for anything else."""
     with contextlib.suppress(OSError):
         found = path.stat()
         if stat.S_ISREG(found.st_mode):

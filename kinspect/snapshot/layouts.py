@@ -77,7 +77,7 @@ def _switch(data: bytes, member: str, source: str) -> dict[str, bytes]:
 
 
 def _instance(data: bytes, member: str, source: str) -> dict[str, bytes]:
-    """The node's name, where a member has it."""
+    """The node's name, if a member has it."""
     return {NODE_NAME: data.strip()}
 
 

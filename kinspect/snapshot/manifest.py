@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from kinspect.errors import SnapshotError
+from kinspect.errors import SnapshotError, Status
 
 NAME: Final = "manifest.json"
 FORMAT: Final = 1  # grows where an older kinspect would misread a capture
@@ -50,14 +50,14 @@ class ListRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Redaction(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``--redact`` did; the key is nowhere. ``inexact`` says what cannot keep its shape."""
+    """What ``--redact`` did; the key is not kept. ``inexact`` lists what could not keep its meaning."""
 
     inexact: tuple[str, ...] = ()
     left_out: tuple[str, ...] = msgspec.field(name="leftOut", default=())
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """A capture in its own words."""
+    """What a capture says about itself."""
 
     api_version: str = msgspec.field(name="apiVersion", default="kinspect/v1")
     kind: str = KIND
@@ -75,9 +75,34 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     nodes: dict[str, NodeRecord] = {}
     redaction: Redaction | None = None
 
+    @property
+    def failures(self) -> list[str]:
+        """What was not read, a line each."""
+        records: dict[str, ListRecord | NodeRecord] = {**self.api, **self.nodes}
+        return [f"{name}: {record.error}" for name, record in records.items() if record.error]
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """A capture that was written: what is in it, where it is (None: standard output), its size in bytes.
+
+    ``interrupted``: the reading was ended by the user, and what was read until then is kept.
+    """
+
+    manifest: Manifest
+    file: str | None
+    size: int | None = None
+    interrupted: bool = False
+
+    @property
+    def status(self) -> Status:
+        """Whether all that was asked for was read."""
+        if self.interrupted:
+            return "interrupted"
+        return "undetermined" if self.manifest.failures else "answered"
+
 
 def now() -> str:
-    """The time, as manifests have it."""
+    """The time, in the format of manifests."""
     return dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -92,7 +117,7 @@ class _Head(msgspec.Struct):
 
 
 def decode(data: bytes, source: str) -> Manifest | None:
-    """Read ``manifest.json``; None where it is something else's. Raises SnapshotError: damaged, or later."""
+    """Read ``manifest.json``; None if it is another tool's. Raises SnapshotError: damaged, or too new."""
     try:
         head = msgspec.json.decode(data, type=_Head)
         if head.kind != KIND:

@@ -1,7 +1,7 @@
-"""Tar archives from strangers: streamed, bounded, and never unpacked to disk.
+"""Tar archives from untrusted sources: streamed, bounded, and never unpacked to disk.
 
-An archive that lies in any way is refused as a whole, in one line: nobody can tell which part of
-it to believe. What is not of a snapshot is passed over unread, but counted.
+An inconsistent archive is refused as a whole, in one line: there is no telling which part of it is
+genuine. Members that are not part of a snapshot are skipped unread, but counted.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _checked(
 
 
 def _name(name: str, path: str) -> str:
-    """A member's name as a plain relative one. Raises SnapshotError where it is none."""
+    """A member's name as a relative path. Raises SnapshotError if it is not one."""
     parts = PurePosixPath(name).parts
     if ".." in parts or name.startswith("/"):
         raise SnapshotError(
@@ -107,7 +107,7 @@ def _name(name: str, path: str) -> str:
 
 
 def _shown(name: str) -> str:
-    """A name fit for a message."""
+    """A name that is safe to show in a message."""
     return safe(name, 80)
 
 

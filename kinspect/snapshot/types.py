@@ -83,12 +83,12 @@ class Snapshot:
 
     @property
     def lacking(self) -> list[str]:
-        """What the capture could not read of the API, though answers depend on it; in words."""
+        """Lists of the API that the capture lacks and answers depend on, in words."""
         return self._unread(_NEEDED)
 
     @property
     def remarks(self) -> list[str]:
-        """What else the capture could not read, and what moved while it read; in words."""
+        """Other lists that the capture lacks, and services that changed during it, in words."""
         changed = self.manifest.changed if self.manifest else ()
         return [
             *self._unread(self.manifest.api.keys() - _NEEDED if self.manifest else ()),

@@ -29,6 +29,19 @@ class Altered:
         file.write_text(text.replace(old, new))
         return self
 
+    def file(self, node: str, name: str, old: str, new: str) -> Altered:
+        """Other text in one of a node's files."""
+        file = self.path / "nodes" / node / name
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+        return self
+
+    def written(self, node: str, name: str, text: str) -> Altered:
+        """One of a node's files, whole."""
+        (self.path / "nodes" / node / name).write_text(text)
+        return self
+
     def without(self, path: str) -> Altered:
         target = self.path / path
         shutil.rmtree(target) if target.is_dir() else target.unlink()
@@ -55,6 +68,15 @@ class Altered:
 
     def cordoned(self, name: str) -> Altered:
         return self.each("nodes", name, lambda node: node["spec"].update(unschedulable=True))
+
+
+def named_otherwise(*names: str) -> Callable[[list[Any]], None]:
+    """Leaves out the objects whose names begin with one of these."""
+
+    def change(items: list[Any]) -> None:
+        items[:] = [item for item in items if not item["metadata"]["name"].startswith(names)]
+
+    return change
 
 
 def of_daemon_set(pod: Any) -> None:

@@ -1,4 +1,7 @@
-"""Runs the command line in this process, as a shell would, and gives what came of it."""
+"""Runs the command line in this process, as a shell would, and gives what came of it.
+
+Each JSON document that comes of it is held to the schema of its kind, and to the exit code.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,15 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from unittest import mock
 
+import jsonschema
+
 from kinspect.cli import main
+from kinspect.model.codes import CODES
+from kinspect.report import formats
 
 
 @dataclass(frozen=True)
@@ -41,4 +49,22 @@ def kinspect(*argv: str, columns: int = 100, stdin: bytes = b"", env: dict[str, 
             main()
         except SystemExit as end:
             code = int(end.code or 0)
-    return Ran(code, out.getvalue(), err.getvalue())
+    ran = Ran(code, out.getvalue(), err.getvalue())
+    if out.getvalue().startswith('{\n  "apiVersion"'):
+        valid(ran.json, code)
+    return ran
+
+
+def valid(document: Any, code: int) -> None:
+    """Holds a document to its schema, and to what all documents promise."""
+    validator(document["kind"]).validate(document)
+    assert document["exitCode"] == code
+    assert {entry["code"] for entry in document["undetermined"]} <= CODES.keys()
+    assert document["undetermined"] or code != 3, "exit code 3, and nothing says what is not known"
+
+
+@cache
+def validator(kind: str) -> Any:
+    schema = formats.schema(kind)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)

@@ -158,9 +158,9 @@ def test_the_verdict_comes_first_and_what_to_do_last() -> None:
     assert "externalTrafficPolicy: Local keeps what enters from outside at other nodes away" in text
 
 
-def test_a_stale_node_is_for_its_kube_proxy_to_mend() -> None:
+def test_a_stale_node_is_a_matter_of_its_kube_proxy() -> None:
     out = " ".join(checked(STALE, "drained").out.split())
-    assert "The rules of node1 are not what the API says" in out
+    assert "The rules of node1 differ from the API" in out
     assert "Take the pods out" not in out
 
 
@@ -491,7 +491,11 @@ def test_refusal_of_what_has_endpoints_is_found(tmp_path: Path) -> None:
 def test_a_way_in_that_a_node_does_not_know_is_found(tmp_path: Path) -> None:
     altered = Altered(BOTH, tmp_path).rules("node1", "-d 10.43.174.31/32 -p tcp", "-d 10.43.174.32/32 -p tcp")
     found = findings(altered, "in-sync")
-    assert {(f["code"], f["via"], f["node"]) for f in found} == {("Unhandled", "clusterip", "node1")}
+    # And the address that its rules have in its place is no service's.
+    assert {(f["code"], f["via"], f["node"]) for f in found} == {
+        ("Unhandled", "clusterip", "node1"),
+        ("Unexpected", "clusterip", "node1"),
+    }
 
 
 def test_topology_hints_allow_the_hinted_endpoints_and_no_others(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_stale_node_names_what_is_missing_and_what_is_left_over() -> None:
     assert "  + -A KUBE-EXT-AEJ565DT7YN2S3PD -j KUBE-SVC-AEJ565DT7YN2S3PD\n" in ran.out
     assert kinspect("diff", "--expected", "node/node2", *STALE).code == 0
     found = kinspect("diff", "--expected", "node1", "-4", *STALE, "-o", "json").json
-    assert (found["kind"], found["verdict"], found["exitCode"]) == ("Diff", "differs", 1)
+    assert (found["kind"], found["verdict"], found["exitCode"]) == ("Drift", "differs", 1)
     (rules,) = found["rules"]
     assert (rules["node"], rules["family"], rules["inSync"], rules["services"]) == (
         "node1",

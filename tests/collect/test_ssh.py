@@ -521,7 +521,9 @@ def test_a_node_that_fails_is_named_and_the_other_answered(
     assert ran.code == 3
     assert [trace["node"] for trace in ran.json["traces"]] == ["node1"]
     assert "kinspect: node2: permission denied" in ran.err
-    assert any("node2: permission denied" in warning for warning in ran.json["warnings"])
+    (missing,) = ran.json["undetermined"]
+    assert (missing["code"], missing["node"]) == ("not-read", "node2")
+    assert missing["text"].startswith("node2: permission denied")
 
 
 def test_no_node_is_asked_for_a_service_that_is_not_there(cluster_over_ssh: list[str]) -> None:

@@ -1,5 +1,6 @@
 """``python -m tests.kernel --minutes 30``: the differential test for as long as one likes.
 
+``--routing``: policy rules, routes, sources and switches, in place of rules of all kinds.
 Counts pairs of a rule set and a packet; a disagreement is shrunk and written to ``tests/kernel/cases``.
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 from random import Random
 
 from kinspect.model.packet import Family
+from tests.kernel import generate_routing
 from tests.kernel.case import Case
 from tests.kernel.differential import Bench
 from tests.kernel.generate import make
@@ -63,6 +65,7 @@ def main() -> None:
     parser.add_argument("--backend", choices=("legacy", "nft"), action="append")
     parser.add_argument("--family", type=int, choices=(4, 6), action="append")
     parser.add_argument("--draws", choices=("none", "random", "nth"), action="append")
+    parser.add_argument("--routing", action="store_true", help="of generate_routing, not of generate")
     parser.add_argument(
         "--both", action="store_true", help="rules in both back ends in every case, not in a fifth"
     )
@@ -79,7 +82,11 @@ def main() -> None:
                 for _ in range(_CHUNK):
                     number += 1
                     both = args.both or number % 5 == 0
-                    case = make(Random(number), backend, family, "" if draws == "none" else draws, both=both)
+                    if args.routing:
+                        case = generate_routing.make(Random(number), family, backend)
+                    else:
+                        drawn = "" if draws == "none" else draws
+                        case = make(Random(number), backend, family, drawn, both=both)
                     found = explore(bench, case)
                     if found is not None:
                         disagreements += 1
@@ -90,7 +97,13 @@ def main() -> None:
 
 def _show(case: Case, found: list[str], path: Path) -> None:
     print(
-        f"{path}: {case.backend}", *case.rules, *case.sets, *case.switches.items(), *case.probes, sep="\n    "
+        f"{path}: {case.backend}",
+        *case.rules,
+        *case.setup,
+        *case.sets,
+        *case.switches.items(),
+        *case.probes,
+        sep="\n    ",
     )
     print(*found, sep="\n  ", flush=True)
 

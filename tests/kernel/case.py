@@ -39,6 +39,7 @@ class Probe:
     code: int = 0
     times: int = 1
     ttl: int = 64
+    tos: int = 0
     fragment: str = ""  # first or later: a part of a datagram whose other parts never come
 
     @property
@@ -64,11 +65,12 @@ class Probe:
             if self.fragment:
                 body = struct.pack(">BBHI", self.protocol, 0, offset << 3 | 1, number + 1) + body
                 following, size = 44, size + 8
-            return struct.pack(">IHBB", 6 << 28, size, following, self.ttl) + src + dst + body
+            start = 6 << 28 | self.tos << 20
+            return struct.pack(">IHBB", start, size, following, self.ttl) + src + dst + body
         flags = 0x2000 | offset if self.fragment else 0
 
         def header(checksum: int) -> bytes:
-            first = struct.pack(">BBHHH", 0x45, 0, 20 + size, number + 1, flags)
+            first = struct.pack(">BBHHH", 0x45, self.tos, 20 + size, number + 1, flags)
             return first + struct.pack(">BBH", self.ttl, self.protocol, checksum) + src + dst
 
         return header(_checksum(header(0))) + body
@@ -113,6 +115,7 @@ class Case:
     switches: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
     other: tuple[str, ...] = ()  # rules of the other back end
+    setup: tuple[str, ...] = ()  # of ip rule add and ip route add; what it refuses is left out
 
     def text(self) -> str:
         """As a file of ``cases`` has it."""
@@ -123,7 +126,7 @@ class Case:
         """From a file of ``cases``."""
         found: dict[str, Any] = json.loads(path.read_text())
         found["probes"] = tuple(Probe(**probe) for probe in found["probes"])
-        for name in ("rules", "sets", "other"):
+        for name in ("rules", "sets", "other", "setup"):
             found[name] = tuple(found.get(name, ()))
         return cls(**found)
 

@@ -11,6 +11,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Final
 
+from kinspect.collect.exec import PATTERN as SWITCHES_READ
 from kinspect.evaluate.path import evaluate
 from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo
 from kinspect.evaluate.shortcuts.chains import ChainMemo
@@ -51,7 +52,7 @@ class Bench:
 
     @cached_property
     def files(self) -> Mapping[str, bytes]:
-        """The node's addresses and routes, which never change."""
+        """The node's addresses and routes, as they are where no case has added any."""
         return self.node.files()
 
     def clear(self) -> None:
@@ -61,6 +62,11 @@ class Bench:
 
     def differences(self, case: Case) -> list[str]:
         """Empty where the kernel and the evaluator agree. Raises Refused for rules that iptables refuses."""
+        routed = self.files  # before anything is added
+        with self.node.added(case.setup):
+            return self._differences(case, self.node.files() if case.setup else routed)
+
+    def _differences(self, case: Case, routed: Mapping[str, bytes]) -> list[str]:
         sets = "".join(f"{line}\n" for line in case.sets)
         if sets != self.sets or self.loaded - {(case.backend, case.family)}:
             self.clear()
@@ -81,9 +87,9 @@ class Bench:
             data = bytes.fromhex(item["data"])
             observed[int.from_bytes(data[-4:], "big")][_end(item, packet_from_ip(data))] += 1
         files = {
-            **self.files,
+            **routed,
             "ipset-save.txt": self.node.run("ipset", "save").encode() if sets else b"",
-            "sysctl.txt": "".join(f"{key} = {value}\n" for key, value in switches.items()).encode(),
+            "sysctl.txt": self.node.run("sysctl", "-a", "-r", SWITCHES_READ).encode(),
         }
         host, _ = read_host("node", files)
         dumps = [

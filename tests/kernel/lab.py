@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from kinspect.collect.exec import PATTERN
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Family
 from kinspect.parse.node.host import read_host
@@ -100,12 +101,12 @@ class Lab:
     def state(self, backend: str, family: Family) -> NodeState:
         """The node as kinspect sees it now."""
         files = {
-            "ip-addr.json": self.run("ip", "-j", "addr"),
+            "ip-addr.json": self.run("ip", "-d", "-j", "addr"),
             "ip-route.json": self.run("ip", "-j", "route", "show", "table", "all"),
             "ip-6-route.json": self.run("ip", "-6", "-j", "route", "show", "table", "all"),
             "ip-rule.json": self.run("ip", "-j", "rule"),
             "ip-6-rule.json": self.run("ip", "-6", "-j", "rule"),
-            "sysctl.txt": self.run("sysctl", "-a", "-r", "forward|route_localnet"),
+            "sysctl.txt": self.run("sysctl", "-a", "-r", PATTERN),
         }
         host, _ = read_host("node", files)
         dumps: dict[Family, Sequence[Dump]] = {4: [], 6: []}

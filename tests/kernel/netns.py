@@ -31,6 +31,7 @@ class Node:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self.switches: dict[str, str] = {}
+        self._first: dict[str, str] = {}
 
     def _ask(self, **request: Any) -> Any:
         assert self._process.stdin is not None
@@ -55,8 +56,11 @@ class Node:
         return [item for item in found if "way" in item]
 
     def switch(self, values: Mapping[str, str]) -> None:
-        """Set kernel switches, named as sysctl names them."""
-        new = {key: value for key, value in values.items() if self.switches.get(key) != value}
+        """Set kernel switches, named as sysctl names them; others are again as they were at first."""
+        for key in values.keys() - self._first.keys():
+            self._first[key] = self.run("sysctl", "-n", key).strip()
+        wanted = {**{key: value for key, value in self._first.items() if key not in values}, **values}
+        new = {key: value for key, value in wanted.items() if self.switches.get(key) != value}
         if new:
             self._ask(do="sysctl", values={key.replace(".", "/"): value for key, value in new.items()})
             self.switches.update(new)
@@ -81,14 +85,30 @@ class Node:
         if lines:
             self.run("ipset", "-exist", "restore", stdin=lines)
 
+    @contextmanager
+    def added(self, setup: Sequence[str]) -> Iterator[None]:
+        """Add policy rules and routes for a while; those that ip refuses are left out."""
+        done = []
+        for line in setup:
+            status, _, _ = self._ask(do="run", command=line.split(), stdin="")
+            if status == 0:
+                done.append(line)
+        try:
+            yield
+        finally:
+            # Twice: of two routes that differ in little, ip may take the other one away first.
+            for line in [*reversed(done), *done]:
+                self.run(*line.replace(" add ", " del ", 1).split(), check=False)
+
     def files(self) -> dict[str, bytes]:
         """What a snapshot has of a host, but for rules, sets and switches."""
         commands = {
-            "ip-addr.json": "ip -j addr",
+            "ip-addr.json": "ip -d -j addr",
             "ip-route.json": "ip -j route show table all",
             "ip-6-route.json": "ip -6 -j route show table all",
             "ip-rule.json": "ip -j rule",
             "ip-6-rule.json": "ip -6 -j rule",
+            "ip-nexthop.json": "ip -j nexthop",
         }
         return {file: self.run(*command.split()).encode() for file, command in commands.items()}
 

@@ -39,6 +39,8 @@ def _smaller(case: Case) -> Iterator[Case]:
     for at, line in enumerate(case.rules):
         for words in _plainer(line):
             yield replace(case, rules=(*case.rules[:at], words, *case.rules[at + 1 :]))
+    for kept_lines in _parts(case.setup):
+        yield replace(case, setup=kept_lines)
     if case.other:
         yield replace(case, other=())
         yield replace(

@@ -11,6 +11,7 @@ import pytest
 from kinspect.model.packet import TCP, UDP
 from kinspect.model.rules import End, Verdict
 from kinspect.netfilter.targets.verdict import Drop
+from tests.kernel import generate_routing
 from tests.kernel.__main__ import CASES, disagree, explore, write
 from tests.kernel.case import Case, Probe
 from tests.kernel.differential import Bench
@@ -44,6 +45,15 @@ def test_new_rule_sets_agree(backend: str, family: int, draws: str, bench: Bench
         case = make(Random(f"{backend} {family} {draws} {seed}"), backend, 4 if family == 4 else 6, draws)
         assert disagree(bench, case) == [], case.text()
     assert bench.pairs > before + RULE_SETS // 2
+
+
+@pytest.mark.parametrize("backend", ["legacy", "nft"])
+@pytest.mark.parametrize("family", [4, 6])
+def test_new_ways_to_route_agree(backend: str, family: int, bench: Bench) -> None:
+    for seed in range(RULE_SETS):
+        rng = Random(f"routing {backend} {family} {seed}")
+        case = generate_routing.make(rng, 4 if family == 4 else 6, backend)
+        assert disagree(bench, case) == [], case.text()
 
 
 def test_a_wrong_answer_is_seen_shrunk_and_kept(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from kinspect.model.diagnostics import Undetermined
 from kinspect.model.questions import Input, Question
-from kinspect.report.questions import answered_by, question_document
+from kinspect.report.questions import answered_by, open_question
 
 
 @pytest.mark.parametrize(
@@ -23,10 +24,6 @@ def test_what_the_user_can_give(inputs: tuple[Input, ...], text: str | None) -> 
     assert answered_by(Question("packet-field", "q", inputs)) == text
 
 
-def test_a_question_in_json_has_a_code() -> None:
-    assert question_document(Question("clock", "it is noon"), "node1") == {
-        "code": "clock",
-        "text": "it is noon",
-        "node": "node1",
-        "answeredBy": None,
-    }
+def test_an_open_question_has_its_kind_as_its_code() -> None:
+    found = open_question(Question("clock", "it is noon"), "node1")
+    assert found == Undetermined(text="it is noon", code="clock", node="node1")

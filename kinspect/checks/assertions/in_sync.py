@@ -6,27 +6,40 @@ to an endpoint may be off by one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from typing import TypeAlias
 
 from kinspect.checks.common import (
     STEP,
+    RulesOf,
     backend_of,
     destination,
     elsewhere,
     expected_of,
     found,
+    masquerading,
     may_be,
     sent,
     share_of,
     standing_of,
 )
-from kinspect.kubeproxy.endpoints import EndpointSet, Zones
-from kinspect.model.answer import Bounds, Outcome
+from kinspect.checks.diagnosis import (
+    answered_on_the_node,
+    why_ended,
+    why_not_served,
+    why_nothing_goes_to,
+    why_sent_there,
+)
+from kinspect.kubeproxy.endpoints import EndpointSet, Zones, policy_of
+from kinspect.model.answer import OUTSIDE, Bounds, Outcome
+from kinspect.model.cause import EndedByRouting, EndedByRule
 from kinspect.model.check import (
     Finding,
+    Masqueraded,
+    NotMasqueraded,
+    Problem,
     Refused,
     Uneven,
     Unexpected,
@@ -35,29 +48,31 @@ from kinspect.model.check import (
 )  # fmt: skip
 from kinspect.model.cluster import Endpoint
 from kinspect.model.packet import Address, SocketAddress
-from kinspect.model.rules import Verdict
+from kinspect.model.rules import Ruleset, Verdict
 from kinspect.model.traffic import Traffic
 
 End: TypeAlias = tuple[Address | None, int | None]
 """Where an outcome ends: address and port."""
 
 
-def in_sync(traffics: Iterable[Traffic], zones: Zones) -> Iterator[Finding]:
+def in_sync(traffics: Iterable[Traffic], zones: Zones, rules_of: RulesOf) -> Iterator[Finding]:
     """What the rules do otherwise than the API says."""
     for traffic in traffics:
         if traffic.service.other_proxy:
             continue  # kube-proxy leaves it alone
-        answers = [_compared(traffic, answer) for answer in expected_of(traffic, zones)]
-        # One right answer that fits is enough; where none does, the likeliest is what was meant.
+        answers = [_compared(traffic, answer, zones, rules_of) for answer in expected_of(traffic, zones)]
+        # One right answer that fits is enough. If none does, the one that differs least is what was
+        # meant: rules that follow topology hints differ from it by a rule that drops, say.
         if all(answers):
             undecided = [a for a in answers if all(f.standing == "undetermined" for f in a)]
-            yield from undecided[0] if undecided else answers[0]
+            yield from undecided[0] if undecided else min(answers, key=len)
 
 
-def _compared(traffic: Traffic, answer: EndpointSet) -> list[Finding]:
+def _compared(traffic: Traffic, answer: EndpointSet, zones: Zones, rules_of: RulesOf) -> list[Finding]:
     """What is otherwise than one right answer; shares only where the endpoints are the right ones."""
     ends: dict[End, list[Outcome]] = {}
-    findings = []
+    findings: list[Finding] = []
+    rulesets = rules_of(traffic.trace.node, traffic.trace.family)
     for outcome in may_be(traffic.trace.outcomes):
         unsure = elsewhere(traffic, outcome)
         if unsure is not None:
@@ -65,29 +80,65 @@ def _compared(traffic: Traffic, answer: EndpointSet) -> list[Finding]:
         elif sent(traffic, outcome):
             ends.setdefault((outcome.address, outcome.port), []).append(outcome)
         elif answer.endpoints:
-            findings.append(_unsent(traffic, outcome))
+            findings += _unsent(traffic, outcome, rulesets)
     wanted: dict[End, Endpoint] = {(e.address, e.port): e for e in answer.endpoints}
     for end, outcomes in ends.items():
         if end not in wanted:
             first, share = outcomes[0], share_of(outcomes)
-            problem = Unexpected(destination(first), first.backend, share)
-            findings.append(found(traffic, problem, first, standing_of(share)))
+            unexpected = Unexpected(destination(first), first.backend, share, traffic.service.in_api)
+            cause = why_sent_there(traffic, first)
+            findings.append(found(traffic, unexpected, first, standing_of(share), cause))
     if ends:  # else it was said above that nothing is sent at all
         for (address, port), endpoint in wanted.items():
             if (address, port) not in ends:
                 to = SocketAddress(endpoint.address, endpoint.port)
-                findings.append(found(traffic, Unserved(to, backend_of(endpoint))))
+                cause = why_nothing_goes_to(endpoint, traffic, zones, rulesets)
+                if isinstance(cause, EndedByRule | EndedByRouting):
+                    continue  # it was chosen, and what ended the packets is a finding already
+                findings.append(found(traffic, Unserved(to, backend_of(endpoint)), cause=cause))
+    findings += _sources(traffic, wanted, ends)
     if not any(finding.standing == "violated" for finding in findings):
         for end in (end for end in wanted if end in ends):
             findings += _fair(traffic, ends[end], len(wanted))
     return findings
 
 
-def _unsent(traffic: Traffic, outcome: Outcome) -> Finding:
+def _unsent(traffic: Traffic, outcome: Outcome, rulesets: Sequence[Ruleset]) -> Iterator[Finding]:
     share = outcome.bounds
-    if outcome.verdict is Verdict.ACCEPT:
-        return found(traffic, Unhandled(share), outcome, standing_of(share))
-    return found(traffic, Refused(outcome.verdict, share), outcome, standing_of(share))
+    if outcome.verdict is not Verdict.ACCEPT:
+        cause = why_ended(outcome.ways[0], traffic, rulesets)
+        yield found(traffic, Refused(outcome.verdict, share), outcome, standing_of(share), cause)
+        return
+    why = why_not_served(traffic, outcome, rulesets)
+    if not answered_on_the_node(why):
+        yield found(traffic, Unhandled(share), outcome, standing_of(share), why)
+
+
+def _sources(
+    traffic: Traffic, wanted: Mapping[End, Endpoint], ends: Mapping[End, list[Outcome]]
+) -> Iterator[Finding]:
+    """Source addresses that are wrong for what enters from outside.
+
+    Under policy Cluster what crosses to another node must leave with this node's address: else the
+    endpoint answers the client directly, and the client drops the answer. Under policy Local the
+    client's address must stay.
+    """
+    trace = traffic.trace
+    if trace.via not in OUTSIDE or traffic.sources != "outside":
+        return
+    local = policy_of(traffic.service, trace.via) == "Local"
+    for end, outcomes in ends.items():
+        endpoint = wanted.get(end)
+        if endpoint is None or endpoint.node is None:
+            continue
+        for outcome in outcomes:
+            to, share = destination(outcome), outcome.bounds
+            if not local and endpoint.node != trace.node and outcome.snat is None:
+                problem: Problem = NotMasqueraded(to, outcome.backend, share)
+                yield found(traffic, problem, outcome, standing_of(share))
+            elif local and outcome.snat is not None:
+                problem = Masqueraded(to, outcome.backend, share)
+                yield found(traffic, problem, outcome, standing_of(share), rule=masquerading(outcome))
 
 
 def _fair(traffic: Traffic, outcomes: list[Outcome], endpoints: int) -> Iterator[Finding]:

@@ -74,10 +74,12 @@ def _place(
 def _reached(claim: NoTraffic, traffic: Traffic, outcome: Outcome, daemon_set: bool, zones: Zones) -> Finding:
     endpoint = listed(traffic, outcome)
     standing = standing_of(outcome.bounds)
-    what: Literal["endpoint", "unlisted", "terminating", "daemonset"] = "endpoint"
+    what: Literal["endpoint", "unlisted", "unowned", "terminating", "daemonset"] = "endpoint"
     if daemon_set:
         what = "daemonset"
         standing = standing if claim.include_daemonsets else "excused"
+    elif not traffic.service.in_api:
+        what = "unowned"
     elif endpoint is None:
         what = "unlisted"
     elif endpoint.terminating and used_although_terminating(

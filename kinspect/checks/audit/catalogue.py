@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from kinspect.checks.audit import no_endpoints, node_drift, nodes, rules, traffic
+from kinspect.checks.audit import no_endpoints, node_drift, nodes, rules, traffic, unowned
 from kinspect.model.audit import FindingKind
 
 KINDS: Final[Mapping[str, FindingKind]] = {
-    kind.code: kind for family in (traffic, no_endpoints, node_drift, nodes, rules) for kind in family.KINDS
+    kind.code: kind
+    for family in (traffic, unowned, no_endpoints, node_drift, nodes, rules)
+    for kind in family.KINDS
 }

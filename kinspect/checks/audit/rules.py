@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from kinspect.kubeproxy.names import JUMPS, LEADING_TO_ENDPOINTS, NAT, NODEPORTS, SERVICES, has_services
 from kinspect.model.audit import FindingKind, Observation, Severity
-from kinspect.model.check import RuleReference
+from kinspect.model.cause import RuleReference
+from kinspect.model.check import ServiceKey
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Family
 from kinspect.model.rules import ChainName, Distinguishes, Match, Rule, Ruleset, TableName
@@ -16,18 +18,21 @@ from kinspect.netfilter.targets.verdict import Jump
 
 HALF: Final = FindingKind(
     code="KI301",
-    title="healthy, but its rules are not whole",
+    title="incomplete kube-proxy rules",
     severity=Severity.ERROR,
+    depends=frozenset({"rules"}),
     means="Some of what kube-proxy writes is there and some is not: the chains but not the jumps to them from"
     " PREROUTING, OUTPUT or POSTROUTING, an empty KUBE-SERVICES, or one family's rules but not the other's. A"
     " restore failed half way, or something flushed a chain. kube-proxy's health check does not notice.",
     todo="Restart kube-proxy on the node; find out what else there writes iptables rules.",
+    root=True,
     look=("iptables-save -t nat | grep -e '-A PREROUTING' -e '-A OUTPUT' -e '-A POSTROUTING'",),
 )
 DANGLING: Final = FindingKind(
     code="KI302",
     title="jump to a chain that is not there",
     severity=Severity.ERROR,
+    depends=frozenset({"rules"}),
     means="A rule leads to a chain that the dump does not have. No kernel holds such rules: the dump is"
     " damaged, cut short, or edited.",
     todo="Take the dump again.",
@@ -36,6 +41,7 @@ PORTLESS: Final = FindingKind(
     code="KI303",
     title="a service's rule lost its port",
     severity=Severity.ERROR,
+    depends=frozenset({"rules"}),
     means="A rule of KUBE-SERVICES or KUBE-NODEPORTS leads to a service without asking for a port: every"
     " connection to that address, or to any NodePort, goes to this one service. It is seen where two versions"
     " of iptables write the same rules.",
@@ -69,6 +75,18 @@ def _jumps(node: str, rules: Ruleset) -> Iterator[Observation]:
         if not any(jump.chain == name for jump in found):
             text = f"{rules.source}: nothing leads from {hook} of nat to {name}"
             yield Observation(kind=HALF, text=text, nodes=(node,))
+
+
+def with_consequences(
+    observations: Iterable[Observation], without_jump: Mapping[str, Collection[ServiceKey]]
+) -> Iterator[Observation]:
+    """The observations; a missing jump names how many services cannot be reached because of it."""
+    for each in observations:
+        services = {key for node in each.nodes for key in without_jump.get(node, ())}
+        if each.kind is HALF and services:
+            number = f"{len(services)} service{'s' if len(services) > 1 else ''}"
+            each = replace(each, text=f"{each.text}; {number} cannot be reached because of it")
+        yield each
 
 
 def dangling(state: NodeState) -> Iterator[Observation]:

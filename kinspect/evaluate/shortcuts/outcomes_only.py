@@ -22,8 +22,9 @@ from kinspect.model.packet import Address, Packet
 from kinspect.model.rules import Ruleset
 from kinspect.model.trace import Evaluation, Way
 
-PacketEnd: TypeAlias = tuple[str, bool, int, int | None, bool]
-"""Verdict, delivered to the host itself or not, destination (as a number), its port, rewritten or not."""
+PacketEnd: TypeAlias = tuple[str, bool, int, int | None, bool, bool]
+"""Verdict, delivered to the host itself or not, destination (as a number), its port, destination
+rewritten or not, source rewritten or not (False for all if sources were not asked for)."""
 
 PacketEnds: TypeAlias = frozenset[tuple[PacketEnd, int, int]]
 """Each end with its share, as numerator and denominator: numbers, which are quick to compare."""
@@ -33,10 +34,13 @@ PacketEnds: TypeAlias = frozenset[tuple[PacketEnd, int, int]]
 class _Sum:
     """Ways to their ends, one after the other."""
 
+    sources: bool  # whether ends that differ in their rewritten source only are apart
     parts: list[tuple[PacketEnd, Weight]] = field(default_factory=list)
 
     def add(self, way: Way, dst: Address, dport: int | None, dnat: bool, weight: Weight) -> None:
-        self.parts.append(((way.verdict.value, way.delivered, int(dst), dport, dnat), weight))
+        snat = self.sources and way.snat is not None
+        end = (way.verdict.value, way.delivered, int(dst), dport, dnat, snat)
+        self.parts.append((end, weight))
 
     def ends(self) -> PacketEnds | None:
         weights = dict(self.parts)
@@ -65,7 +69,7 @@ class _Beyond:
     sum: _Sum
 
     def __call__(self, journey: Journey, point: Point, branch: Branch) -> None:
-        packet, memo, parts = branch.packet, self.after_nat, self.sum.parts
+        packet, memo, parts, sources = branch.packet, self.after_nat, self.sum.parts, self.sum.sources
         dnat, rest = packet.dnat, memo.rest(packet)
         others = branch.others if isinstance(branch, Bundle) else ()
         for dst, dport, weight in ((packet.dst, packet.dport, branch.weight), *others):
@@ -81,7 +85,8 @@ class _Beyond:
                 self._unknown(journey, at, alone)
                 continue
             for way in ways:
-                end = (way.verdict.value, way.delivered, number, dport, dnat)
+                snat = sources and way.snat is not None
+                end = (way.verdict.value, way.delivered, number, dport, dnat, snat)
                 parts.append((end, weight.times(way.weight)))
 
     def _unknown(self, journey: Journey, point: Point, branch: Branch) -> None:
@@ -96,16 +101,23 @@ class _Beyond:
 
 
 def ends(
-    packet: Packet, host: Host, rulesets: Sequence[Ruleset], *, after_nat: AfterNatMemo, chains: ChainMemo
+    packet: Packet,
+    host: Host,
+    rulesets: Sequence[Ruleset],
+    *,
+    after_nat: AfterNatMemo,
+    chains: ChainMemo,
+    sources: bool = True,
 ) -> PacketEnds | None:
-    """All ends of a packet; None where they hang on a question that no dump answers.
+    """All ends of a packet; None if they depend on a question that no dump answers.
 
-    Raises RulesError where a visited rule cannot be read.
+    ``sources``: whether ends that differ in their rewritten source only are apart. Raises RulesError
+    if a visited rule cannot be read.
     """
     own = [rules for rules in rulesets if rules.family == packet.family]
     if not all(rules.complete for rules in own):
         return None  # a packet may end in chains that a fragment lacks
-    found = _Sum()
+    found = _Sum(sources)
     journey = Journey(host, own, Record(silent=True), chains.recall, _Beyond(after_nat, found))
     journey.begin(packet)
     for way in journey.ways:
@@ -113,9 +125,9 @@ def ends(
     return found.ends()
 
 
-def ends_of(evaluation: Evaluation) -> PacketEnds | None:
+def ends_of(evaluation: Evaluation, *, sources: bool = True) -> PacketEnds | None:
     """The ends of ways that are known."""
-    found = _Sum()
+    found = _Sum(sources)
     for way in evaluation:
         if way.missing is not None:
             return None

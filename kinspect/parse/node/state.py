@@ -58,7 +58,8 @@ def read_node(
         rulesets[family] = found
     path, proof = _data_path(files, host, [dump for dumps in rulesets.values() for dump in dumps])
     notes += [note for dumps in rulesets.values() for dump in dumps for note in dump.notes]
-    return NodeState(name, host, rulesets, path, proof, tuple(notes))
+    answers = bool(files[names.PROXY_MODE].strip()) if names.PROXY_MODE in files else None
+    return NodeState(name, host, rulesets, path, proof, tuple(notes), answers)
 
 
 def rules_files(files: Files, family: Family) -> list[str]:

@@ -162,6 +162,12 @@ class DumpChain:
         """Whether it has no rules."""
         return not self._runs
 
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Line and text of each rule; none is parsed."""
+        numbers = self._table.numbers
+        for line, _, _, text in self._lines:
+            yield numbers[line] if numbers else line, text
+
     def without(self, *words: str) -> Iterator[Rule]:
         """The rules whose text holds none of the words; the others are not parsed."""
         for index, (_, _, _, text) in enumerate(self._lines):
@@ -455,6 +461,11 @@ class Dump:
     def mentions(self, text: str) -> bool:
         """Whether the text stands anywhere in the dump."""
         return any(table.text.find(text, table.start, table.end) >= 0 for table in self._tables.values())
+
+    def lines(self, table: TableName, name: ChainName) -> Iterator[tuple[int, str]]:
+        """Line and text of each rule of a chain; none is parsed."""
+        chain = self.chain(table, name)
+        return chain.lines() if chain is not None else iter(())
 
     def asks(self, pattern: re.Pattern[str]) -> bool:
         """See ``Ruleset.asks``."""

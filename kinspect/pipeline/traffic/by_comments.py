@@ -10,11 +10,10 @@ import msgspec
 
 from kinspect.errors import CallError, NotFound
 from kinspect.kubeproxy.frontends import Frontend, frontends, pod_network
-from kinspect.model.diagnostics import together
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Address, Family
 from kinspect.parse.user.target import FromAddress, ServiceTarget
-from kinspect.pipeline.traffic.probes import Prober, Probes
+from kinspect.pipeline.traffic.probes import Prober, Probes, joined
 
 
 def probes_by_comments(
@@ -41,7 +40,7 @@ def probes_by_comments(
             f"{next(iter(services))} has {', '.join(map(str, every))} by these rules",
             hint="--local ADDRESS names an address of the host, to trace its NodePort; or another --via",
         )
-    return _joined(made)
+    return joined(made)
 
 
 def _of_service(
@@ -50,7 +49,7 @@ def _of_service(
     found: dict[Frontend, None] = {}
     for family in families:
         for rules in state.rulesets.get(family, ()):
-            for frontend in frontends(rules):
+            for frontend in frontends(rules, refusing=True):
                 wanted = target.namespace or namespace
                 if frontend.service != target.name or wanted not in (None, frontend.namespace):
                     continue
@@ -69,7 +68,7 @@ def by_node_port(prober: Prober, port: int, protocol: int) -> Probes:
     ]
     if not made:
         raise CallError(f"no address of a node is known, to trace its port {port}", hint="--local ADDRESS")
-    return _joined(made)
+    return joined(made)
 
 
 def _chosen(state: NodeState, found: Sequence[Frontend], via: str | None) -> list[Frontend]:
@@ -119,16 +118,9 @@ def _probes(
                 sender = pods[min(200, pods.num_addresses - 1)]
                 own = replace(prober, sender=FromAddress(sender))
                 notes.append(f"{sender} stands for a pod: the rules take {network} for the pods' network")
-        made.append(own.to_address(address, frontend.port, frontend.protocol, "packet", nodes=[name]))
+        made.append(own.to_address(address, frontend.port, frontend.protocol_number, "packet", nodes=[name]))
         made[-1] = Probes(
             tuple(msgspec.structs.replace(p, notes=(*p.notes, *notes)) for p in made[-1].probes),
             made[-1].diagnostics,
         )
-    return _joined(made)
-
-
-def _joined(parts: Sequence[Probes]) -> Probes:
-    return Probes(
-        tuple(probe for part in parts for probe in part.probes),
-        together(part.diagnostics for part in parts),
-    )
+    return joined(made)

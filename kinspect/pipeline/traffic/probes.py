@@ -83,7 +83,7 @@ class Prober:
 
     def of_service(self, service: Service, vias: Sequence[Via], ports: Sequence[ServicePort]) -> Probes:
         """Every way into a service's ports."""
-        return _joined(
+        return joined(
             part
             for via in vias
             for service_port in ports
@@ -107,6 +107,23 @@ class Prober:
         for frontend in frontends:
             if frontend.version == family:
                 yield self.to_address(frontend, port.port, number, via, port, service=service)
+
+    def to_frontend(self, service: Service, via: Via, family: Family, node: str) -> Probes:
+        """The one way into a service that has one port, at one node."""
+        (port,) = service.ports
+        number = PROTOCOLS.get(port.protocol.lower())
+        if number is None:
+            return Probes()
+        if via == "nodeport":
+            address = self._node_address(node, family)
+            fronts: tuple[Address, ...] = (address,) if address is not None else ()
+        else:
+            fronts = (*service.cluster_ips, *service.external_ips, *service.load_balancer_ips)
+        return joined(
+            self.to_address(front, port.port, number, via, port, service=service, nodes=[node])
+            for front in fronts
+            if front.version == family
+        )
 
     def to_address(
         self,
@@ -254,7 +271,8 @@ class Prober:
         return None
 
 
-def _joined(parts: Iterable[Probes]) -> Probes:
+def joined(parts: Iterable[Probes]) -> Probes:
+    """All of them as one."""
     every = list(parts)
     return Probes(
         tuple(probe for part in every for probe in part.probes),

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from kinspect.kubeproxy.frontends import Frontend, Owned, as_service, frontends
 from kinspect.model.answer import OUTSIDE
 from kinspect.model.cluster import Endpoint, Service
 from kinspect.model.diagnostics import NONE, Diagnostics, together
@@ -90,6 +91,38 @@ class Survey:
                 diagnostics.append(unknown)
                 if traffic is not None:
                     found.append(traffic)
+        return found, together(diagnostics)
+
+    def unowned(self, owned: Owned) -> tuple[list[PlannedProbe], Diagnostics]:
+        """What is sent to frontends that nodes' rules know and no service of the API owns.
+
+        A service that was deleted, or a port or address that it no longer has: where kube-proxy is
+        stopped, its rules go on sending there.
+        """
+        found: list[PlannedProbe] = []
+        diagnostics: list[Diagnostics] = []
+        for name, state in self._tracer.states.items():
+            for family in self._families:
+                for rules in state.rulesets[family]:
+                    for frontend in frontends(rules):
+                        if frontend not in owned:
+                            planned, unknown = self._to_frontend(name, frontend, family)
+                            found += planned
+                            diagnostics.append(unknown)
+        return found, together(diagnostics)
+
+    def _to_frontend(
+        self, node: str, frontend: Frontend, family: Family
+    ) -> tuple[list[PlannedProbe], Diagnostics]:
+        service = as_service(frontend)
+        found: list[PlannedProbe] = []
+        diagnostics: list[Diagnostics] = []
+        for kind, prober in self._probers:
+            if kind == "outside" and frontend.via not in OUTSIDE:
+                continue
+            made = prober.to_frontend(service, frontend.via, family, node)
+            diagnostics.append(made.diagnostics)
+            found += [PlannedProbe(service, (), kind, probe) for probe in made.probes]
         return found, together(diagnostics)
 
     def of(self, service: Service) -> tuple[list[Traffic], Diagnostics]:

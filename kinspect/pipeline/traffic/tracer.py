@@ -119,7 +119,7 @@ class Tracer:
         )
         return trace, diagnostics
 
-    def ends(self, probe: Probe) -> PacketEnds | None:
+    def ends(self, probe: Probe, *, sources: bool = True) -> PacketEnds | None:
         """Where a packet ends at one node, told without following it; None where that takes following."""
         state, packet = self.states[probe.node], probe.packet
         rulesets = state.rulesets[packet.family]
@@ -128,10 +128,21 @@ class Tracer:
             return None
         try:
             after_nat = self._after(state, packet.family)
-            found = ends(packet, state.host, rulesets, after_nat=after_nat, chains=self.chains)
+            found = ends(
+                packet,
+                state.host,
+                rulesets,
+                after_nat=after_nat,
+                chains=self.chains,
+                sources=sources,
+            )
         except KinspectError:
             return None
         return None if rulesets[0].damaged else found
+
+    def rules_of(self, node: str, family: Family) -> Sequence[Ruleset]:
+        """The rules of a node, of a family."""
+        return self.states[node].rulesets[family]
 
     def _after(self, state: NodeState, family: Family) -> AfterNatMemo:
         key = (state.name, family)

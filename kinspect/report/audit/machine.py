@@ -10,12 +10,13 @@ from kinspect.report.audit.words import doubts, observation_text, subject_text, 
 from kinspect.report.check.github import command
 from kinspect.report.check.junit import report, suite_of_unread
 from kinspect.report.check.words import rule_text
+from kinspect.report.screen import View
 from kinspect.sanitise import safe, safe_name
 
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
 
-def audit_to_github(answer: AuditAnswer) -> str:
+def github(answer: AuditAnswer, view: View) -> str:
     """All of it, a line each."""
     return "\n".join(_annotations(answer))
 
@@ -26,11 +27,11 @@ def _annotations(answer: AuditAnswer) -> Iterator[str]:
     for found in answer.observations:
         title = f"{found.kind.code} {found.kind.title}: {subject_text(found)}"
         yield command(_COMMANDS[found.severity], title, f"{_lines(found)}\n{found.kind.todo}")
-    for text in (*map(str, answer.undetermined), *answer.warnings):
-        yield command("warning", "kinspect audit", safe(text))
+    for text in (*answer.undetermined, *answer.warnings):
+        yield command("warning", "kinspect audit", safe(str(text)))
 
 
-def audit_to_junit(answer: AuditAnswer) -> str:
+def junit(answer: AuditAnswer, view: View) -> str:
     """A case for each kind: it fails by errors, and by what is only possible it is in error."""
     suite = ET.Element("testsuite", name="audit")
     for kind in answer.kinds:
@@ -47,7 +48,7 @@ def audit_to_junit(answer: AuditAnswer) -> str:
         rest = [each for each in found if each not in failed and each not in unsure]
         if rest:
             ET.SubElement(case, "system-out").text = "\n\n".join(map(_of_subject, rest))
-    return report("kinspect audit", [suite, *suite_of_unread([str(one) for one in answer.undetermined])])
+    return report("kinspect audit", [suite, *suite_of_unread(answer.undetermined)])
 
 
 def _of_subject(found: Observation) -> str:

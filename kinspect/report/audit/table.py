@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -12,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from kinspect.model.audit import AuditAnswer, FindingKind, Observation, Severity
-from kinspect.report.audit.words import doubts, observation_text, page, subject_text, summary_text
+from kinspect.report.audit.words import doubts, observation_text, subject_text, summary_text
 from kinspect.report.check.words import names_text, place_text
+from kinspect.report.screen import View, screen
 from kinspect.sanitise import safe
 
 _SHOWN = 5  # findings of a kind that are shown unasked
@@ -23,8 +23,17 @@ _RULES = 2  # rules of a finding
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow", Severity.INFO: "bold cyan"}
 
 
-def print_audit(console: Console, answer: AuditAnswer, *, wide: bool = False) -> None:
-    """Print the findings."""
+def table(answer: AuditAnswer, view: View) -> str:
+    """The findings; of each kind the first few."""
+    return screen(view, lambda console: _print(console, answer, wide=False))
+
+
+def wide(answer: AuditAnswer, view: View) -> str:
+    """All findings, all nodes and all rules."""
+    return screen(view, lambda console: _print(console, answer, wide=True))
+
+
+def _print(console: Console, answer: AuditAnswer, *, wide: bool) -> None:
     worst = answer.observations[0].severity if answer.observations else None
     console.print(Text(summary_text(answer), style=_STYLES[worst] if worst else "bold green"))
     for (severity, _), group in groupby(answer.observations, lambda each: (each.severity, each.kind.code)):
@@ -65,11 +74,3 @@ def _print_one(console: Console, found: Observation, *, wide: bool) -> None:
         console.print(Padding(Text(safe(rule.text), style="dim"), (0, 0, 0, 6)))
     for doubt in doubts(found):
         console.print(Padding(Text(doubt, style="yellow"), (0, 0, 0, 4)))
-
-
-def explained(kind: FindingKind, width: int) -> str:
-    """The page of a kind, in lines of a width; commands stay whole."""
-    parts = [textwrap.fill(part, max(40, min(width, 100))) for part in page(kind)]
-    if kind.look:
-        parts.append("\n".join(["To see it by hand:", *(f"  {command}" for command in kind.look)]))
-    return "\n\n".join(parts)

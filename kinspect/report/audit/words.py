@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kinspect.model.audit import AuditAnswer, FindingKind, Observation, Severity
+from kinspect.model.audit import AuditAnswer, Observation, Severity
 from kinspect.report.check.words import count, key_text, problem_text
 from kinspect.sanitise import safe, safe_name
 
@@ -37,14 +37,3 @@ def doubts(found: Observation) -> list[str]:
     if found.moved:
         lines.append("the service's endpoints changed while this was read: a change was under way")
     return lines
-
-
-def page(kind: FindingKind) -> list[str]:
-    """What ``kinspect explain`` prints of a kind, in paragraphs."""
-    parts = [f"{kind.code} · {kind.title} ({kind.severity.value})", kind.means, f"What to do: {kind.todo}"]
-    if kind.settles:
-        parts.append(
-            "About time: rules and API are read a moment apart, so a change under way looks the same. What is"
-            " still there a minute later is no such change."
-        )
-    return parts

@@ -7,12 +7,25 @@ from typing import Final
 
 from typing_extensions import assert_never
 
+from kinspect.model.cause import (
+    BehindApi,
+    Cause,
+    EndedByRouting,
+    EndedByRule,
+    HintsApply,
+    NotServed,
+    OldPolicy,
+    RefusedByProxy,
+    TakenFirst,
+)
 from kinspect.model.check import (
     ConnectionsUnknown,
     ConnectionsUnplaced,
     Crosses,
     EnteredThere,
     Finding,
+    Masqueraded,
+    NotMasqueraded,
     NoWay,
     Observed,
     Queued,
@@ -44,7 +57,21 @@ def advice(findings: Iterable[Finding]) -> list[str]:
     return [text.replace("{nodes}", listed_some(list(seen))) for text, seen in nodes.items()]
 
 
-_BEHIND = "The rules of {nodes} are not what the API says: their kube-proxy is behind, or stopped. Wait for it, or look at it there (is it running, does it reach the API?)."
+_BEHIND = "The rules of {nodes} differ from the API: kube-proxy there is behind, or stopped. If that lasts longer than a minute, check it there: is it running, does it reach the API?"
+_OLD_POLICY = (
+    "The rules of {nodes} still follow the old traffic policy: kube-proxy there is behind, or stopped."
+)
+_TAKEN = "A rule that is not kube-proxy's takes the traffic first at {nodes} (the rule is shown): free the port, or the address, from it."
+_ENDED = "A rule that is not kube-proxy's ends the traffic at {nodes} (the rule is shown). Decide whether it is meant for this traffic."
+_ROUTING = "The routing of {nodes} ends the traffic after kube-proxy's rules: check the sysctl or the route that is named."
+_NAME = "kube-proxy of {nodes} knows the endpoint, and takes it for another node's: the node name that it runs with (--hostname-override) differs from the API's."
+_NO_ENDPOINTS = "The rules of {nodes} refuse because they know no endpoint for this way in, though the API has one: kube-proxy there is behind, or stopped."
+_RANGES = "loadBalancerSourceRanges does not admit the sender."
+_NOT_HERE = "The rules of {nodes} have the NodePort, but not for this address of the node: see nodePortAddresses in kube-proxy's configuration."
+_EMPTY = "A chain of kube-proxy is there and empty at {nodes}: it was flushed, or a restore failed half way. Restart kube-proxy there."
+_NO_JUMP = "Nothing leads to kube-proxy's rules at {nodes}: something removed the jump to KUBE-SERVICES. Restart kube-proxy there."
+_UNTRACKED = "A NOTRACK rule keeps this traffic out of nat at {nodes}, and the node does not have the address: is the node-local DNS cache running there?"
+_HINTS = "Topology hints keep traffic on other endpoints. That is what the API says."
 _LEAVE = "Take the pods out of the service's endpoints: change the label that the service selects them by, make them not ready, or delete them. Nothing else ends all of it."
 _CORDON = (
     "Cordoning a node, or changing a node's labels, changes nothing: it keeps new pods away, not traffic."
@@ -56,7 +83,6 @@ _UNKNOWN = "What is not known is no pass. Each line names what it depends on; a 
 _DAEMON = (
     "Pods of DaemonSets stay on a drained node by design and do not count; --include-daemonsets counts them."
 )
-_REFUSED = "See the rule that ends it: without endpoints kube-proxy rejects, under policy Local without one of the node's own it drops; else it is a firewall's."
 _FEW = (
     "Under policy Local a node sends to its own endpoints only; else see which pods of the service are ready."
 )
@@ -68,6 +94,10 @@ _OUT = "Take the node out of the balancers in front first (label node.kubernetes
 _WATCHED = "It still carries traffic: wait, and watch again. kinspect flows --to lists the connections."
 
 
+_MASQUERADE = "What crosses nodes must leave with the entry node's address. Check KUBE-MARK-MASQ and KUBE-POSTROUTING at {nodes}, and rules that change the packet's mark between them."
+_CLIENT = "A rule that is not kube-proxy's rewrites the client's address at {nodes}: exclude this traffic from it (ip-masq-agent's or the network plugin's settings)."
+
+
 def _advice(finding: Finding) -> list[str]:
     if finding.standing == "undetermined":
         return [_UNKNOWN]
@@ -76,24 +106,28 @@ def _advice(finding: Finding) -> list[str]:
     match problem:
         case Reaches(what="daemonset") if finding.standing == "excused":
             return [_DAEMON]
-        case Reaches(what="unlisted") | Unexpected() | Unserved():
+        case Reaches(what="unlisted" | "unowned"):
             return [_BEHIND]
+        case Unexpected() | Unserved() | Unhandled():
+            return _by_cause(finding.cause)
         case Reaches(what="terminating"):
             return [_TERMINATING] if finding.standing == "violated" else []
         case Reaches():
             if finding.policy == "Local" and outside:
                 return [_LEAVE, _BALANCER]
             return [_LEAVE, _CORDON, *([_LOCAL] if outside else [])]
-        case Unhandled():
-            return [_BEHIND]
         case Refused():
-            return [_REFUSED]
+            return _by_cause(finding.cause)
         case TooFew():
             return [_FEW]
         case Uneven():
             return [_SPREAD] if finding.rule is None else [_BEHIND]
         case Crosses():
             return [_LOCALLY]
+        case NotMasqueraded():
+            return [_MASQUERADE]
+        case Masqueraded():
+            return [_CLIENT]
         case StillConnected(daemon_set=True):
             return [_DAEMON] if finding.standing == "excused" else [_CLOSE]
         case StillConnected():
@@ -106,3 +140,36 @@ def _advice(finding: Finding) -> list[str]:
             return []
         case _:
             assert_never(problem)
+
+
+def _by_cause(cause: Cause | None) -> list[str]:
+    match cause:
+        case None | BehindApi():
+            return [_BEHIND]
+        case OldPolicy():
+            return [_OLD_POLICY]
+        case HintsApply():
+            return [_HINTS]
+        case TakenFirst():
+            return [_TAKEN]
+        case RefusedByProxy(why="source-ranges"):
+            return [_RANGES]
+        case RefusedByProxy(knows=knows):
+            return [_NAME] if knows else [_NO_ENDPOINTS]
+        case EndedByRule():
+            return [_ENDED]
+        case EndedByRouting():
+            return [_ROUTING]
+        case NotServed(why):
+            return [_NOT_SERVED[why]]
+        case _:
+            assert_never(cause)
+
+
+_NOT_SERVED: Final = {
+    "unknown": _BEHIND,
+    "no-jump": _NO_JUMP,
+    "empty-chain": _EMPTY,
+    "not-this-address": _NOT_HERE,
+    "untracked": _UNTRACKED,
+}

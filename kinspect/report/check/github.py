@@ -21,13 +21,14 @@ from kinspect.report.check.words import (
     sources_text,
     verdict_text,
 )  # fmt: skip
+from kinspect.report.screen import View
 from kinspect.report.words import VIA_NAMES
 from kinspect.sanitise import safe
 
 _COMMANDS = {"violated": "error", "undetermined": "warning", "excused": "notice"}
 
 
-def to_github(answer: CheckAnswer) -> str:
+def github(answer: CheckAnswer, view: View) -> str:
     """All of an answer, a line each; a verdict first, since GitHub shows ten of a kind only."""
     return "\n".join(_lines(answer))
 
@@ -40,8 +41,8 @@ def _lines(answer: CheckAnswer) -> Iterator[str]:
         for group in grouped(judged.findings):
             title = f"{judged.assertion.name}: {key_text(group.service)}"
             yield command(_COMMANDS[group.standing], title, _message(group))
-    for text in (*map(str, answer.undetermined), *answer.warnings):
-        yield command("warning", "kinspect check", safe(text))
+    for text in (*answer.undetermined, *answer.warnings):
+        yield command("warning", "kinspect check", safe(str(text)))
     for note in answer.notes:
         yield command("notice", "kinspect check", safe(note_text(note)))
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kinspect.model.answer import Via
-from kinspect.model.check import Finding, Problem, RuleReference, ServiceKey, Standing
+from kinspect.model.cause import RuleReference
+from kinspect.model.check import Finding, Problem, ServiceKey, Standing
 from kinspect.model.cluster import ServicePort
 from kinspect.model.traffic import SenderClass
 

@@ -10,16 +10,19 @@ from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from kinspect.model.check import AssertionResult, CheckAnswer, Finding
+from kinspect.model.codes import code_of
+from kinspect.model.diagnostics import Undetermined
 from kinspect.report.check.groups import Group, grouped
 from kinspect.report.check.words import VERDICTS, key_text, names_text, problem_text, rule_text, sources_text
+from kinspect.report.screen import View
 from kinspect.report.words import VIA_NAMES
-from kinspect.sanitise import safe
+from kinspect.sanitise import safe, safe_name
 
 
-def to_junit(answer: CheckAnswer) -> str:
+def junit(answer: CheckAnswer, view: View) -> str:
     """The answer as a JUnit report."""
     suites = [_suite(judged) for judged in answer.judged]
-    return report("kinspect check", [*suites, *suite_of_unread([str(one) for one in answer.undetermined])])
+    return report("kinspect check", [*suites, *suite_of_unread(answer.undetermined)])
 
 
 def report(name: str, suites: Sequence[ET.Element]) -> str:
@@ -53,7 +56,7 @@ def _fill(case: ET.Element, findings: Sequence[Finding]) -> None:
             element = ET.SubElement(
                 case,
                 tag,
-                type=type(groups[0].problem).__name__,
+                type=code_of(groups[0].problem),
                 message=f"{problem_text(groups[0].problem)}{more}",
             )
             element.text = "\n\n".join(map(_text, groups))
@@ -75,11 +78,14 @@ def _text(group: Group) -> str:
     return "\n".join(lines)
 
 
-def suite_of_unread(undetermined: Sequence[str]) -> list[ET.Element]:
+def suite_of_unread(undetermined: Sequence[Undetermined]) -> list[ET.Element]:
     """A suite of what could not be read, a case each; none where all was."""
     suite = ET.Element("testsuite", name="what was read")
-    for text in undetermined:
-        name = safe(text.partition(": ")[0])
+    named: set[str] = set()
+    for entry in undetermined:
+        text, node = entry.text, entry.node
+        name = safe_name(node) if node and node not in named else safe(text)
+        named.add(name)
         case = ET.SubElement(suite, "testcase", classname="kinspect.facts", name=name)
         ET.SubElement(case, "error", type=VERDICTS["undetermined"], message=safe(text))
     return [suite] if undetermined else []

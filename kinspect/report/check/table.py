@@ -24,6 +24,7 @@ from kinspect.report.check.words import (
     sources_text,
     verdict_text,
 )  # fmt: skip
+from kinspect.report.screen import View, screen
 from kinspect.report.words import VIA_NAMES, port_text
 from kinspect.sanitise import safe
 
@@ -35,8 +36,18 @@ _STYLES = {"holds": "bold green", "violated": "bold red", "undetermined": "bold 
 _MARKS = {"violated": ("✗", "red"), "undetermined": ("?", "yellow"), "excused": ("·", "dim")}
 
 
-def print_check(console: Console, answer: CheckAnswer, *, wide: bool = False) -> None:
-    """Print each assertion's verdict, and below it what speaks against it."""
+def table(answer: CheckAnswer, view: View) -> str:
+    """Each assertion's verdict, and below it what speaks against it."""
+    return screen(view, lambda console: draw(console, answer, wide=False))
+
+
+def wide(answer: CheckAnswer, view: View) -> str:
+    """The same with all problems, nodes and rules."""
+    return screen(view, lambda console: draw(console, answer, wide=True))
+
+
+def draw(console: Console, answer: CheckAnswer, *, wide: bool) -> None:
+    """Draw it on a console, as part of another answer too."""
     several = len(answer.judged) > 1
     if several:
         standing = answer.standing()

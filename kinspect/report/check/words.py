@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from typing_extensions import assert_never
 
+from kinspect.model.cause import RuleReference
 from kinspect.model.check import (
     AssertionResult,
     CheckAnswer,
@@ -16,10 +17,12 @@ from kinspect.model.check import (
     EnteredThere,
     Existing,
     Finding,
+    Masqueraded,
     NoneDrained,
     NoRules,
     Note,
     NothingIgnored,
+    NotMasqueraded,
     NoTraffic,
     NoTrafficTo,
     NoWay,
@@ -29,7 +32,6 @@ from kinspect.model.check import (
     Queued,
     Reaches,
     Refused,
-    RuleReference,
     ServiceKey,
     StillConnected,
     StillWayIn,
@@ -141,6 +143,7 @@ def problem_text(problem: Problem) -> str:
             why = {
                 "endpoint": "",
                 "unlisted": ", which the API does not list for the service",
+                "unowned": ", for a service that the API does not have",
                 "terminating": ", terminating like all that are left",
                 "daemonset": ", of a DaemonSet",
             }[what]
@@ -151,8 +154,13 @@ def problem_text(problem: Problem) -> str:
             return f"{bounded(share)} is handed to a program of the node (NFQUEUE), which decides"
         case Unmodelled(share):
             return f"{bounded(share)} meets a target that kinspect does not model, which may send it anywhere"
-        case Unexpected(to, backend, share):
-            return f"{bounded(share)} goes to {_end(to, backend_text(backend))}, where by the API nothing should go"
+        case Unexpected(to, backend, share, owned):
+            why = (
+                "which the API does not list as an endpoint"
+                if owned
+                else "for a service that the API does not have"
+            )
+            return f"{bounded(share)} goes to {_end(to, backend_text(backend))}, {why}"
         case Unserved(to, backend):
             return f"nothing goes to {_end(to, backend_text(backend))}, though by the API it should get its share"
         case Uneven(to, backend, share, fair):
@@ -161,6 +169,10 @@ def problem_text(problem: Problem) -> str:
             return f"{bounded(share)} is {_ENDED[verdict]}"
         case Unhandled(share):
             return f"{bounded(share)} is sent to no endpoint: the node's rules do not know this way in"
+        case NotMasqueraded(to, backend, share):
+            return f"{bounded(share)} crosses to {_end(to, backend_text(backend))} without being masqueraded: the answer does not return through this node, and the client drops it"
+        case Masqueraded(to, backend, share):
+            return f"{bounded(share)} reaches {_end(to, backend_text(backend))} masqueraded, although policy Local keeps the client's address"
         case TooFew(reached, wanted):
             return f"{reached} of at least {wanted} endpoints get traffic"
         case StillConnected(row, daemon_set):

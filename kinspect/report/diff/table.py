@@ -8,8 +8,16 @@ from rich.console import Console
 from rich.text import Text
 
 from kinspect.model.cluster import Endpoint
-from kinspect.model.drift import ChainDrift, DiffAnswer, EndpointChange, ExpectedAnswer, RulesDrift
+from kinspect.model.drift import (
+    ChainDrift,
+    DiffAnswer,
+    EndpointChange,
+    ExpectedAnswer,
+    RulesAnswer,
+    RulesDrift,
+)  # fmt: skip
 from kinspect.model.packet import endpoint_text
+from kinspect.report.screen import View, screen
 from kinspect.report.whatif.table import print_effect
 from kinspect.report.whatif.words import changes, effect_text
 from kinspect.report.words import listed
@@ -20,8 +28,37 @@ _SERVICES = 4  # whose shares are shown unasked
 _ENDPOINTS = 20
 
 
-def print_expected(console: Console, answer: ExpectedAnswer, *, wide: bool = False) -> None:
-    """Print how each node's rules differ from those that kube-proxy would write."""
+def expected(answer: ExpectedAnswer, view: View) -> str:
+    """How each node's rules differ from those that kube-proxy would write."""
+    return screen(view, lambda console: _expected(console, answer, wide=False))
+
+
+def expected_wide(answer: ExpectedAnswer, view: View) -> str:
+    """The same with every chain."""
+    return screen(view, lambda console: _expected(console, answer, wide=True))
+
+
+def table(answer: DiffAnswer, view: View) -> str:
+    """How two states differ: shares first, then endpoints, then rules."""
+    return screen(view, lambda console: _diff(console, answer, wide=False))
+
+
+def wide(answer: DiffAnswer, view: View) -> str:
+    """The same with every service, endpoint and chain."""
+    return screen(view, lambda console: _diff(console, answer, wide=True))
+
+
+def rules(answer: RulesAnswer, view: View) -> str:
+    """kube-proxy's rules as text, each part with a comment that iptables-restore passes over."""
+    parts = []
+    for each in answer.rules:
+        tool = "iptables-save" if each.family == 4 else "ip6tables-save"
+        lines = "\n".join(safe(line) for line in each.text.splitlines())
+        parts.append(f"# {tool} of {safe(each.node)}, kube-proxy's rules: {safe(each.source)}\n{lines}")
+    return "\n".join(parts)
+
+
+def _expected(console: Console, answer: ExpectedAnswer, *, wide: bool) -> None:
     for number, each in enumerate(answer.rules):
         if number and (each.chains or answer.rules[number - 1].chains):
             console.print()
@@ -62,8 +99,7 @@ def _print_chains(
         console.print(Text(f"  {len(chains) - len(shown)} more chains: -o wide", style="dim"))
 
 
-def print_diff(console: Console, answer: DiffAnswer, *, wide: bool = False) -> None:
-    """Print how two states differ: shares first, then endpoints, then rules."""
+def _diff(console: Console, answer: DiffAnswer, *, wide: bool) -> None:
     differing = [effect for effect in answer.effects if changes(effect)]
     console.print(Text(f"From {safe(answer.before)} to {safe(answer.after)}:", style="dim"))
     for effect in differing:

@@ -1,113 +1,158 @@
-"""The JSON and YAML document of ``kinspect flows``: a contract, to which fields are only ever added.
-
-Its fields::
-
-    apiVersion    kinspect/v1
-    kind          Flows
-    exitCode      0, 1 or 3, as the process ends
-    flows         each connection once, at the node that translated it:
-        node          that node
-        protocol      tcp, udp, sctp
-        src, sport    the client's own address and port
-        dst, dport    what it opened the connection to
-        to            address and port that its packets go to
-        snat          the source address that they have there; null if it is the client's
-        state         the protocol's; null where it has none. A closing one is no traffic any more
-        closing       whether it is one of those
-        assured, replied, offloaded   as the kernel marks it
-        timeout, idle seconds; null where that is not known
-        packets, bytes   of both directions; null where the node does not count them
-        service       namespace, name, port; null if the API has no service at that address
-        via           nodeport | clusterip | loadbalancer | externalip, or null
-        endpoint      namespace, pod, node: of the address in ``to``; null where nothing is known of it
-        client        the same of ``src``
-        stale         endpoint-gone | not-by-rules | untranslated, or null
-    summary       each service port and endpoint: service, protocol, to, endpoint, connections, closing,
-                  states, entered, idle (the longest), stale
-    nodes         those whose tables were read
-    direct        connections straight to an endpoint's address, which are not listed without --to
-    undetermined  what is not known: code, text, node, answeredBy (what would settle it)
-    warnings      lines of text
-"""
+"""The document of flows: each connection once, at the node that translated it, and counts by endpoint."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Literal
 
+import msgspec
+from msgspec import Meta
+
+from kinspect.model.answer import Via
 from kinspect.model.cluster import EndpointOwner, ServicePort
-from kinspect.model.diagnostics import Undetermined
-from kinspect.model.flows import Flow, FlowsAnswer, FlowsRow, ServiceKey
-from kinspect.report.trace.document import API_VERSION
+from kinspect.model.flows import Flow, FlowsAnswer, FlowsRow, ServiceKey, Stale
+from kinspect.report.document import Document, ServiceName, exit_code, opened
+
+Seconds = Annotated[int | None, Meta(description="Seconds; null if that is not known.")]
+Count = Annotated[int | None, Meta(description="Of both directions; null if the node does not count.")]
+Counts = Annotated[dict[str, int], Meta(description="Numbers of connections.")]
 
 
-def flows_document(answer: FlowsAnswer) -> dict[str, Any]:
-    """The answer as plain data."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "Flows",
-        "exitCode": int(answer.exit_code),
-        "flows": [_flow(flow) for flow in answer.flows],
-        "summary": [_row(row) for row in answer.rows],
-        "nodes": list(answer.nodes),
-        "direct": answer.direct,
-        "undetermined": [_unknown(one) for one in answer.undetermined],
-        "warnings": list(answer.warnings),
-    }
+class FlowService(ServiceName, kw_only=True):
+    """A service and its port, by name or else by number."""
+
+    port: str | None
 
 
-def _flow(flow: Flow) -> dict[str, Any]:
-    return {
-        "node": flow.node,
-        "protocol": flow.protocol,
-        "src": flow.src,
-        "sport": flow.sport,
-        "dst": flow.dst,
-        "dport": flow.dport,
-        "to": flow.to,
-        "snat": flow.snat,
-        "state": flow.state,
-        "closing": flow.closing,
-        "assured": flow.assured,
-        "replied": flow.replied,
-        "offloaded": flow.offloaded,
-        "timeout": flow.timeout,
-        "idle": flow.idle,
-        "packets": flow.packets,
-        "bytes": flow.bytes,
-        "service": _service(flow.service, flow.port),
-        "via": flow.via,
-        "endpoint": _owner(flow.endpoint),
-        "client": _owner(flow.client),
-        "stale": flow.stale,
-    }
+class FlowEnd(msgspec.Struct, kw_only=True):
+    """What has an address, as far as the API says."""
+
+    namespace: str | None
+    pod: str | None
+    node: str | None
 
 
-def _row(row: FlowsRow) -> dict[str, Any]:
-    return {
-        "service": _service(row.service, row.port),
-        "protocol": row.protocol,
-        "to": row.to,
-        "endpoint": _owner(row.endpoint),
-        "connections": row.connections,
-        "closing": row.closing,
-        "states": dict(row.states),
-        "entered": dict(row.entered),
-        "idle": row.idle,
-        "stale": dict(row.stale),
-    }
+class TrackedFlow(msgspec.Struct, kw_only=True):
+    """A connection."""
+
+    node: Annotated[str, Meta(description="The node that translated it.")]
+    protocol: str
+    src: Annotated[str, Meta(description="The client's own address.")]
+    sport: int | None
+    dst: Annotated[str, Meta(description="What the client opened the connection to.")]
+    dport: int | None
+    to: Annotated[str, Meta(description="The address and port that its packets go to.")]
+    snat: Annotated[
+        str | None, Meta(description="The source address that they have there; null: the client's.")
+    ]
+    state: Annotated[str | None, Meta(description="The protocol's; null if it has none.")]
+    closing: Annotated[bool, Meta(description="Whether it is about to end: it counts as no traffic.")]
+    assured: bool
+    replied: bool
+    offloaded: bool
+    timeout: Seconds
+    idle: Seconds
+    packets: Count
+    bytes: Count
+    service: Annotated[
+        FlowService | None, Meta(description="null if the API has no service at that address.")
+    ]
+    via: Via | None
+    endpoint: FlowEnd | None
+    client: FlowEnd | None
+    stale: Stale | None
 
 
-def _unknown(one: Undetermined) -> dict[str, Any]:
-    return {"code": one.code, "text": one.text, "node": one.node, "answeredBy": one.answered_by}
+class FlowCount(msgspec.Struct, kw_only=True):
+    """The connections of one service port to one endpoint; closing ones are in no other number."""
+
+    service: FlowService | None
+    protocol: str
+    to: str
+    endpoint: FlowEnd | None
+    connections: int
+    closing: int
+    states: Counts
+    entered: Counts
+    idle: Annotated[int | None, Meta(description="The longest, in seconds; null if that is not known.")]
+    stale: Counts
 
 
-def _service(key: ServiceKey | None, port: ServicePort | None) -> dict[str, Any] | None:
+class FlowsDocument(Document, kw_only=True):
+    """The answer of kinspect flows."""
+
+    kind: Literal["Flows"] = "Flows"
+    flows: list[TrackedFlow]
+    summary: list[FlowCount]
+    nodes: Annotated[list[str], Meta(description="Those whose tables were read.")]
+    direct: Annotated[
+        int, Meta(description="Connections straight to an endpoint's address, not listed without --to.")
+    ]
+
+
+def flows_document(answer: FlowsAnswer) -> FlowsDocument:
+    """The document of an answer."""
+    return FlowsDocument(
+        exit_code=exit_code(answer.status),
+        undetermined=opened(answer.undetermined),
+        warnings=list(answer.warnings),
+        flows=[_flow(flow) for flow in answer.flows],
+        summary=[_row(row) for row in answer.rows],
+        nodes=list(answer.nodes),
+        direct=answer.direct,
+    )
+
+
+def _flow(flow: Flow) -> TrackedFlow:
+    return TrackedFlow(
+        node=flow.node,
+        protocol=flow.protocol,
+        src=flow.src,
+        sport=flow.sport,
+        dst=flow.dst,
+        dport=flow.dport,
+        to=flow.to,
+        snat=flow.snat,
+        state=flow.state,
+        closing=flow.closing,
+        assured=flow.assured,
+        replied=flow.replied,
+        offloaded=flow.offloaded,
+        timeout=flow.timeout,
+        idle=flow.idle,
+        packets=flow.packets,
+        bytes=flow.bytes,
+        service=_service(flow.service, flow.port),
+        via=flow.via,
+        endpoint=_owner(flow.endpoint),
+        client=_owner(flow.client),
+        stale=flow.stale,
+    )
+
+
+def _row(row: FlowsRow) -> FlowCount:
+    return FlowCount(
+        service=_service(row.service, row.port),
+        protocol=row.protocol,
+        to=row.to,
+        endpoint=_owner(row.endpoint),
+        connections=row.connections,
+        closing=row.closing,
+        states=dict(row.states),
+        entered=dict(row.entered),
+        idle=row.idle,
+        stale=dict(row.stale),
+    )
+
+
+def _service(key: ServiceKey | None, port: ServicePort | None) -> FlowService | None:
     if key is None:
         return None
-    return {"namespace": key[0], "name": key[1], "port": port and (port.name or str(port.port))}
+    return FlowService(
+        namespace=key[0], name=key[1], port=(port.name or str(port.port)) if port is not None else None
+    )
 
 
-def _owner(owner: EndpointOwner) -> dict[str, Any] | None:
+def _owner(owner: EndpointOwner) -> FlowEnd | None:
     if owner.pod is None and owner.node is None:
         return None
-    return {"namespace": owner.namespace if owner.pod else None, "pod": owner.pod, "node": owner.node}
+    return FlowEnd(namespace=owner.namespace if owner.pod else None, pod=owner.pod, node=owner.node)

@@ -23,11 +23,21 @@ from kinspect.report.flows.words import (
     stale_text,
     via_text,
 )
+from kinspect.report.screen import View, screen
 from kinspect.sanitise import safe
 
 
-def print_flows(console: Console, answer: FlowsAnswer, *, wide: bool = False) -> None:
-    """Print the rows of each service port, or each connection."""
+def table(answer: FlowsAnswer, view: View) -> str:
+    """The rows of each service port, counted."""
+    return screen(view, lambda console: _print(console, answer, wide=False))
+
+
+def wide(answer: FlowsAnswer, view: View) -> str:
+    """Each connection of each service port."""
+    return screen(view, lambda console: _print(console, answer, wide=True))
+
+
+def _print(console: Console, answer: FlowsAnswer, *, wide: bool) -> None:
     console.print(Text(headline(answer), style="bold"))
     for title, group in groupby(answer.rows, key=service_title):
         rows = [row for row in group if wide or row.connections]
@@ -35,8 +45,8 @@ def print_flows(console: Console, answer: FlowsAnswer, *, wide: bool = False) ->
             continue
         console.print()
         console.print(Text(title, style="bold"))
-        table = _each(answer.flows, rows) if wide else _counted(rows)
-        console.print(Padding(table, (0, 0, 0, 2), expand=False))
+        shown = _each(answer.flows, rows) if wide else _counted(rows)
+        console.print(Padding(shown, (0, 0, 0, 2), expand=False))
     _print_notes(console, answer, wide=wide)
 
 

@@ -1,160 +1,246 @@
-"""The JSON and YAML document of a trace: a contract, to which fields are only ever added."""
+"""The document of a trace: of each packet, where it ends, with what share, and by which rules."""
 
 from __future__ import annotations
 
-import json
-from fractions import Fraction
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
 
-from kinspect.model.answer import NodeTrace, Outcome, TraceAnswer
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from kinspect.model.answer import NodeTrace, Outcome, Remark, TraceAnswer, Via
+from kinspect.model.codes import code_of
+from kinspect.model.diagnostics import Undetermined
 from kinspect.model.packet import protocol_name
 from kinspect.model.questions import Question
 from kinspect.model.rules import UNKNOWN_SOURCE
 from kinspect.model.trace import ChainPolicy, Considered, Event, Matched, Routed
-from kinspect.report.questions import question_document
+from kinspect.report.document import (
+    Document,
+    Endpoint,
+    NotExact,
+    Probability,
+    ServiceName,
+    Share,
+    TwoShares,
+    endpoint,
+    exit_code,
+    opened,
+    shares,
+)
+from kinspect.report.numbers import number
+from kinspect.report.questions import open_question
 from kinspect.report.words import note_lines, remark_text
 
-API_VERSION = "kinspect/v1"
+
+class TracedService(ServiceName, kw_only=True):
+    """The service that was traced."""
+
+    type: str
 
 
-def trace_document(answer: TraceAnswer) -> dict[str, Any]:
-    """The answer as plain data. ``probability`` is exact; where it is not known, its lower bound."""
+class PacketFields(msgspec.Struct, kw_only=True):
+    """The packet as it enters."""
+
+    protocol: str
+    src: str
+    sport: int | None
+    dst: str
+    dport: int | None
+    iif: Annotated[str | None, Meta(description="null: made on the node, or not known.")]
+
+
+class RuleStep(msgspec.Struct, kw_only=True):
+    """A rule that matched, a policy that decided, or a routing decision that ended it."""
+
+    hook: str
+    table: str | None
+    chain: str | None
+    line: Annotated[int | None, Meta(description="null: in no line of the text.")]
+    rule: str
+
+
+class TracedOutcome(msgspec.Struct, rename="camel", kw_only=True):
+    """One end of a packet; outcomes of a trace differ in verdict, to or snat."""
+
+    verdict: Literal["ACCEPT", "DROP", "REJECT", "QUEUE"]
+    to: Annotated[str | None, Meta(description="Where it ends up, after every DNAT; null where it dies.")]
+    dnat: bool
+    snat: Annotated[
+        str | None,
+        Meta(description="The address it leaves with, if rewritten; masquerade: not known which."),
+    ]
+    source_known: Annotated[bool, Meta(description="Whether the address it leaves with is known.")]
+    missing: Annotated[
+        str | None,
+        Meta(description="The rules that it goes to and that the text lacks: its end is not known."),
+    ]
+    probability: Probability
+    exact: NotExact | UnsetType = UNSET
+    share: Share
+    bounds: TwoShares
+    conditions: Annotated[list[str], Meta(description="What it depends on, where bounds differ.")]
+    endpoint: Endpoint | None
+    path: Annotated[list[RuleStep], Meta(description="The rules that matched, in order.")]
+    ways: Annotated[int, Meta(description="How many ways lead to this end; path is the first.")]
+
+
+class ConsideredRule(msgspec.Struct, kw_only=True):
+    """A rule of a chain that was visited (--explain)."""
+
+    hook: str
+    table: str
+    chain: str
+    line: int | None
+    rule: str
+    matched: Annotated[bool | None, Meta(description="null: it depends.")]
+    why: str
+
+
+class TracedPacket(msgspec.Struct, kw_only=True):
+    """One packet at one node."""
+
+    node: str
+    via: Via
+    sender: str = msgspec.field(name="from")
+    packet: PacketFields
+    outcomes: list[TracedOutcome]
+    notes: list[str]
+    considered: list[ConsideredRule] | UnsetType = UNSET
+
+
+class Destination(msgspec.Struct, kw_only=True):
+    """The share of all traffic that ends on a node."""
+
+    node: Annotated[str | None, Meta(description="null: on no node that is known.")]
+    share: Share
+    bounds: TwoShares
+
+
+class CodedRemark(msgspec.Struct, kw_only=True):
+    """What is worth saying about the traces."""
+
+    code: Annotated[str, Meta(description="One of those that kinspect explain lists.")]
+    text: str
+
+
+class TraceDocument(Document, kw_only=True):
+    """The answer of kinspect trace."""
+
+    kind: Literal["Trace"] = "Trace"
+    service: TracedService | None
+    traces: list[TracedPacket]
+    destinations: list[Destination]
+    remarks: list[CodedRemark]
+
+
+def trace_document(answer: TraceAnswer) -> TraceDocument:
+    """The document of an answer."""
     service = answer.service
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "Trace",
-        "service": None
-        if service is None
-        else {"namespace": service.namespace, "name": service.name, "type": service.type},
-        "traces": [_trace(trace) for trace in answer.traces],
-        "destinations": [
-            {"node": d.node, "share": _number(d.share), "bounds": [_number(d.share), _number(d.most)]}
+    return TraceDocument(
+        exit_code=exit_code(answer.status),
+        undetermined=opened(open_facts(answer)),
+        warnings=list(answer.warnings),
+        service=TracedService(namespace=service.namespace, name=service.name, type=service.type)
+        if service
+        else None,
+        traces=[_trace(trace) for trace in answer.traces],
+        destinations=[
+            Destination(node=d.node, share=number(d.share), bounds=[number(d.share), number(d.most)])
             for d in answer.destinations
         ],
-        "remarks": [{"code": type(r).__name__, "text": remark_text(r)} for r in answer.remarks],
-        "undetermined": _undetermined(answer),
-        "warnings": [*answer.warnings, *map(str, answer.undetermined)],
-    }
+        remarks=[_remark(remark) for remark in answer.remarks],
+    )
 
 
-def _undetermined(answer: TraceAnswer) -> list[dict[str, Any]]:
-    """What was not read, and the questions that outcomes depend on, once for each node."""
-    asked: dict[tuple[str, Question], None] = {}
+def open_facts(answer: TraceAnswer) -> Iterator[Undetermined]:
+    """All that is not known: what could not be read, and what outcomes depend on."""
+    yield from answer.undetermined
     for trace in answer.traces:
         for outcome in trace.outcomes:
-            if outcome.weight.exact is None:
-                asked.update(((trace.node, question), None) for question in outcome.weight.questions())
-    unread = [
-        {"code": each.code, "text": each.text, "node": each.node, "answeredBy": each.answered_by}
-        for each in answer.undetermined
-    ]
-    return [*unread, *(question_document(question, node) for node, question in asked)]
+            for question in _conditions(outcome):
+                yield open_question(question, trace.node)
+            if outcome.missing is not None:
+                yield Undetermined(text=f"{outcome.missing} is not in the text", node=trace.node)
 
 
-def _trace(trace: NodeTrace) -> dict[str, Any]:
+def _conditions(outcome: Outcome) -> Sequence[Question]:
+    return outcome.weight.questions() if outcome.weight.exact is None else ()
+
+
+def _remark(remark: Remark) -> CodedRemark:
+    return CodedRemark(code=code_of(remark), text=remark_text(remark))
+
+
+def _trace(trace: NodeTrace) -> TracedPacket:
     packet = trace.packet
-    document: dict[str, Any] = {
-        "node": trace.node,
-        "via": trace.via,
-        "from": trace.origin,
-        "packet": {
-            "protocol": protocol_name(packet.protocol),
-            "src": str(packet.src),
-            "sport": packet.sport,
-            "dst": str(packet.dst),
-            "dport": packet.dport,
-            "iif": packet.iif,
-        },
-        "outcomes": [_outcome(outcome) for outcome in trace.outcomes],
-        "notes": note_lines(trace),
-    }
-    if trace.evaluation.considered:
-        document["considered"] = [_considered(entry) for entry in trace.evaluation.considered]
-    return document
+    considered = [_considered(entry) for entry in trace.evaluation.considered]
+    return TracedPacket(
+        node=trace.node,
+        via=trace.via,
+        sender=trace.origin,
+        packet=PacketFields(
+            protocol=protocol_name(packet.protocol),
+            src=str(packet.src),
+            sport=packet.sport,
+            dst=str(packet.dst),
+            dport=packet.dport,
+            iif=packet.iif,
+        ),
+        outcomes=[_outcome(outcome) for outcome in trace.outcomes],
+        notes=note_lines(trace),
+        considered=considered or UNSET,
+    )
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
-    low, high = outcome.bounds
-    backend = outcome.backend
-    endpoint = None
-    if backend is not None and (backend.pod or backend.node):
-        endpoint = {
-            "namespace": backend.namespace,
-            "pod": backend.pod,
-            "node": backend.node,
-            "listed": backend.listed,
-        }
-    return {
-        "verdict": outcome.verdict.value,
-        "to": outcome.to,
-        "dnat": outcome.dnat,
-        "snat": None if outcome.snat == UNKNOWN_SOURCE else outcome.snat,
-        "sourceKnown": outcome.snat not in (UNKNOWN_SOURCE, "masquerade") and outcome.missing is None,
-        "missing": outcome.missing,
-        "probability": str(low),
-        "share": _number(low),
-        "bounds": [_number(low), _number(high)],
-        "conditions": [question.text for question in outcome.weight.questions()] if low != high else [],
-        "endpoint": endpoint,
-        "path": [entry for event in outcome.ways[0].events() if (entry := _event(event))],
-        "ways": len(outcome.ways),
-    }
+def _outcome(outcome: Outcome) -> TracedOutcome:
+    probability, exact, share, bounds = shares(outcome.bounds)
+    events = outcome.ways[0].events()
+    return TracedOutcome(
+        verdict=outcome.verdict.value,
+        to=outcome.to,
+        dnat=outcome.dnat,
+        snat=None if outcome.snat == UNKNOWN_SOURCE else outcome.snat,
+        source_known=outcome.snat not in (UNKNOWN_SOURCE, "masquerade") and outcome.missing is None,
+        missing=outcome.missing,
+        probability=probability,
+        exact=exact,
+        share=share,
+        bounds=bounds,
+        conditions=[question.text for question in _conditions(outcome)],
+        endpoint=endpoint(outcome.backend),
+        path=[step for event in events if (step := _step(event)) is not None],
+        ways=len(outcome.ways),
+    )
 
 
-def _event(event: Event) -> dict[str, Any] | None:
+def _step(event: Event) -> RuleStep | None:
     match event:
         case Matched(place, rule):
-            return {
-                "hook": place.hook,
-                "table": place.table,
-                "chain": rule.chain,
-                "line": _line(rule.line),
-                "rule": rule.text,
-            }
-        case ChainPolicy(place, chain, verdict):
-            return {
-                "hook": place.hook,
-                "table": place.table,
-                "chain": chain,
-                "line": None,
-                "rule": f"-P {chain} {verdict.value}",
-            }
-        case Routed(where, dropped):
-            return (
-                {"hook": "routing", "table": None, "chain": None, "line": None, "rule": where}
-                if dropped
-                else None
+            return RuleStep(
+                hook=place.hook, table=place.table, chain=rule.chain, line=_line(rule.line), rule=rule.text
             )
+        case ChainPolicy(place, chain, verdict):
+            policy = f"-P {chain} {verdict.value}"
+            return RuleStep(hook=place.hook, table=place.table, chain=chain, line=None, rule=policy)
+        case Routed(where, dropped):
+            if not dropped:
+                return None
+            return RuleStep(hook="routing", table=None, chain=None, line=None, rule=where)
 
 
-def _considered(entry: Considered) -> dict[str, Any]:
-    return {
-        "hook": entry.place.hook,
-        "table": entry.place.table,
-        "chain": entry.rule.chain,
-        "line": _line(entry.rule.line),
-        "rule": entry.rule.text,
-        "matched": entry.held,
-        "why": entry.why,
-    }
+def _considered(entry: Considered) -> ConsideredRule:
+    return ConsideredRule(
+        hook=entry.place.hook,
+        table=entry.place.table,
+        chain=entry.rule.chain,
+        line=_line(entry.rule.line),
+        rule=entry.rule.text,
+        matched=entry.held,
+        why=entry.why,
+    )
 
 
 def _line(number: int) -> int | None:
     """A rule's line; None where no line of the text holds it."""
     return number if number > 0 else None
-
-
-def _number(share: Fraction) -> float:
-    return share.numerator / share.denominator
-
-
-def to_json(document: dict[str, Any]) -> str:
-    """JSON of two spaces. Bytes that are no UTF-8 come out as escapes."""
-    return json.dumps(document, indent=2, ensure_ascii=True)
-
-
-def to_yaml(document: dict[str, Any]) -> str:
-    """The same as YAML."""
-    import yaml
-
-    return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=False, width=1000)).rstrip("\n")

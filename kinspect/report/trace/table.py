@@ -15,6 +15,7 @@ from kinspect.model.questions import Question
 from kinspect.model.rules import Verdict
 from kinspect.model.trace import CONNECTION
 from kinspect.report.questions import answered_by
+from kinspect.report.screen import View, screen
 from kinspect.report.trace.explain import explained
 from kinspect.report.trace.tree import trace_tree
 from kinspect.report.words import (
@@ -44,8 +45,17 @@ VERDICT_STYLES = {
 }
 
 
-def print_answer(console: Console, answer: TraceAnswer, *, wide: bool = False, explain: bool = False) -> None:
-    """Print an answer: one line of what it is, the matrix, totals, why, and the trees."""
+def table(answer: TraceAnswer, view: View) -> str:
+    """One line of what the service is, the matrix, totals, why, and the trees."""
+    return screen(view, lambda console: _print(console, answer, wide=False, explain=view.explain))
+
+
+def wide(answer: TraceAnswer, view: View) -> str:
+    """The same with every endpoint, every tree, and each rule as the dump has it."""
+    return screen(view, lambda console: _print(console, answer, wide=True, explain=view.explain))
+
+
+def _print(console: Console, answer: TraceAnswer, *, wide: bool, explain: bool) -> None:
     if answer.service is not None:
         console.print(Text(service_text(answer.service), style="bold"))
         console.print(Text(endpoints_text(answer), style="dim"))

@@ -13,6 +13,8 @@ from rich.text import Text
 from kinspect.model.answer import Bounds, NodeTrace, Outcome, TraceAnswer
 from kinspect.model.odds import NOTHING
 from kinspect.model.whatif import ServiceEffect, WhatIfAnswer
+from kinspect.report.check.table import draw
+from kinspect.report.screen import View, screen
 from kinspect.report.trace.table import VERDICT_STYLES
 from kinspect.report.whatif.words import (
     change_text,
@@ -32,8 +34,17 @@ _SERVICES = 4  # services whose shares are shown unasked
 End = tuple[object, ...]
 
 
-def print_whatif(console: Console, answer: WhatIfAnswer, *, wide: bool = False) -> None:
-    """Print the answer: the changes, what they do in a sentence, the matrix, and what follows."""
+def table(answer: WhatIfAnswer, view: View) -> str:
+    """The changes, what they do in a sentence, the matrix, and what follows."""
+    return screen(view, lambda console: _print(console, answer, wide=False))
+
+
+def wide(answer: WhatIfAnswer, view: View) -> str:
+    """The same with every service and endpoint, and the settings read off the rules."""
+    return screen(view, lambda console: _print(console, answer, wide=True))
+
+
+def _print(console: Console, answer: WhatIfAnswer, *, wide: bool) -> None:
     console.print(Text(f"If {_joined([change_text(change) for change in answer.changes])}:", style="dim"))
     for sentence in headline(answer):
         console.print(Text(sentence, style="bold"))
@@ -57,10 +68,8 @@ def print_whatif(console: Console, answer: WhatIfAnswer, *, wide: bool = False) 
             bullets.add_row(Text("•", style="dim"), line)
         console.print(bullets)
     if answer.checked is not None:
-        from kinspect.report.check.table import print_check
-
         console.print()
-        print_check(console, answer.checked, wide=wide)
+        draw(console, answer.checked, wide=wide)
     if wide:
         _print_inferred(console, answer)
 

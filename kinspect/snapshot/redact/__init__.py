@@ -1,5 +1,5 @@
-"""``--redact``: a capture that can be shown to strangers, whose traces are as the first one's.
+"""``--redact``: a capture that can be shown to others and gives the same traces as the original.
 
-Addresses are permuted so that networks hold what they held, names are replaced, both by a key made
-anew for each capture and kept nowhere. Of documents and files only what is known is kept.
+Addresses are permuted so that networks keep their members, and names are replaced, both with a key that
+is new for each capture and not kept. Of documents and files, only known parts are kept.
 """

@@ -1,4 +1,4 @@
-"""Other addresses for a cluster's own: a keyed permutation that keeps prefixes.
+"""Replaces a cluster's addresses by a keyed, prefix-preserving permutation.
 
 Two addresses that share their first n bits share them afterwards, and no more: so every network
 contains what it contained, and routes and rules choose as before. The scheme is Crypto-PAn's (Xu,

@@ -1,6 +1,6 @@
-"""Other names for a cluster's own, the same everywhere for the same name, by a keyed hash.
+"""Replaces a cluster's names by a keyed hash; the same name always gets the same alias.
 
-What every cluster has (``kube-system``, ``http``) stays, so that a capture still reads like one.
+Names that every cluster has (``kube-system``, ``http``) stay, so that a capture remains readable.
 """
 
 from __future__ import annotations

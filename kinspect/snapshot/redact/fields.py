@@ -1,4 +1,4 @@
-"""Which fields of JSON documents a redacted capture keeps, and what becomes of each.
+"""Which fields of JSON documents a redacted capture keeps, and how each is redacted.
 
 A field that is not named here is left out: so nothing that an API object may hold besides (an
 environment, an annotation, an image's name) can come along.
@@ -154,7 +154,7 @@ class Fields:
         }
 
     def shaped(self, value: Any, shape: Shape) -> Any:
-        """The value with what the shape names, and nothing else."""
+        """The value, reduced to the fields that the shape names."""
         if isinstance(value, list):
             return [self.shaped(entry, shape) for entry in value]
         if isinstance(shape, str):

@@ -1,4 +1,4 @@
-"""One capture redacted: which file goes through what; see the package for what that means."""
+"""Redacts one capture: which file is redacted how."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kinspect.snapshot.manifest import Command, Manifest, NodeRecord, Redaction
 from kinspect.snapshot.redact.addresses import Address, Permutation
 from kinspect.snapshot.redact.aliases import Aliases
 from kinspect.snapshot.redact.fields import API, HOST, Fields, Shape
-from kinspect.snapshot.redact.texts import NotKept, Texts
+from kinspect.snapshot.redact.texts import NotKept, RuleOptions, Texts
 from kinspect.snapshot.types import Files, NodeName, Snapshot
 
 _DUMPS: Final = (names.IPTABLES, names.IPTABLES_LEGACY, names.IPTABLES_NFT, names.IP6TABLES,
@@ -27,10 +27,10 @@ _LEFT_OUT: Final = "left out by --redact"
 class Redactor:
     """Redacts one capture."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, options: RuleOptions) -> None:
         self._permutation = Permutation(key)
         self._aliases = Aliases(key)
-        self._texts = Texts(self._permutation, self._aliases)
+        self._texts = Texts(self._permutation, self._aliases, options)
         self._fields = Fields(self._texts, self._aliases)
         self._left_out: dict[str, None] = {}
         self._unreadable: dict[str, str] = {}  # by node: why its files are not all there
@@ -48,9 +48,9 @@ class Redactor:
         }
 
     @classmethod
-    def new(cls) -> Redactor:
-        """One with a key of its own, which nobody has."""
-        return cls(secrets.token_bytes(32))
+    def new(cls, options: RuleOptions) -> Redactor:
+        """A redactor with a new random key."""
+        return cls(secrets.token_bytes(32), options)
 
     def address(self, address: Address) -> Address:
         """The address in place of another."""
@@ -157,5 +157,5 @@ class Redactor:
 
 
 def _lines(text: str, pattern: str) -> str:
-    """The lines that are of a form; others go."""
+    """The lines that have a known form; others are left out."""
     return "".join(f"{line}\n" for line in text.splitlines() if re.fullmatch(pattern, line))

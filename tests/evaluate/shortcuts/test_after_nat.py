@@ -21,6 +21,7 @@ from tests.kernel.differential import same_ways
 CLUSTERS = sorted(path for path in DATA.iterdir() if (path / "nodes").is_dir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cluster", CLUSTERS, ids=lambda path: path.name)
 def test_all_traffic_of_recorded_clusters_goes_as_it_goes_alone(cluster: Path) -> None:
     facts = read_facts(open_snapshot(cluster))

@@ -22,6 +22,7 @@ from tests.kernel.differential import same_ways
 CLUSTERS = sorted(path for path in DATA.iterdir() if (path / "nodes").is_dir())
 
 
+@pytest.mark.slow
 def test_all_traffic_of_recorded_clusters_ends_as_its_ways_do() -> None:
     chains, taught = ChainMemo(), ChainMemo()  # of all clusters: some of them read alike
     for cluster in CLUSTERS:

@@ -174,3 +174,103 @@ def test_unreadable_files_are_named(name: str, data: bytes) -> None:
 def test_an_address_that_is_none_is_named() -> None:
     with pytest.raises(SnapshotError, match=r"nodes/n/ip-route\.json.*10\.0\.0\.300"):
         read_host("n", {"ip-route.json": b'[{"dst": "10.0.0.300/8"}]'})
+
+
+def ruled(*rules: dict[str, Any], **fields: Any) -> str | None:
+    """By which interface a packet leaves: nine0 by these rules, main0 by table main."""
+    routes = [
+        {"dst": "default", "dev": "main0"},
+        {"dst": "10.5.0.0/16", "dev": "five0"},
+        {"dst": "default", "dev": "nine0", "table": "9"},
+        LOCAL,
+    ]
+    usual = {"priority": 32766, "src": "all", "table": "main"}
+    host, _ = read_host("n", files(ip_route=routes, ip_rule=[*rules, usual]))
+    dst = fields.pop("dst", "8.8.8.8")
+    hop = route(ip_address(dst), host, packet("192.0.2.9", dst, 80, **fields))
+    return hop.dev if isinstance(hop, Hop) else f"? {hop.question}" if hop else None
+
+
+@pytest.mark.parametrize(
+    ("rule", "fields", "dev"),
+    [
+        ({"not": None, "fwmark": "0xca6c"}, {}, "nine0"),  # as iproute2 prints an inverted rule
+        ({"not": None, "fwmark": "0xca6c"}, {"mark": 0xCA6C}, "main0"),
+        ({"ipproto": "tcp"}, {}, "nine0"),
+        ({"ipproto": "udp"}, {}, "main0"),
+        ({"dport": 80}, {}, "nine0"),
+        ({"dport_start": 81, "dport_end": 90}, {}, "main0"),
+        ({"sport_start": 1, "sport_end": 65535}, {}, "nine0"),
+        ({"tos": "0x10"}, {"tos": 0x10}, "nine0"),
+        ({"tos": "0x10"}, {"tos": 0}, "main0"),
+        ({"tos": "0x10"}, {}, "? the policy routing rule 5 applies (the packet's TOS is 0x10)"),
+        ({"uid_start": 1000, "uid_end": 2000}, {"iif": "eth0"}, "main0"),  # what comes in is root's
+        ({"uid_start": 0, "uid_end": 0}, {"iif": "eth0"}, "nine0"),
+        (
+            {"uid_start": 1, "uid_end": 5},
+            {"local": True},
+            "? the policy routing rule 5 applies (its process has a user number from 1 to 5)",
+        ),
+        ({"oif": "eth0"}, {}, "main0"),
+        ({"goto": 32766}, {}, "main0"),
+        ({"goto": 7, "unresolved": None}, {}, "main0"),
+        ({"nop": None}, {}, "main0"),
+        ({"table": "9", "suppress_prefixlen": 0}, {}, "main0"),
+        ({"table": "main", "suppress_prefixlen": 0}, {"dst": "10.5.0.1"}, "five0"),
+        ({"tun_id": 5}, {}, "? the policy routing rule 5 applies (tun_id 5)"),
+    ],
+)
+def test_each_condition_of_a_policy_rule_counts(
+    rule: dict[str, Any], fields: dict[str, Any], dev: str
+) -> None:
+    assert ruled({"priority": 5, "src": "all", "table": "9", **rule}, **fields) == dev
+
+
+def test_next_hops_are_found_by_their_number() -> None:
+    """With net.ipv4.nexthop_compat_mode = 0 a route names only the object."""
+    host, _ = read_host(
+        "n",
+        files(
+            ip_route=[
+                {"dst": "10.1.0.0/16", "nhid": 1},
+                {"dst": "10.2.0.0/16", "nhid": 10},
+                {"dst": "10.3.0.0/16", "nhid": 11},
+                {"dst": "10.4.0.0/16", "nhid": 99},
+            ],
+            ip_nexthop=[
+                {"id": 1, "gateway": "192.0.2.1", "dev": "a"},
+                {"id": 2, "gateway": "192.0.2.2", "dev": "b"},
+                {"id": 10, "group": [{"id": 1, "weight": 3}, {"id": 2}]},
+                {"id": 11, "blackhole": None},
+            ],
+        ),
+    )
+    assert route(ip_address("10.1.0.1"), host) == Hop("unicast", "a", ip_address("192.0.2.1"))
+    several = route(ip_address("10.2.0.1"), host)
+    assert isinstance(several, Fork)
+    assert "192.0.2.1 (its weight is 3 of 4)" in several.question.text
+    assert route(ip_address("10.3.0.1"), host) == Hop("blackhole")
+    assert route(ip_address("10.4.0.1"), host) == Hop("unicast")  # by what is not known
+
+
+def test_a_point_to_point_address_is_of_its_peers_network() -> None:
+    info = {"local": "10.66.0.1", "address": "10.77.0.2", "prefixlen": 24}
+    host, _ = read_host("n", files(ip_addr=[{"ifname": "tun0", "addr_info": [info]}]))
+    assert host.links is not None
+    assert str(host.links["tun0"].addresses[0].network) == "10.77.0.0/24"
+
+
+def test_what_is_a_bridge_is_told_by_its_kind_or_by_a_pods_port() -> None:
+    links = [
+        {"ifname": "br0", "promiscuity": 0, "linkinfo": {"info_kind": "bridge"}},
+        {"ifname": "eth0", "promiscuity": 0},
+        {"ifname": "cni0"},
+        {"ifname": "veth1", "master": "cni0", "link_netnsid": 0},
+        {"ifname": "team0"},
+        {"ifname": "eth1", "master": "team0"},
+        {"ifname": "bond0", "flags": ["MASTER"]},
+        {"ifname": "eth2", "master": "bond0"},
+    ]
+    host, _ = read_host("n", files(ip_addr=links))
+    told = {name: host.is_bridge(name) for name in ("br0", "eth0", "cni0", "team0", "bond0", "eth1")}
+    assert told == {"br0": True, "eth0": False, "cni0": True, "team0": None, "bond0": False, "eth1": False}

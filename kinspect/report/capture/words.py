@@ -1,19 +1,17 @@
-"""What a capture holds, in words; its manifest is its JSON."""
+"""What a capture holds, in words."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Any
-
-import msgspec
 
 from kinspect.sanitise import safe, safe_name
-from kinspect.snapshot.manifest import Manifest, NodeRecord
+from kinspect.snapshot.manifest import Manifest, NodeRecord, Written
 
 
-def summary(manifest: Manifest, where: str, size: int | None) -> str:
+def summary(written: Written) -> str:
     """One line: where it is, and how much it is of what was asked for."""
+    manifest, where, size = written.manifest, written.file or "standard output", written.size
     read = sum(record.error is None for record in manifest.nodes.values())
     total = len(manifest.nodes)
     services = manifest.api.get("services")
@@ -44,11 +42,6 @@ def notes(manifest: Manifest) -> Iterator[str]:
     if manifest.redaction is not None:
         yield from manifest.redaction.inexact
         yield from manifest.redaction.left_out
-
-
-def document(manifest: Manifest) -> Any:
-    """The manifest for JSON and YAML."""
-    return msgspec.to_builtins(manifest)
 
 
 def _counted(number: int, what: str) -> str:

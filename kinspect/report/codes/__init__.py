@@ -1,0 +1,1 @@
+"""The pages of ``kinspect explain``, in each output format."""
