@@ -33,6 +33,7 @@ from kinspect.pipeline.traffic.by_comments import by_node_port, probes_by_commen
 from kinspect.pipeline.traffic.established import translation
 from kinspect.pipeline.traffic.probes import VIAS, Probe, Prober, Probes, came_in, default_vias, ports_of
 from kinspect.pipeline.traffic.tracer import Tracer
+from kinspect.report.numbers import exact_text
 from kinspect.snapshot.types import NodeName, Snapshot
 
 Connection = Callable[[str, Packet], Translation | None]
@@ -291,4 +292,7 @@ def packets(answer: TraceAnswer) -> Iterator[tuple[Packet, str]]:
         yield trace.packet, f"enters at {trace.node}"
         for outcome in trace.outcomes:
             if outcome.to is not None:
-                yield outcome.ways[0].packet, f"leaves {trace.node}: {outcome.bounds[0]} of the packets"
+                yield (
+                    outcome.ways[0].packet,
+                    f"leaves {trace.node}: {exact_text(outcome.bounds[0])[0]} of the packets",
+                )
