@@ -46,6 +46,7 @@ def audit(
     from kinspect.parse.user.target import read_pattern
     from kinspect.pipeline import audit as pipeline
     from kinspect.pipeline.audit import AuditRequest
+    from kinspect.pipeline.processes import in_parallel
 
     if namespace is not None and all_namespaces:
         raise CallError("-n and -A exclude each other", hint="-A is the default")
@@ -57,5 +58,6 @@ def audit(
         nodes=node,
         families=families,
     )
-    answer = pipeline.audit(request, source)
+    with in_parallel():
+        answer = pipeline.audit(request, source)
     emit(answer, output, no_color=no_color, beside=[*answer.undetermined, *answer.warnings])

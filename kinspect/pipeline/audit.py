@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from kinspect.checks.audit import connections as of_connections
 from kinspect.checks.audit import nodes as of_nodes
 from kinspect.checks.audit import of_traffic
 from kinspect.checks.audit import rules as of_rules
@@ -27,12 +28,15 @@ from kinspect.model.node import NodeState
 from kinspect.model.packet import Address, Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
-from kinspect.pipeline.gather.read import node_state, not_read, read_api, some_nodes, unreadable
+from kinspect.pipeline.aims import drained_nodes
+from kinspect.pipeline.connections import read_tables, tables_of
+from kinspect.pipeline.gather.read import node_state, not_read, read_api, read_facts, some_nodes, unreadable
 from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened, selected
 from kinspect.pipeline.processes import WORTH, spread, usable_cores
 from kinspect.pipeline.traffic.locations import Locator
 from kinspect.pipeline.traffic.survey import PlannedProbe, Survey
 from kinspect.pipeline.traffic.tracer import Tracer
+from kinspect.snapshot import types as names
 from kinspect.snapshot.types import NodeName, Snapshot
 
 
@@ -101,16 +105,16 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
     )
     cluster, diagnostics = read_api(snapshot, request.nodes)
     diagnostics += not_read(cluster, snapshot, request.nodes)
-    names = list(selected(snapshot, request.nodes))
+    chosen = list(selected(snapshot, request.nodes))
     services = _chosen(request, cluster, namespace)
     rounds = _Round(request, snapshot, cluster, services, namespace)
     found = _Found(diagnostics=[diagnostics])
-    if len(names) < usable_cores():
-        for name in names:  # the services of each are shared out among the cores
+    if len(chosen) < usable_cores():
+        for name in chosen:  # the services of each are shared out among the cores
             found.add(rounds.node(name, alone=True))
     else:
         least = -(-WORTH // max(1, len(services)))
-        for part in spread(names, rounds.nodes, least=least):
+        for part in spread(chosen, rounds.nodes, least=least):
             found.add(part)
     diagnostics = together(found.diagnostics)
     some_nodes(snapshot, found.nodes, diagnostics, found.failures)
@@ -120,6 +124,7 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
         *of_nodes.kube_proxies(found.standings),
         *of_rules.with_consequences(found.observations, found.without_jump),
         *found.votes.observations(),
+        *_existing(request, snapshot, services),
     ]
     return AuditAnswer(
         observations=tuple(merged(observations)),
@@ -128,6 +133,20 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
         nodes=tuple(found.nodes),
         diagnostics=diagnostics,
     )
+
+
+def _existing(request: AuditRequest, snapshot: Snapshot, services: Sequence[Service]) -> list[Observation]:
+    """What is wrong with connections that exist, if they were recorded: a live audit does not read them."""
+    if not any(file in files for files in snapshot.nodes.values() for file in names.CONNECTIONS):
+        return []
+    try:
+        facts = read_facts(snapshot, request.nodes)
+    except KinspectError:
+        return []  # it is said with the rules, that cannot be read either
+    found = read_tables(facts, snapshot, request.nodes, families=request.families, services=services)
+    asked = {service.key for service in services}
+    flows = [flow for flow in found.flows if flow.service in asked]
+    return list(of_connections.existing(flows, drained_nodes(facts.cluster)))
 
 
 def _memory() -> Healthy:
@@ -169,6 +188,7 @@ class _Round:
         found.nodes.append(name)
         found.standings.append(of_nodes.standing(state))
         found.observations += of_nodes.both(state)
+        found.observations += of_connections.full(tables_of({state.name: state.host}))
         found.observations += of_rules.dangling(state)
         found.observations += of_rules.portless(state)
         found.observations += of_rules.half_written(state, self._families)

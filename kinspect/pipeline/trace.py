@@ -28,11 +28,13 @@ from kinspect.parse.user.target import (
 )
 from kinspect.pipeline.gather.read import Facts, read_facts
 from kinspect.pipeline.gather.sources import Source, Wanted, opened
+from kinspect.pipeline.ongoing import ongoing
 from kinspect.pipeline.traffic.by_comments import by_node_port, probes_by_comments
 from kinspect.pipeline.traffic.established import translation
 from kinspect.pipeline.traffic.probes import VIAS, Probe, Prober, Probes, came_in, default_vias, ports_of
 from kinspect.pipeline.traffic.tracer import Tracer
-from kinspect.snapshot.types import NodeName
+from kinspect.report.numbers import exact_text
+from kinspect.snapshot.types import NodeName, Snapshot
 
 Connection = Callable[[str, Packet], Translation | None]
 """What is known of the connection of an established packet, at a node."""
@@ -71,6 +73,7 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
         pods=isinstance(request.sender, FromPod | FromAddress),
         nodes=nodes,
         family=request.family,
+        connections=request.state is CtState.ESTABLISHED,
     )
     snapshot, namespace = opened(source, wanted)
     facts = read_facts(
@@ -86,7 +89,7 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
 
     if request.packet is not None:
         return _of_packet(request, facts, request.packet, connection)
-    return of_target(request, facts, namespace, connection)
+    return of_target(request, facts, namespace, connection, snapshot)
 
 
 def _prober(request: TraceRequest, facts: Facts, namespace: str = "default") -> Prober:
@@ -115,9 +118,16 @@ def _of_packet(request: TraceRequest, facts: Facts, packet: Packet, connection: 
 
 
 def of_target(
-    request: TraceRequest, facts: Facts, namespace: str, connection: Connection | None = None
+    request: TraceRequest,
+    facts: Facts,
+    namespace: str,
+    connection: Connection | None = None,
+    snapshot: Snapshot | None = None,
 ) -> TraceAnswer:
-    """Trace a request's target, of a cluster and nodes that were read. Raises KinspectError."""
+    """Trace a request's target, of a cluster and nodes that were read. Raises KinspectError.
+
+    ``snapshot`` has the nodes' connections, which decide where those that exist go.
+    """
     target = request.target
     assert target is not None
     prober = _prober(request, facts, namespace)
@@ -148,7 +158,35 @@ def of_target(
     probes = list(made.probes)
     if request.entry:
         probes = [probe for probe in probes if probe.via not in OUTSIDE or probe.node in request.entry]
+    if (
+        service is not None
+        and snapshot is not None
+        and request.state is CtState.ESTABLISHED
+        and not request.start
+    ):
+        return _ongoing(request, facts, probes, made.diagnostics, service, snapshot)
     return _answer(request, facts, probes, made.diagnostics, connection, service)
+
+
+def _ongoing(
+    request: TraceRequest,
+    facts: Facts,
+    probes: Sequence[Probe],
+    skipped: Diagnostics,
+    service: Service,
+    snapshot: Snapshot,
+) -> TraceAnswer:
+    """Where a service's connections that exist go; entry nodes count by how many entered there."""
+    traces, counts, unknown = ongoing(probes, service, facts, snapshot, request.nodes, request.sender)
+    entry = request.entry or counts
+    return TraceAnswer(
+        service=service,
+        endpoints=facts.cluster.endpoints(service.key),
+        traces=tuple(traces),
+        destinations=destinations(traces, entry),
+        entry=tuple(entry.items()),
+        diagnostics=together([facts.diagnostics, skipped, unknown]),
+    )
 
 
 def _service_probes(request: TraceRequest, prober: Prober, service: Service, port: str | None) -> Probes:
@@ -254,4 +292,7 @@ def packets(answer: TraceAnswer) -> Iterator[tuple[Packet, str]]:
         yield trace.packet, f"enters at {trace.node}"
         for outcome in trace.outcomes:
             if outcome.to is not None:
-                yield outcome.ways[0].packet, f"leaves {trace.node}: {outcome.bounds[0]} of the packets"
+                yield (
+                    outcome.ways[0].packet,
+                    f"leaves {trace.node}: {exact_text(outcome.bounds[0])[0]} of the packets",
+                )

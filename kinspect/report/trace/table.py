@@ -139,6 +139,14 @@ def _ends(group: Sequence[NodeTrace]) -> list[Outcome]:
     )
 
 
+def _by_key(trace: NodeTrace) -> dict[tuple[object, ...], list[Outcome]]:
+    """The outcomes of a trace by what tells them apart in a table."""
+    found: dict[tuple[object, ...], list[Outcome]] = {}
+    for outcome in trace.outcomes:
+        found.setdefault(_key(outcome), []).append(outcome)
+    return found
+
+
 def _key(outcome: Outcome) -> tuple[object, ...]:
     """What tells the ends of a table apart."""
     return outcome.verdict, outcome.to, outcome.missing
@@ -150,11 +158,9 @@ def _by_endpoint(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
     table.add_column("GOES TO")
     for trace in group:
         table.add_column(Text(f"AT {safe_name(trace.node)}"))
+    found = [_by_key(trace) for trace in group]
     for end in ends:
-        cells = []
-        for trace in group:
-            parts = [o for o in trace.outcomes if _key(o) == _key(end)]
-            cells.append(_cell(trace, parts))
+        cells = [_cell(trace, parts.get(_key(end), [])) for trace, parts in zip(group, found, strict=True)]
         table.add_row(_end(end, listed=group[0].via != "packet"), *cells)
     return table
 
@@ -170,11 +176,11 @@ def _by_node(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
     for end in ends:
         node = end.backend.node if end.backend else None
         rows.setdefault(node or _nowhere(end), []).append(end)
+    found = [_by_key(trace) for trace in group]
     for name, row in sorted(rows.items()):
-        keys = {_key(end) for end in row}
         cells = []
-        for trace in group:
-            parts = [o for o in trace.outcomes if _key(o) in keys]
+        for trace, known in zip(group, found, strict=True):
+            parts = [o for end in row for o in known.get(_key(end), [])]
             weight = NOTHING
             for outcome in parts:
                 weight = weight + outcome.weight
