@@ -5,7 +5,7 @@
     │   ├── NotFound              2  no such service, node, pod, chain
     │   ├── SnapshotError         2  a file or an archive cannot be read as a snapshot
     │   ├── RulesError            2  text that is not, or is no longer, a dump of rules
-    │   ├── PolicyError           2  a policy file that is no policy: file, line, field
+    │   ├── PolicyError           2  a policy file that is not a policy: file, line, field
     │   └── PacketError           2  a packet expression or capture that cannot be read
     └── Undetermined              3  the question is fine, the answer could not be had
         ├── ApiError              3  the Kubernetes API did not answer, or not to us

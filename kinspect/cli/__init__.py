@@ -22,7 +22,7 @@ def main() -> None:
             return
     import gc
 
-    gc.disable()  # a run is short, and makes much that lives until its end: looking for garbage is in vain
+    gc.disable()  # a run is short, and makes much that lives until its end: looking for garbage gains nothing
     from kinspect.cli.app import run
 
     run()

@@ -89,8 +89,8 @@ def run() -> None:
     except Exception as error:  # the last resort: a fault of ours is one line too
         if os.environ.get("KINSPECT_TRACEBACK"):
             raise
-        what = f"a fault in kinspect itself: {type(error).__name__}: {error}"
-        talk([f"{what} (please report it; with KINSPECT_TRACEBACK=1 it shows where)"])
+        what = f"internal error: {type(error).__name__}: {error}"
+        talk([f"{what} (please report it; set KINSPECT_TRACEBACK=1 for a traceback)"])
         _end(ExitCode.UNDETERMINED)
     except (KeyboardInterrupt, typer.Abort):
         talk(["interrupted"])

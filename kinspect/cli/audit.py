@@ -23,13 +23,13 @@ def audit(
         list[str],
         typer.Argument(
             metavar="[SERVICE]...",
-            help="Only these: svc/NAME, NAMESPACE/NAME, NAME; * stands for any text.",
+            help="Only these: svc/NAME, NAMESPACE/NAME, NAME (* is a wildcard).",
             autocompletion=complete.services,
         ),
     ] = [],  # noqa: B006 - typer reads it, nobody writes it
     namespace: params.Namespace = None,
     all_namespaces: Annotated[
-        bool, typer.Option("-A", "--all-namespaces", help="Services of all namespaces, the default.")
+        bool, typer.Option("-A", "--all-namespaces", help="Services in all namespaces (the default).")
     ] = False,
     node: params.Nodes = [],  # noqa: B006
     only4: params.Only4 = False,
@@ -41,7 +41,7 @@ def audit(
 
     kinspect audit -n shop
 
-    Exit 1 where a finding is an error; kinspect explain CODE says more of each.
+    Exit 1 if a finding is an error; kinspect explain CODE explains each.
     """
     from kinspect.parse.user.target import read_pattern
     from kinspect.pipeline import audit as pipeline

@@ -28,7 +28,7 @@ def capture(
     file: Annotated[
         str,
         typer.Option(
-            "-f", "--file", metavar="FILE", help="The archive to write (.tar.gz), - for standard output."
+            "-f", "--file", metavar="FILE", help="Archive to write (.tar.gz), - for standard output."
         ),
     ],
     service: Annotated[
@@ -36,19 +36,22 @@ def capture(
         typer.Option(
             "--service",
             metavar="[NAMESPACE/]NAME",
-            help="Of the API only this service, its endpoints and their pods. Repeatable.",
+            help="Keep only this service, its endpoints and their pods. Repeatable.",
             autocompletion=complete.services,
         ),
     ] = [],  # noqa: B006 - typer reads it, nobody writes it
     conntrack: Annotated[
         bool,
-        typer.Option("--conntrack/--no-conntrack", help="Connections that nodes track: clients' addresses."),
+        typer.Option(
+            "--conntrack/--no-conntrack",
+            help="Include the connections that nodes track, with clients' addresses.",
+        ),
     ] = True,
     redact: Annotated[
         bool,
         typer.Option(
             "--redact",
-            help="Other addresses and names in place of the cluster's own; traces keep their shape.",
+            help="Replace the cluster's addresses and names; traces keep their shape.",
         ),
     ] = False,
     namespace: params.Namespace = None,
@@ -60,7 +63,7 @@ def capture(
 
     kinspect capture -f incident.tar.gz
 
-    Every command takes it back with --snapshot. It is a plain tar: manifest.json says what was
+    Every command reads it with --snapshot. It is a plain tar: manifest.json says what was
     read, when, by which command, and what failed. -n keeps the objects of one namespace only.
     """
     request = CaptureRequest(
@@ -107,7 +110,7 @@ def _opened(file: str) -> contextlib.AbstractContextManager[Keep]:
     if file != "-":
         return replacing(Path(file))
     if sys.stdout.isatty():
-        raise CallError("an archive is no text for a terminal", hint="-f FILE, or a pipe behind it")
+        raise CallError("not writing an archive to a terminal", hint="use -f FILE, or a pipe")
     return contextlib.nullcontext(_to_stdout)
 
 

@@ -35,15 +35,15 @@ def check(
         Ask | None,
         typer.Argument(
             metavar="ASSERTION",
-            help="drained: no new traffic to endpoints on drained nodes. no-traffic: none to what --to says."
-            " in-sync: nodes send exactly to the endpoints of the API.",
+            help="drained: no new traffic to endpoints on drained nodes. no-traffic: none to what --to names."
+            " in-sync: nodes send exactly to the endpoints that the API lists.",
         ),
     ] = None,
     services: Annotated[
         list[str],
         typer.Argument(
             metavar="[SERVICE]...",
-            help="Only these: svc/NAME[:PORT], NAMESPACE/NAME, NAME; * stands for any text.",
+            help="Only these: svc/NAME[:PORT], NAMESPACE/NAME, NAME (* is a wildcard).",
             autocompletion=complete.services,
         ),
     ] = [],  # noqa: B006 - typer reads it, nobody writes it
@@ -52,29 +52,31 @@ def check(
         typer.Option(
             "--to",
             metavar="WHAT",
-            help="With no-traffic: node/NAME, pod/NAMESPACE/NAME or an address. Repeatable.",
+            help="With no-traffic, the destination: node/NAME, pod/NAMESPACE/NAME or an address. Repeatable.",
             autocompletion=complete.senders,
         ),
     ] = [],  # noqa: B006
     policy: Annotated[
         Path | None,
-        typer.Option("--policy", metavar="FILE", help="Assertions from a YAML file, in place of ASSERTION."),
+        typer.Option(
+            "--policy", metavar="FILE", help="Read assertions from a YAML file, instead of ASSERTION."
+        ),
     ] = None,
     ignore: Annotated[
         list[str],
         typer.Option(
-            "--ignore", metavar="NAMESPACE/NAME", help="Not this service; * stands for any text. Repeatable."
+            "--ignore", metavar="NAMESPACE/NAME", help="Exclude this service (* is a wildcard). Repeatable."
         ),
     ] = [],  # noqa: B006
     include_daemonsets: Annotated[
-        bool, typer.Option("--include-daemonsets", help="Pods of DaemonSets on drained nodes count too.")
+        bool, typer.Option("--include-daemonsets", help="Count DaemonSet pods on drained nodes, too.")
     ] = False,
     established: Annotated[
         bool,
         typer.Option(
             "--established",
-            help="Connections that exist count too: none may still end there, or have entered there. Reads"
-            " nodes' connection tracking.",
+            help="Count existing connections, too: none may still end there, or have entered there. Reads"
+            " the connection tracking of nodes.",
         ),
     ] = False,
     drained_taint: Annotated[
@@ -82,28 +84,30 @@ def check(
         typer.Option(
             "--drained-taint",
             metavar="KEY",
-            help="With drained: nodes with this taint count, besides those cordoned or to go. Repeatable.",
+            help="With drained: treat nodes with this taint as drained, too. Repeatable.",
         ),
     ] = [],  # noqa: B006
     wait: Annotated[
         str | None,
-        typer.Option("--wait", metavar="TIME", help="Ask again until it holds, for this long: 90s, 10m."),
+        typer.Option("--wait", metavar="TIME", help="Repeat until it holds, at most this long: 90s, 10m."),
     ] = None,
     observe: Annotated[
         str | None,
         typer.Option(
             "--observe",
             metavar="TIME",
-            help="Watch for this long: no new connection there, no packet of one, no rule that sends one.",
+            help="Watch for this long: no connection may open there, no packet pass, no rule send one.",
         ),
     ] = None,
     allow_terminating: Annotated[
         bool,
-        typer.Option("--allow-terminating", help="Traffic to terminating endpoints where none else is left."),
+        typer.Option(
+            "--allow-terminating", help="Accept traffic to terminating endpoints if no others remain."
+        ),
     ] = False,
     namespace: params.Namespace = None,
     all_namespaces: Annotated[
-        bool, typer.Option("-A", "--all-namespaces", help="Services of all namespaces, the default.")
+        bool, typer.Option("-A", "--all-namespaces", help="Services in all namespaces (the default).")
     ] = False,
     node: params.Nodes = [],  # noqa: B006
     only4: params.Only4 = False,
@@ -111,7 +115,7 @@ def check(
     output: Annotated[str, params.output("Check")] = "table",
     no_color: params.NoColor = False,
 ) -> None:
-    """Assert something about all traffic to all services; exit 1 where it does not hold.
+    """Assert something about all traffic to all services; exit 1 if it does not hold.
 
     kinspect check drained
 
@@ -122,7 +126,7 @@ def check(
     kinspect check drained --established --wait 10m
 
     Every way in, from outside, from a pod and from a process on each node. Without --established it
-    is about new connections. What cannot be known is never a pass: exit 3.
+    is about new connections. A result that cannot be determined never passes: exit 3.
     """
     from kinspect.model.check import Scope
     from kinspect.parse.user.target import read_pattern
@@ -187,7 +191,9 @@ def _asserted(
                 f"--policy and {ask.value} exclude each other", hint="the file names its assertions"
             )
         if to or any(options.values()):
-            raise CallError("--policy: what may get traffic is said in the file", hint="under no-traffic")
+            raise CallError(
+                "with --policy, the file says what may get traffic", hint="set it under no-traffic"
+            )
         return [_narrowed(found, scope) for found in read_policy(_read(policy), str(policy))]
     if ask is None:
         raise CallError("nothing to check", hint="drained, no-traffic, in-sync, or --policy FILE")
@@ -203,7 +209,7 @@ def _asserted(
     if ask is not Ask.IN_SYNC:
         aims = tuple(map(read_aim, to)) or None
         if aims is not None and options["taints"]:
-            raise CallError("--drained-taint belongs to drained", hint="no-traffic names its nodes by --to")
+            raise CallError("--drained-taint belongs to drained", hint="no-traffic names its nodes with --to")
         claim = NoTraffic(to=aims, **options)
         name = f"{name} to {', '.join(map(aim_text, aims))}" if aims else name
     return [Assertion(name=name, claim=claim, scope=scope)]

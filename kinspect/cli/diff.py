@@ -31,15 +31,15 @@ def diff(
         list[str],
         typer.Argument(
             metavar="[BEFORE AFTER [TARGET]]",
-            help="Two snapshots, or a snapshot and live; a service narrows the answer."
-            " With --expected: node/NAME, repeatable.",
+            help="Two snapshots, or a snapshot and live; then a service, to compare only"
+            " its traffic. With --expected: node/NAME, repeatable.",
         ),
     ] = [],  # noqa: B006 - typer reads it, nobody writes it
     expected: Annotated[
         bool,
         typer.Option(
             "--expected",
-            help="Each node's rules against those that kube-proxy would write now. Exit 1 if they differ.",
+            help="Compare nodes' rules with those that kube-proxy would write now. Exit 1 if they differ.",
         ),
     ] = False,
     kube_proxy_config: params.KubeProxyConfig = None,
@@ -74,7 +74,7 @@ def diff(
         answer = rules.expected(asked, source)
     else:
         if kube_proxy_config is not None:
-            raise CallError("--kube-proxy-config is for --expected: recorded rules are what they are")
+            raise CallError("--kube-proxy-config is for --expected: recorded rules need no configuration")
         before, after = _two(words, source)
         request = pipeline.DiffRequest(
             target=_target(words),

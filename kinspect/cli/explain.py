@@ -15,17 +15,17 @@ def explain(
         str | None,
         typer.Argument(
             metavar="[CODE]",
-            help="A code of any answer, such as KI101 or Crossing. Without it all are listed.",
+            help="Code of any answer, such as KI101 or Crossing. [default: list all]",
             autocompletion=complete.codes,
         ),
     ] = None,
     output: Annotated[str, params.output("Codes")] = "table",
 ) -> None:
-    """What a code means that audit, check, trace or a JSON document uses.
+    """Explain a code that audit, check, trace or a JSON document uses.
 
     kinspect explain KI101
 
-    For a finding of audit also how to see it by hand, and what to do.
+    For an audit finding, also show how to see it by hand and what to do.
     """
     from kinspect.pipeline import explain as pipeline
 

@@ -25,7 +25,7 @@ def flows(
         list[str],
         typer.Argument(
             metavar="[SERVICE]...",
-            help="Only these: svc/NAME[:PORT], NAMESPACE/NAME, NAME; * stands for any text.",
+            help="Only these: svc/NAME[:PORT], NAMESPACE/NAME, NAME (* is a wildcard).",
             autocompletion=complete.services,
         ),
     ] = [],  # noqa: B006 - typer reads it, nobody writes it
@@ -34,8 +34,8 @@ def flows(
         typer.Option(
             "--to",
             metavar="WHAT",
-            help="Only what ends there: node/NAME, pod/NAMESPACE/NAME, an address, or drained for all drained"
-            " nodes. Repeatable.",
+            help="Only connections that end there: node/NAME, pod/NAMESPACE/NAME, an address, or drained for"
+            " all drained nodes. Repeatable.",
             autocompletion=complete.senders,
         ),
     ] = [],  # noqa: B006
@@ -44,7 +44,7 @@ def flows(
         typer.Option(
             "--through",
             metavar="NODE",
-            help="Only what entered at this node and ends elsewhere: node/NAME. Repeatable.",
+            help="Only connections that entered at this node and end elsewhere: node/NAME. Repeatable.",
             autocompletion=complete.senders,
         ),
     ] = [],  # noqa: B006
@@ -52,13 +52,13 @@ def flows(
         bool,
         typer.Option(
             "--stale",
-            help="Only what could not be opened now: the endpoint is gone, or the rules are others.",
+            help="Only connections that could not be opened now: the endpoint is gone, or the rules changed.",
         ),
     ] = False,
     fail: Annotated[bool, typer.Option("--fail", help="Exit 1 if any connection is listed.")] = False,
     namespace: params.Namespace = None,
     all_namespaces: Annotated[
-        bool, typer.Option("-A", "--all-namespaces", help="Services of all namespaces, the default.")
+        bool, typer.Option("-A", "--all-namespaces", help="Services in all namespaces (the default).")
     ] = False,
     node: params.Nodes = [],  # noqa: B006
     only4: params.Only4 = False,
@@ -72,9 +72,9 @@ def flows(
 
     kinspect flows --to node/node2
 
-    Reads each node's connection tracking table, whole (conntrack -L): a million entries take a
-    node seconds of one core, and some 15 MB on the way. A table that cannot be read, or that was
-    cut, is exit 3.
+    Reads each node's connection tracking table, whole (conntrack -L): a million entries cost a
+    node seconds of one core and some 15 MB of traffic. Exit 3 if a table cannot be read or was
+    cut.
     """
     from kinspect.parse.user.target import read_aim, read_pattern
     from kinspect.pipeline import flows as pipeline
@@ -83,7 +83,7 @@ def flows(
     if namespace is not None and all_namespaces:
         raise CallError("-n and -A exclude each other", hint="-A is the default")
     if _DRAINED in to and len(to) > 1:
-        raise CallError("--to drained stands alone", hint="name the nodes: --to node/NAME, repeatable")
+        raise CallError("--to drained excludes other --to", hint="name the nodes: --to node/NAME, repeatable")
     families: tuple[Family, ...] = (4,) if only4 and not only6 else (6,) if only6 and not only4 else (4, 6)
     request = FlowsRequest(
         services=tuple(map(read_pattern, services)),

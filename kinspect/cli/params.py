@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _WEIGHT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}|/[0-9]{1,9})?")  # no exponents: 1e999999999 has no end
 _TIME = re.compile(r"(?:(\d{1,3})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s?)?")
-_FACTS = "Where the facts come from"
+_FACTS = "Source of facts"
 _NODES = "Reaching nodes"
 _OUTPUT = "Output"
 
@@ -57,7 +57,7 @@ SnapshotPath = Annotated[
     typer.Option(
         "--snapshot",
         metavar="PATH",
-        help="What was recorded, in place of a live cluster: a capture, a folder of NODE.rules, a log"
+        help="Recorded data instead of a live cluster: a capture, a folder of NODE.rules, a log"
         " collector's archive.",
         rich_help_panel=_FACTS,
     ),
@@ -79,7 +79,7 @@ KubeProxyConfig = Annotated[
     typer.Option(
         "--kube-proxy-config",
         metavar="FILE",
-        help="kube-proxy's configuration, or the ConfigMap of it. [default: what each node's rules show]",
+        help="kube-proxy's configuration, or its ConfigMap. [default: what each node's rules show]",
     ),
 ]
 Nodes = Annotated[
@@ -102,8 +102,8 @@ TransportOption = Annotated[
     typer.Option(
         "--transport",
         envvar="KINSPECT_TRANSPORT",
-        help="How nodes are reached: over SSH, or through the API by commands in a pod on the node."
-        " [default: ssh, or exec where this machine has no ssh]",
+        help="How to reach nodes: over SSH, or by commands in a pod on the node."
+        " [default: ssh, or exec if this machine has no ssh]",
         rich_help_panel=_NODES,
     ),
 ]
@@ -134,7 +134,7 @@ ExecContainer = Annotated[
         "--exec-container",
         metavar="NAME",
         envvar="KINSPECT_EXEC_CONTAINER",
-        help="exec: the container. [default: the one that kubectl takes]",
+        help="exec: the container. [default: the one that kubectl uses]",
         rich_help_panel=_NODES,
     ),
 ]
@@ -166,7 +166,7 @@ SshOption = Annotated[
         "--ssh-option",
         metavar="KEY=VALUE",
         envvar="KINSPECT_SSH_OPTION",
-        help="Handed to ssh as -o. Repeatable.",
+        help="Option for ssh -o. Repeatable.",
         rich_help_panel=_NODES,
     ),
 ]
@@ -185,7 +185,7 @@ Sudo = Annotated[
     typer.Option(
         "--sudo/--no-sudo",
         envvar="KINSPECT_SUDO",
-        help="Use sudo -n on nodes. [default: where needed]",
+        help="Use sudo -n on nodes. [default: if needed]",
         rich_help_panel=_NODES,
     ),
 ]
@@ -196,7 +196,7 @@ Timeout = Annotated[
         metavar="SECONDS",
         min=0.1,
         envvar="KINSPECT_TIMEOUT",
-        help="The time limit of a node.",
+        help="Time limit per node.",
         rich_help_panel=_NODES,
     ),
 ]
@@ -207,7 +207,7 @@ Parallel = Annotated[
         metavar="N",
         min=1,
         envvar="KINSPECT_PARALLEL",
-        help="Nodes read at once.",
+        help="Number of nodes to read at once.",
         rich_help_panel=_NODES,
     ),
 ]
@@ -237,7 +237,7 @@ def output(kind: str) -> Any:
 
 
 NoColor = Annotated[
-    bool, typer.Option("--no-color", help="No colour, as with NO_COLOR.", rich_help_panel=_OUTPUT)
+    bool, typer.Option("--no-color", help="Disable colour, as NO_COLOR does.", rich_help_panel=_OUTPUT)
 ]
 
 
@@ -247,7 +247,7 @@ def read_source(snapshot: Path | None, demo: bool, rules: Sequence[str], live: L
         flag for flag, given in (("--snapshot", snapshot), ("--demo", demo), ("--rules", rules)) if given
     ]
     if len(named) > 1:
-        raise CallError(f"{' and '.join(named)} exclude each other", hint="name one source of facts")
+        raise CallError(f"{' and '.join(named)} exclude each other", hint="choose one source of facts")
     if snapshot is not None:
         return Recorded(snapshot)
     if demo:
@@ -325,7 +325,7 @@ def read_reach(wanted: Transport | None, ssh: SshOptions, pods: ExecOptions) -> 
     if wanted is Transport.EXEC:
         return pods
     if wanted is None and shutil.which(ssh.program) is None:
-        because = "this machine has no ssh: nodes are read through the API, by commands in a pod on each"
+        because = "this machine has no ssh: reading nodes through the API, by commands in a pod on each"
         return replace(pods, because=f"{because} (--transport exec)")
     return ssh
 

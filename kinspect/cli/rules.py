@@ -29,7 +29,7 @@ def rules(
         ),
     ] = [],  # noqa: B006 - typer reads it, nobody writes it
     expected: Annotated[
-        bool, typer.Option("--expected", help="As kube-proxy would write them now, by the API.")
+        bool, typer.Option("--expected", help="Print the rules that kube-proxy would write now.")
     ] = False,
     kube_proxy_config: params.KubeProxyConfig = None,
     only4: params.Only4 = False,
@@ -41,7 +41,7 @@ def rules(
 
     kinspect rules node/node1 --expected
 
-    What others have written is left out.
+    Rules that others wrote are left out.
     """
     from kinspect.pipeline.expected import ExpectedRequest, node_rules
 

@@ -17,7 +17,7 @@ def schema(
         str | None,
         typer.Argument(
             metavar="[KIND]",
-            help="The kind of a document, such as Trace. Without it all are listed.",
+            help="Kind of document, such as Trace. [default: list all]",
             autocompletion=complete.kinds,
         ),
     ] = None,

@@ -59,7 +59,7 @@ def trace(
         typer.Option(
             "--from",
             metavar="SENDER",
-            help="Who sends: node/NAME (a process on it), pod/NAME, pod/NAMESPACE/NAME, or an address.",
+            help="Sender: node/NAME (a process on it), pod/NAME, pod/NAMESPACE/NAME, or an address.",
             autocompletion=complete.senders,
         ),
     ] = None,
@@ -77,42 +77,44 @@ def trace(
         typer.Option(
             "--packet",
             metavar="EXPR",
-            help="A packet as a Scapy expression, such as IP(dst=…)/TCP(dport=80).",
+            help="Packet as a Scapy expression, such as IP(dst=…)/TCP(dport=80).",
         ),
     ] = None,
     pcap: Annotated[
-        Path | None, typer.Option("--pcap", metavar="FILE", help="The packet comes from this capture.")
+        Path | None, typer.Option("--pcap", metavar="FILE", help="Read the packet from this packet capture.")
     ] = None,
     index: Annotated[
-        int | None, typer.Option("--index", metavar="N", min=1, help="The N-th packet of the capture.")
+        int | None, typer.Option("--index", metavar="N", min=1, help="Number of the packet in the capture.")
     ] = None,
     iif: Annotated[
-        str | None, typer.Option("--iif", metavar="NAME", help="The interface that the packet comes in by.")
+        str | None, typer.Option("--iif", metavar="NAME", help="Interface by which the packet enters.")
     ] = None,
     local: Annotated[
         list[str],
         typer.Option(
-            "--local", metavar="ADDR", help="An address of the host, where no snapshot tells. Repeatable."
+            "--local", metavar="ADDR", help="Address of the host, if no snapshot has it. Repeatable."
         ),
     ] = [],  # noqa: B006
     ctstate: Annotated[
         StateOption | None,
         typer.Option(
             "--ctstate",
-            help="The state of the connection. [default: new, or what a packet that opens none gets]",
+            help="State of the connection. [default: new, or the state of a packet that cannot open one]",
         ),
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--start", metavar="TABLE:CHAIN", help="Begin at this chain, for a fragment of a dump."),
+        typer.Option("--start", metavar="TABLE:CHAIN", help="Start at this chain, for a fragment of a dump."),
     ] = None,
     table: Annotated[
         str | None,
-        typer.Option("--table", metavar="TABLE", help="The table of a fragment that does not name it."),
+        typer.Option("--table", metavar="TABLE", help="Table of a fragment that does not name it."),
     ] = None,
     explain: Annotated[
         bool,
-        typer.Option("--explain", help="Every rule of the chains visited, and why it did or did not match."),
+        typer.Option(
+            "--explain", help="Show every rule of the chains visited, and why it did or did not match."
+        ),
     ] = False,
     write_pcap: Annotated[
         Path | None,

@@ -44,54 +44,58 @@ def whatif(
         str | None,
         typer.Argument(
             metavar="TARGET",
-            help="The service to look at: svc/NAME[:PORT], NAMESPACE/NAME, NAME."
-            " [default: all that the change touches]",
+            help="Service to look at: svc/NAME[:PORT], NAMESPACE/NAME, NAME."
+            " [default: all that the change affects]",
             autocompletion=complete.services,
         ),
     ] = None,
     set_: Annotated[
         list[str],
         _option(
-            "set", "[svc/NAME:]FIELD=VALUE", "A field of the service's spec; VALUE is YAML, null removes it."
+            "set",
+            "[svc/NAME:]FIELD=VALUE",
+            "Set a field of the service's spec; VALUE is YAML, null removes the field.",
         ),
     ] = [],  # noqa: B006 - typer reads it, nobody writes it
-    without: Annotated[list[str], _option("without", "pod/NAME", "A pod is gone.", complete.pods)] = [],  # noqa: B006
+    without: Annotated[list[str], _option("without", "pod/NAME", "Remove a pod.", complete.pods)] = [],  # noqa: B006
     unready: Annotated[
-        list[str], _option("unready", "pod/NAME", "A pod's readiness probe fails.", complete.pods)
+        list[str], _option("unready", "pod/NAME", "Make a pod's readiness probe fail.", complete.pods)
     ] = [],  # noqa: B006
     terminating: Annotated[
         list[str],
-        _option("terminating", "pod/NAME", "A pod is being deleted, and still serves.", complete.pods),
+        _option("terminating", "pod/NAME", "Make a pod terminate while it still serves.", complete.pods),
     ] = [],  # noqa: B006
     relabel: Annotated[
         list[str],
         _option(
-            "relabel", "pod/NAME:KEY=VALUE", "A label of a pod or a node; KEY- removes it.", complete.pods
+            "relabel", "pod/NAME:KEY=VALUE", "Set a label of a pod or a node; KEY- removes it.", complete.pods
         ),
     ] = [],  # noqa: B006
     add: Annotated[
         list[str],
-        _option("add", "SERVICE@NODE[=N]", "A ready pod more, like the service's others, or N."),
+        _option("add", "SERVICE@NODE[=N]", "Add one ready pod, or N, like the service's others."),
     ] = [],  # noqa: B006
     cordon: Annotated[
-        list[str], _option("cordon", "node/NAME", "A node takes no new pods.", complete.node_targets)
+        list[str], _option("cordon", "node/NAME", "Cordon a node.", complete.node_targets)
     ] = [],  # noqa: B006
     uncordon: Annotated[
-        list[str], _option("uncordon", "node/NAME", "A node takes new pods again.", complete.node_targets)
+        list[str], _option("uncordon", "node/NAME", "Uncordon a node.", complete.node_targets)
     ] = [],  # noqa: B006
     drain: Annotated[
         list[str],
         _option(
             "drain",
             "node/NAME",
-            "Cordon a node, and its pods go, apart from DaemonSets' and static ones.",
+            "Cordon a node and remove its pods, except DaemonSet and static pods.",
             complete.node_targets,
         ),
     ] = [],  # noqa: B006
     apply: Annotated[
         list[str],
         _option(
-            "apply", "FILE", "Services, EndpointSlices, Pods, Nodes, as kubectl apply; - is standard input."
+            "apply",
+            "FILE",
+            "Apply Services, EndpointSlices, Pods and Nodes, as kubectl apply does; - is standard input.",
         ),
     ] = [],  # noqa: B006
     delete: Annotated[
@@ -101,7 +105,9 @@ def whatif(
     check: Annotated[
         Path | None,
         typer.Option(
-            "--check", metavar="POLICY.yaml", help="Would these assertions hold after it? Exit 1 if not."
+            "--check",
+            metavar="POLICY.yaml",
+            help="Check these assertions after the change. Exit 1 if one does not hold.",
         ),
     ] = None,
     write_snapshot: Annotated[
@@ -109,7 +115,7 @@ def whatif(
         typer.Option(
             "--write-snapshot",
             metavar="PATH",
-            help="Keep the predicted cluster, for --snapshot: FILE.tar.gz, or a new folder.",
+            help="Write the predicted cluster, for --snapshot: FILE.tar.gz, or a new folder.",
         ),
     ] = None,
     kube_proxy_config: params.KubeProxyConfig = None,
@@ -122,7 +128,7 @@ def whatif(
         typer.Option(
             "--from",
             metavar="SENDER",
-            help="Who sends: node/NAME (a process on it), pod/NAME, pod/NAMESPACE/NAME, or an address.",
+            help="Sender: node/NAME (a process on it), pod/NAME, pod/NAMESPACE/NAME, or an address.",
             autocompletion=complete.senders,
         ),
     ] = None,
@@ -142,12 +148,12 @@ def whatif(
     output: Annotated[str, params.output("WhatIf")] = "table",
     no_color: params.NoColor = False,
 ) -> None:
-    """Tell what a change would do to traffic, before it is made.
+    """Show what a change would do to traffic before you make it.
 
     kinspect whatif svc/web --set externalTrafficPolicy=Local
 
-    kube-proxy's rules after the change are written as it would write them, into each node's own
-    rules, and traced. Changes are made in the order given.
+    kinspect writes the rules that kube-proxy would write after the change into each node's own
+    rules, and traces them. Changes are made in the order given.
     """
     from kinspect.parse.user.target import ServiceTarget, read_sender, read_target
     from kinspect.pipeline import whatif as pipeline

@@ -138,7 +138,7 @@ class KubeApi:
         """What ``/version`` says, as JSON. Raises ApiError."""
         answer = self._wire.get("/version", {})
         if answer.status != 200:
-            raise ApiError(f"the API at {self._wire.server} does not tell its version: {answer.excerpt}")
+            raise ApiError(f"the API at {self._wire.server} did not report its version: {answer.excerpt}")
         self._decoded(answer, "/version", dict[str, msgspec.Raw])
         return answer.body
 
@@ -192,7 +192,7 @@ class KubeApi:
             if not token:
                 break
         else:  # a token forever, from a server that is broken or means harm
-            raise ApiError(f"the API at {self._wire.server} does not end the list {path}")
+            raise ApiError(f"the API at {self._wire.server} keeps paginating the list {path}")
         if len(pages) == 1 and page.items is not None:
             return answer.body
         items = [item for page in pages for item in page.items or ()]
@@ -231,7 +231,7 @@ class KubeApi:
         except msgspec.ValidationError as e:
             raise self._stranger(path, f"something else: {quoted(str(e))}") from e
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
-            raise self._stranger(path, f"what is not JSON: {answer.excerpt}") from e
+            raise self._stranger(path, f"something that is not JSON: {answer.excerpt}") from e
 
     def _stranger(self, path: str, what: str) -> ApiError:
         return ApiError(

@@ -200,7 +200,7 @@ class ExecShell:
             if trouble is None:
                 return found
             troubles.append(f"pod {found} cannot be used: {trouble}")
-        raise NodeError(troubles[0], hint="kubectl describe pod tells more; --exec-container NAME")
+        raise NodeError(troubles[0], hint="see kubectl describe pod; --exec-container NAME")
 
 
 class _Runner:

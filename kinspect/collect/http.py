@@ -160,15 +160,15 @@ class Wire:
         if status == 401:
             raise ApiError(
                 f"the API at {self.server} does not accept the credentials of {self._access.where}",
-                hint="they may have expired: log in again, and see whether kubectl gets through",
+                hint="they may have expired: log in again, and check that kubectl works",
             )
         if status == 429:
             raise ApiError(
-                f"the API at {self.server} has too much to do (429): {answer.excerpt}", hint="try again later"
+                f"the API at {self.server} is overloaded (429): {answer.excerpt}", hint="try again later"
             )
         if 300 <= status < 400:
             raise ApiError(
-                f"the API at {self.server} sends {path} elsewhere ({status})",
+                f"the API at {self.server} redirects {path} ({status})",
                 hint="is the server in the kubeconfig the API itself, and not a login page?",
             )
         verb = "failed" if status >= 500 else "refused"
@@ -190,17 +190,17 @@ class Wire:
                 hint="compare the server and certificate-authority of the cluster in the kubeconfig",
             )
         if isinstance(e, exceptions.LocationValueError):
-            return CallError(f"the server of {self._access.where} is no address: {quoted(str(e))}")
+            return CallError(f"the server of {self._access.where} is not an address: {quoted(str(e))}")
         if isinstance(e, exceptions.ReadTimeoutError):
             return ApiError(f"the API at {server} did not answer {path} in {self._read_timeout:g} s")
         if _broke_off(e):
             return ApiError(
-                f"the connection to the API at {server} broke off while {path} was read",
+                f"the connection to the API at {server} was cut while {path} was read",
                 hint=f"tried {TRIES} times",
             )
         if isinstance(e, exceptions.SSLError):
             return ApiError(
-                f"no TLS with the API at {server}: {_strerror(e)}",
+                f"TLS with the API at {server} failed: {_strerror(e)}",
                 hint="compare certificate-authority, client-certificate and client-key in the kubeconfig",
             )
         if isinstance(e, exceptions.ProxyError):

@@ -31,7 +31,7 @@ from kinspect.errors import ApiError, CallError
 from kinspect.sanitise import quoted
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_ELSE = "give --kubeconfig FILE, or do without a cluster: --snapshot PATH, --rules FILE or --demo"
+_ELSE = "give --kubeconfig FILE, or use no cluster: --snapshot PATH, --rules FILE or --demo"
 
 
 class _Plugin(msgspec.Struct, frozen=True, rename="camel"):
@@ -128,13 +128,13 @@ def find(kubeconfig: str | None = None, context: str | None = None) -> Access:
         )
     if not _is_address(cluster.cluster.server):
         raise CallError(
-            f'{access.where}: the server "{quoted(cluster.cluster.server)}" is no address, https://HOST:PORT'
+            f'{access.where}: the server "{quoted(cluster.cluster.server)}" is not an address (https://HOST:PORT)'
         )
     if not chosen.user:
         return access
     user = _first(files, "users").get(chosen.user)
     if user is None:
-        raise CallError(f'{access.where} means the user "{quoted(chosen.user)}", who is not there')
+        raise CallError(f'{access.where} means the user "{quoted(chosen.user)}", which is not there')
     return Access(paths, wanted, access.namespace, user.user.exec if user.user else None)
 
 
@@ -180,7 +180,7 @@ def credentials(access: Access) -> Iterator[None]:
     raise ApiError(
         f'the credential plugin "{quoted(plugin.command or "?")}" of {access.where} failed: '
         + quoted(re.sub(r"^(exec: |\[Errno \d+\] )", "", complaints[0])),
-        hint=quoted(plugin.install_hint) if plugin.install_hint else "kubectl runs it too: see what it says",
+        hint=quoted(plugin.install_hint) if plugin.install_hint else "kubectl runs it too: see its error",
     )
 
 
@@ -245,7 +245,7 @@ def _read(path: str, required: bool) -> _Kubeconfig | None:
         raise CallError(f"kubeconfig {quoted(path)}{line} is not valid YAML: {quoted(problem)}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise CallError(
-            f"kubeconfig {quoted(path)} is not valid YAML: it is no text, or no settings"
+            f"kubeconfig {quoted(path)} is not valid YAML: it is not text, or holds no settings"
         ) from None
 
 
@@ -273,7 +273,7 @@ def _named(files: tuple[str, ...]) -> str:
 def _choice(contexts: list[str], wanted: str | None) -> str:
     """A hint with the existing contexts, similar names first."""
     if not contexts:
-        return "it has no contexts at all"
+        return "it has no contexts"
     near = difflib.get_close_matches(wanted or "", contexts)
     listed = ", ".join(quoted(name) for name in [*near, *(c for c in contexts if c not in near)][:10])
     more = f" and {len(contexts) - 10} more" if len(contexts) > 10 else ""

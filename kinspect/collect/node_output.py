@@ -63,7 +63,9 @@ def read_bundle(stream: bytes, nonce: str) -> dict[str, Section]:
         body = _unpacked(body)
     # Where it was cut counts more than what came before.
     if not body.rstrip(b"\n").endswith(mark + b"done"):
-        raise NodeError("the connection was cut before all was read", hint="try again, or raise --timeout")
+        raise NodeError(
+            "the connection was cut before everything was read", hint="try again, or raise --timeout"
+        )
     found: dict[str, tuple[bytes, int, bytes]] = {}
     prefix = re.escape(mark)
     begin = re.compile(rb"\n" + prefix + rb"begin (\S+)(?: ([^\n]*))?\n")
@@ -74,7 +76,7 @@ def read_bundle(stream: bytes, nonce: str) -> dict[str, Section]:
         closed = closing.search(body, opened.end() - 1)
         if closed is None:
             raise NodeError(
-                "the connection was cut before all was read", hint="try again, or raise --timeout"
+                "the connection was cut before everything was read", hint="try again, or raise --timeout"
             )
         found[name.decode()] = (body[opened.end() : closed.start()], int(closed[1]), opened[2] or b"")
         at = closed.end() - 1
@@ -202,7 +204,8 @@ def _check_whole(tool: str, output: bytes, ground: Ground) -> None:
     if not first[0].startswith(b"*"):
         heard = quoted(first[0][:200].decode("utf-8", "replace"), 80)
         raise NodeError(
-            f"{tool} {ground.place} printed what is no dump: {heard}", hint="run it by hand and look"
+            f"{tool} {ground.place} printed something that is not a dump: {heard}",
+            hint="run it by hand and see its output",
         )
     # Behind the last table come comments at most.
     if re.search(rb"^COMMIT\n(?:(?:#[^\n]*)?\n)*\Z", output[output.rfind(b"\nCOMMIT") + 1 :] + b"\n") is None:

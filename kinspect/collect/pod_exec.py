@@ -105,8 +105,8 @@ class PodExec:
             raise _refused(pod, Answer(error.status_code, error.resp_body or b"")) from error
         except (websocket.WebSocketTimeoutException, TimeoutError) as error:
             raise NodeError(
-                f"pod {pod}: {quoted(argv[0])} was not done within the time limit",
-                hint="--timeout SECONDS waits longer",
+                f"pod {pod}: {quoted(argv[0])} did not finish within the time limit",
+                hint="raise the limit with --timeout SECONDS",
             ) from error
         except (websocket.WebSocketException, OSError, ValueError) as error:
             if self._closed:
@@ -154,7 +154,7 @@ class PodExec:
                 **_proxy(configuration),
             )
             if socket.getstatus() != 101:  # releases before 1.9 take a redirection for a success
-                raise websocket.WebSocketException(f"it was sent elsewhere ({socket.getstatus()})")
+                raise websocket.WebSocketException(f"it was redirected ({socket.getstatus()})")
         except BaseException:
             with self._lock:
                 self._open.discard(socket)

@@ -86,14 +86,15 @@ class SshShell:
             if kind is not None and f"{{{name}}}" in self._options.target:
                 if kind not in host.addresses:
                     raise NodeError(
-                        f"the API gives no {kind} for it", hint="--ssh-target '{name}' takes another address"
+                        f"the API gives no {kind} for it",
+                        hint="give another address with --ssh-target, such as '{name}'",
                     )
                 values[name] = host.addresses[kind]
         address = self._options.target.format_map(values)
         if not _HOST.fullmatch(address):
             raise NodeError(
                 f"'{quoted(address)}' cannot be a host for ssh",
-                hint="--ssh-target gives another address",
+                hint="give another address with --ssh-target",
             )
         return address
 
@@ -138,7 +139,7 @@ class SshShell:
         except subprocess.TimeoutExpired:
             _end(process)
             raise NodeError(
-                f"no answer within {self._options.timeout:g} s", hint="--timeout SECONDS waits longer"
+                f"no answer within {self._options.timeout:g} s", hint="raise the limit with --timeout SECONDS"
             ) from None
         except (ValueError, OSError):
             if not self._closed:
@@ -179,17 +180,17 @@ _FAR: Final = "is it reachable from here? ProxyJump in ~/.ssh/config, or --ssh-t
 _MEANINGS: Final[tuple[tuple[str, str, str | None], ...]] = (
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key for .* has changed",
-        "its host key is not the one known: somebody else may answer there",
-        "find out why; if the node was made anew: ssh-keygen -R ADDRESS",
+        "its host key has changed: this may be a different machine",
+        "find out why; if the node was rebuilt: ssh-keygen -R ADDRESS",
     ),
     (
         r"Host key verification failed",
         "its host key is not known",
-        "connect once by hand, ssh ADDRESS, and check the key",
+        "connect once by hand (ssh ADDRESS) and check the key",
     ),
     (
         r"Permission denied \(([^)]*)\)",
-        "permission denied: it took none of your keys ({said})",
+        "permission denied: none of your keys was accepted ({said})",
         "ssh ADDRESS must work without a password; --ssh-user USER",
     ),
     (
@@ -199,8 +200,8 @@ _MEANINGS: Final[tuple[tuple[str, str, str | None], ...]] = (
     ),
     (
         r"Could not resolve hostname",
-        "its name is not known here ({said})",
-        "--ssh-target '{internal_ip}' uses the address",
+        "its name cannot be resolved here ({said})",
+        "use the address: --ssh-target '{internal_ip}'",
     ),
     (r"Connection refused", "connection refused: nothing listens there for ssh", "--ssh-port PORT"),
     (r"Operation timed out|Connection timed out", "it does not answer: connection timed out", _FAR),
@@ -212,8 +213,8 @@ _MEANINGS: Final[tuple[tuple[str, str, str | None], ...]] = (
     ),
     (
         r"Bad configuration option|command-line.*: |keyword .* extra arguments|Bad owner or permissions",
-        "ssh does not take its options ({said})",
-        "look at --ssh-option and ~/.ssh/config",
+        "ssh does not accept its options ({said})",
+        "check --ssh-option and ~/.ssh/config",
     ),
 )
 

@@ -45,19 +45,19 @@ class Drain(msgspec.Struct, frozen=True):
 
 
 class Remove(msgspec.Struct, frozen=True):
-    """A pod is gone."""
+    """Remove a pod."""
 
     pod: Key
 
 
 class Unready(msgspec.Struct, frozen=True):
-    """A pod's readiness probe fails."""
+    """Make a pod's readiness probe fail."""
 
     pod: Key
 
 
 class Terminate(msgspec.Struct, frozen=True):
-    """A pod is being deleted, and still serves."""
+    """Make a pod terminate while it still serves."""
 
     pod: Key
 

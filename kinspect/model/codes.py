@@ -134,7 +134,7 @@ _PROBLEMS: Final = _codes(
         ),
         check.Unplaced: (
             "Unplaced",
-            "Traffic goes to an address, and nothing that was read says which node has it.",
+            "Traffic goes to an address, and the data does not show which node has it.",
         ),
         check.Queued: ("Queued", "A program on the node decides what becomes of the traffic (NFQUEUE)."),
         check.Unmodelled: (
@@ -241,7 +241,7 @@ _UNDETERMINED: Final = tuple(
             "node-behind",
             "A node's rules are behind the API already, so what the change would do there is not known.",
         ),
-        ("unplaced", "Nothing that was read says on which node an address is."),
+        ("unplaced", "The data does not show on which node an address is."),
     )
 )
 

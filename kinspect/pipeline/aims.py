@@ -42,7 +42,7 @@ def meant(aims: Sequence[NoTrafficTo], facts: Facts, namespace: str) -> Avoided:
                 pod = cluster.pods.get(key)
                 if pod is None:
                     raise NotFound(
-                        f"there is no pod {key[0]}/{name}", hint="of a pod that is gone, give the address"
+                        f"there is no pod {key[0]}/{name}", hint="for a deleted pod, give its address"
                     )
                 pods.add(key)
                 addresses |= set() if pod.host_network else set(pod.addresses)

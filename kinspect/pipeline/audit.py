@@ -100,7 +100,7 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
     Node after node: none is kept once it was looked at.
     """
     if isinstance(source, Rules):
-        raise CallError("--rules alone knows no services to audit", hint="give a --snapshot")
+        raise CallError("--rules alone has no services to audit", hint="give a --snapshot")
     snapshot, namespace = opened(
         source, Wanted(namespace=request.namespace, pods=True, nodes=tuple(request.nodes))
     )

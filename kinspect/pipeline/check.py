@@ -103,7 +103,7 @@ def read_and_judge(request: CheckRequest, source: Source, *, connections: bool =
     Raises KinspectError.
     """
     if isinstance(source, Rules):
-        raise CallError("--rules alone knows no services to check", hint="give a --snapshot")
+        raise CallError("--rules alone has no services to check", hint="give a --snapshot")
     wanted = Wanted(
         namespace=request.namespace,
         pods=True,
@@ -305,7 +305,9 @@ def _within(scope: Scope, traffic: Traffic, namespace: str) -> bool:
 def _services(request: CheckRequest, cluster: Cluster, namespace: str) -> dict[ServiceKey, Service]:
     """The services that can be asked about. Raises NotFound where a namespace has none."""
     if not cluster.has("services"):
-        raise CallError("there is no api/services.json", hint="kinspect capture -f writes all that is needed")
+        raise CallError(
+            "there is no api/services.json", hint="kinspect capture -f writes all files that are needed"
+        )
     every = cluster.services()
     services = {s.key: s for s in every if not request.only_namespace or s.namespace == namespace}
     if request.only_namespace and not services:

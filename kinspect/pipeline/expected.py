@@ -55,7 +55,7 @@ class Expected:
         """All that it writes; None if the rules are of a release that writes others, which is then said."""
         older = older_form(rules)
         if older is not None:
-            text = f"{name}: {rules.source}: {older}, and kinspect writes those of later ones"
+            text = f"{name}: {rules.source}: {older}, and kinspect writes the rules of later releases"
             self.undetermined.append(Undetermined(text=text, code="older-release", node=name))
             return None
         count = self.cluster.endpoint_count(rules.family)
@@ -146,7 +146,7 @@ def expected(request: ExpectedRequest, source: Source) -> ExpectedAnswer:
 
 def _read(request: ExpectedRequest, source: Source) -> tuple[Facts, Files]:
     if isinstance(source, Rules):
-        raise CallError("--rules alone knows no services to write rules for", hint="give a --snapshot")
+        raise CallError("--rules alone has no services to write rules for", hint="give a --snapshot")
     snapshot, _ = opened(source, Wanted(nodes=tuple(request.nodes)))
     return read_facts(snapshot, request.nodes), snapshot.api
 

@@ -15,7 +15,7 @@ def explain(code: str | None = None) -> CodePages:
     found = [page for page in pages if page.code == code]
     found = found or [page for page in pages if page.code.lower() == code.lower()][:1]
     if not found:
-        raise NotFound(f"there is no code {code}", hint="kinspect explain lists them")
+        raise NotFound(f"there is no code {code}", hint="see kinspect explain")
     return CodePages(tuple(found), asked=code)
 
 

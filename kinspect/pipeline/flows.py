@@ -129,5 +129,5 @@ def _of_services(request: FlowsRequest, flow: Flow, namespace: str) -> bool:
 def _unplaced(flows: Iterable[Flow]) -> Iterator[Undetermined]:
     """Which connections may end on a node that is asked about: nothing says on which they do."""
     for address in dict.fromkeys(flow.to_address for flow in flows if not flow.placed and not flow.closing):
-        text = f"connections go to {address}, and nothing that was read says on which node that is"
+        text = f"connections go to {address}, and the data does not show on which node that is"
         yield Undetermined(text=text, code="unplaced")

@@ -127,7 +127,7 @@ def _trace(
 
 def _nowhere(way: Way) -> Way:
     """The way of a packet to an address that only a rule of nat could have taken it from."""
-    last = Step(Routed("no rule rewrote where it goes, and nothing answers there", dropped=True), way.last)
+    last = Step(Routed("no rule rewrote its destination, and nothing answers there", dropped=True), way.last)
     return msgspec.structs.replace(way, verdict=Verdict.DROP, last=last, delivered=False)
 
 

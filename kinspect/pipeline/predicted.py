@@ -127,7 +127,7 @@ def _count(edits: Edits) -> int:
 
 def _older(node: str, rules: Ruleset, why: str) -> Undetermined:
     return Undetermined(
-        text=f"{node}: {rules.source}: {why}, and kinspect writes those of later ones",
+        text=f"{node}: {rules.source}: {why}, and kinspect writes the rules of later releases",
         code="older-release",
         node=node,
         answered_by="kinspect trace, after the change",
@@ -136,7 +136,7 @@ def _older(node: str, rules: Ruleset, why: str) -> Undetermined:
 
 def _unwritten(node: str, family: Family) -> Undetermined:
     return Undetermined(
-        text=f"{node}: no rules of kube-proxy are there for IPv{family}: what it would write is not known",
+        text=f"{node}: it has no kube-proxy rules for IPv{family}: what kube-proxy would write is not known",
         code="node-behind",
         node=node,
         answered_by=f"kinspect diff --expected node/{node}",
@@ -147,8 +147,8 @@ def _lagging(node: str, services: set[str]) -> Undetermined:
     shown = sorted(services)
     names = ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
     return Undetermined(
-        text=f"{node}: its rules are not what the API says already ({names}): unless its kube-proxy works,"
-        " nothing of this reaches it",
+        text=f"{node}: its rules already differ from the API ({names}): the change takes effect there"
+        " only if its kube-proxy works",
         code="node-behind",
         node=node,
         answered_by=f"kinspect diff --expected node/{node}",

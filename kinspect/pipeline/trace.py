@@ -257,14 +257,14 @@ def _service_probes(request: TraceRequest, prober: Prober, service: Service, por
     """The packets into a service; an error that says why there is no path, where there is none."""
     if service.type == "ExternalName":
         raise CallError(
-            f"service {service} is of type ExternalName: a name in DNS for {service.external_name}, which no"
-            " rule of a node knows",
+            f"service {service} is of type ExternalName: a DNS name for {service.external_name}, without"
+            " rules on nodes",
             hint=f"trace {service.external_name} by its address",
         )
     if service.headless:
         raise CallError(
             f"service {service} is headless (clusterIP: None): clients get its endpoints' addresses from DNS"
-            " and go there directly, past all rules of services",
+            " and connect to them directly, without service rules",
             hint="trace an endpoint's ADDRESS:PORT",
         )
     vias: Sequence[Via] = request.vias or default_vias(service, request.sender)
@@ -284,7 +284,7 @@ def _service_probes(request: TraceRequest, prober: Prober, service: Service, por
         family = f" of IPv{request.family}" if request.family else ""
         raise CallError(
             f"service {service} (type {service.type}) has {what}{family} to trace at these nodes",
-            hint="--via names another way in: clusterip, nodeport, loadbalancer, externalip, all",
+            hint="give another way in with --via: clusterip, nodeport, loadbalancer, externalip, all",
         )
     return made
 

@@ -78,7 +78,7 @@ class WhatIf:
 def whatif(request: WhatIfRequest, source: Source) -> WhatIf:
     """Make the changes, and tell what they do. Raises KinspectError."""
     if isinstance(source, Rules):
-        raise CallError("--rules alone knows no services to change", hint="give a --snapshot")
+        raise CallError("--rules alone has no services to change", hint="give a --snapshot")
     snapshot, namespace = opened(source, Wanted(namespace=request.namespace, pods=True))
     before = read_facts(snapshot, request.nodes)
     target = _target(request, before.cluster, namespace)

@@ -104,5 +104,5 @@ def _check_agreement(data: bytes, spans: list[tuple[int, int]], source: str) -> 
         if before[1] != rules:
             raise SnapshotError(
                 f"{source}: two dumps of table {table[1].decode()} disagree, at lines {before[0]} and {line}",
-                hint="they are of two times or two nodes: keep one, or give each node a file of its own",
+                hint="they are from two times or two nodes: keep one, or give each node its own file",
             )

@@ -106,7 +106,9 @@ def _walk(folder: Path, roots: Sequence[Path]) -> Iterator[tuple[str, Path]]:
                 continue
             # What was unpacked from an archive of strangers may lead anywhere.
             if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-                raise SnapshotError(f"{path}: a link out of the folder", hint="copy what it leads to")
+                raise SnapshotError(
+                    f"{path}: a link that points out of the folder", hint="copy the file that it points to"
+                )
             found[name] = path
         if len(found) > _MOST_FILES:
             raise SnapshotError(f"{folder}: it has more than {_MOST_FILES} files")
@@ -139,8 +141,8 @@ def _in_archive(path: Path) -> Snapshot | None:
 
 def _stranger(path: Path) -> SnapshotError:
     return SnapshotError(
-        f"{path}: not a snapshot: it has neither api/ nor nodes/, nor NODE.rules, nor what a log"
-        " collector writes",
+        f"{path}: not a snapshot: it has neither api/ nor nodes/, nor NODE.rules, nor a log"
+        " collector's files",
         hint="kinspect capture -f writes one",
     )
 
@@ -228,7 +230,7 @@ def _add(
     elif before is not None and before != data:
         raise SnapshotError(
             f"{paths[node, name]} and {source} are two dumps of node {node}, and disagree",
-            hint="keep the one that is meant, or name the nodes: --rules NODE=FILE",
+            hint="keep the right one, or name the nodes: --rules NODE=FILE",
         )
     held.contents[name] = data
     paths[node, name] = source

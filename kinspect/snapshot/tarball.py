@@ -75,11 +75,9 @@ def _checked(
         if member.isdir() or not wanted(plain):
             continue
         if not member.isreg():
-            raise SnapshotError(f"{path}: {_shown(name)} is a link or a device, where a file belongs")
+            raise SnapshotError(f"{path}: {_shown(name)} is a link or a device, not a file")
         if plain in seen:
-            raise SnapshotError(
-                f"{path}: {_shown(plain)} is in it twice", hint="one of them is not to be believed"
-            )
+            raise SnapshotError(f"{path}: {_shown(plain)} is in it twice", hint="one of them may be forged")
         seen.add(plain)
         if member.size > LARGEST_FILE:
             raise SnapshotError(f"{path}: {_shown(name)} is too large ({member.size} bytes)")
@@ -98,11 +96,11 @@ def _name(name: str, path: str) -> str:
     parts = PurePosixPath(name).parts
     if ".." in parts or name.startswith("/"):
         raise SnapshotError(
-            f"{path}: {_shown(name)} is a place outside of the archive",
-            hint="it is not what it says: do not unpack it",
+            f"{path}: {_shown(name)} points outside the archive",
+            hint="it is not a genuine snapshot: do not unpack it",
         )
     if _ABSURD.search(name) or any(len(part) > _LONGEST_NAME for part in parts):
-        raise SnapshotError(f"{path}: {_shown(name)} is no name of a file")
+        raise SnapshotError(f"{path}: {_shown(name)} is not a valid file name")
     return "/".join(parts)
 
 

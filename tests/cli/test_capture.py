@@ -309,7 +309,7 @@ def test_not_onto_a_terminal() -> None:
         os.close(terminal)
         os.close(main)
     assert ran.returncode == 2
-    assert ran.stderr == "kinspect: an archive is no text for a terminal (-f FILE, or a pipe behind it)\n"
+    assert ran.stderr == "kinspect: not writing an archive to a terminal (use -f FILE, or a pipe)\n"
 
 
 def test_a_full_disk_is_one_line() -> None:

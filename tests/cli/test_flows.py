@@ -96,7 +96,7 @@ def test_services_narrow_and_one_that_is_not_there_is_an_error() -> None:
     [
         (["--through", "pod/x"], "cannot read --through 'pod/x'"),
         (["--through", "node9"], "there is no node node9"),
-        (["--to", "drained", "--to", "node/node1"], "--to drained stands alone"),
+        (["--to", "drained", "--to", "node/node1"], "--to drained excludes other --to"),
         (["-n", "a", "-A"], "exclude each other"),
     ],
 )

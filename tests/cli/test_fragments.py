@@ -130,7 +130,7 @@ def test_a_policy_that_a_grep_left_out_is_not_known() -> None:
         ("tcp      6 117 TIME_WAIT src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2\n", [], "this is a list of connections"),
         ("create KUBE-LOOP hash:ip,port\n", [], "this is ipsets"),
         ("NAME   TYPE        CLUSTER-IP   EXTERNAL-IP   PORT(S)   AGE\n", [], "this is output of kubectl"),
-        ("apiVersion: v1\nkind: List\n", [], "this is an object of the API"),
+        ("apiVersion: v1\nkind: List\n", [], "this is an API object"),
     ],
 )  # fmt: skip
 def test_other_tables_rules_and_other_texts_are_told_by_line(text: str, argv: list[str], says: str) -> None:

@@ -150,7 +150,7 @@ def test_kube_proxys_configuration_counts_before_what_the_rules_show(tmp_path: P
         (("--apply", "/nowhere.yaml"), "/nowhere.yaml: cannot be read: No such file or directory"),
         ((SERVICE, "--cordon", "node1", "--check", "/nowhere.yaml"), "/nowhere.yaml: cannot be read"),
         ((SERVICE, "--cordon", "node1", "--kube-proxy-config", "/nowhere"), "/nowhere: cannot be read"),
-        (("--cordon", "node1", "--rules", "x"), "--rules alone knows no services to change"),
+        (("--cordon", "node1", "--rules", "x"), "--rules alone has no services to change"),
     ],
 )
 def test_a_call_that_is_wrong_is_one_line(words: tuple[str, ...], said: str) -> None:

@@ -158,7 +158,7 @@ def test_a_list_without_end_is_an_error(
     monkeypatch.setattr(api_lists, "MOST_PAGES", 5)
     page = b'{"kind":"ServiceList","apiVersion":"v1","metadata":{"continue":"x"},"items":[]}'
     server.faults = [Fault(200, body=page)]
-    assert "does not end the list /api/v1/services" in failure(lambda: api.list("services")).message
+    assert "keeps paginating the list /api/v1/services" in failure(lambda: api.list("services")).message
     assert len(server.requests) == 5
 
 
@@ -285,13 +285,13 @@ def test_401_says_whose_credentials(api: KubeApi, server: ReplayServer, tmp_path
         (Fault(503, body=b"upstream gone"), "failed: 503 for /api/v1/services: upstream gone"),
         (Fault(400, body=b""), "refused: 400 for /api/v1/services: nothing"),
         (Fault(404, body=b"404 page not found\n"), "has no /api/v1/services: 404 page not found"),
-        (Fault(302, headers={"Location": "https://127.0.0.1:1/"}), "sends /api/v1/services elsewhere (302)"),
+        (Fault(302, headers={"Location": "https://127.0.0.1:1/"}), "redirects /api/v1/services (302)"),
         (Fault(204), "refused: 204"),
-        (Fault(200, body=b"<html>\nlog in"), "what is not JSON: <html>"),
-        (Fault(200, body=b""), "what is not JSON: nothing"),
-        (Fault(200, body=b'{"kind":"ServiceList","items":[{]}'), "what is not JSON"),
+        (Fault(200, body=b"<html>\nlog in"), "something that is not JSON: <html>"),
+        (Fault(200, body=b""), "something that is not JSON: nothing"),
+        (Fault(200, body=b'{"kind":"ServiceList","items":[{]}'), "something that is not JSON"),
         (Fault(200, body=b"[" * 100_000), "/api/v1/services with"),
-        (Fault(200, body=b'{"kind":"ServiceList","x":' + b"[" * 100_000), "what is not JSON"),
+        (Fault(200, body=b'{"kind":"ServiceList","x":' + b"[" * 100_000), "something that is not JSON"),
         (Fault(200, body=b'"\xff\xfe"'), "/api/v1/services with"),
         (Fault(200, body=b"[]"), "something else: Expected `object`, got `array`"),
         (Fault(200, body=b'{"kind":"ServiceList"}'), "something else: Object missing required field"),
@@ -304,7 +304,7 @@ def test_401_says_whose_credentials(api: KubeApi, server: ReplayServer, tmp_path
         (Fault(500, body=b'{"kind":"Status","message":"' + b"x" * 9999 + b'"}'), "xxx…"),
         (Fault(500, body=f"Authorization: Bearer {TOKEN}".encode()), "[credentials]"),
         (Fault(403, body=b'{"kind":"Status","message":"User \\"\\u001b[2J\\" cannot"}'), r'user "\x1b[2J"'),
-        (Fault(429, headers={"Retry-After": "0"}), "has too much to do (429): too many requests"),
+        (Fault(429, headers={"Retry-After": "0"}), "is overloaded (429): too many requests"),
     ],
 )
 def test_a_refusal_is_one_clear_line(api: KubeApi, server: ReplayServer, fault: Fault, said: str) -> None:
@@ -349,7 +349,7 @@ def test_a_connection_that_always_breaks_is_an_error(api: KubeApi, server: Repla
     server.faults = [Fault(how="drop")]
     error = failure(lambda: api.list("services"))
     assert error.message == (
-        f"the connection to the API at 127.0.0.1:{server.port} broke off while /api/v1/services was read"
+        f"the connection to the API at 127.0.0.1:{server.port} was cut while /api/v1/services was read"
     )
     assert error.__cause__ is not None
     assert len(server.requests) == http.TRIES
@@ -475,7 +475,7 @@ def test_a_server_that_is_no_address_is_one_line(server: ReplayServer, tmp_path:
     path = write_kubeconfig(tmp_path / "other", server, cluster={"server": url})
     error = failure(lambda: connect(str(path)))
     assert isinstance(error, CallError)
-    assert f'the server "{url}" is no address' in error.message
+    assert f'the server "{url}" is not an address' in error.message
 
 
 # The kubernetes library

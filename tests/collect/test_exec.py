@@ -205,7 +205,7 @@ def test_what_is_no_dump_is_told_without_control_characters(api: ReplayServer) -
     image(api).tool("iptables-nft-save", r"printf 'Segmentation \033[2Jfault [red]\n'")
     said = failure(api)
     assert (
-        r"iptables-nft-save in pod kube-system/kube-proxy-0 printed what is no dump: Segmentation \x1b[2Jfault"
+        r"iptables-nft-save in pod kube-system/kube-proxy-0 printed something that is not a dump: Segmentation \x1b[2Jfault"
         in said
     )
 
@@ -226,7 +226,7 @@ def test_a_node_that_hangs_is_given_up(api: ReplayServer, fault: Fault | None) -
     else:
         image(api).tool("iptables-nft-save", "exec /bin/sleep 5")
     said = failure(api, timeout=1.0)
-    assert "was not done within the time limit (--timeout" in said
+    assert "did not finish within the time limit (--timeout" in said
 
 
 def test_an_interrupt_ends_what_runs(api: ReplayServer) -> None:
@@ -427,7 +427,7 @@ def test_where_there_is_no_ssh_the_api_is_taken_and_that_is_said(
     ran = kinspect(*EXEC[:4], "-o", "json", "--kubeconfig", str(api.kubeconfig))
     assert ran.code == 0
     assert ran.err == (
-        "kinspect: this machine has no ssh: nodes are read through the API, by commands in a pod on each (--transport exec)\n"
+        "kinspect: this machine has no ssh: reading nodes through the API, by commands in a pod on each (--transport exec)\n"
     )
     asked = kinspect(*EXEC[:4], "--transport", "ssh", "--kubeconfig", str(api.kubeconfig))
     assert "there is no ssh here" in asked.err, "who asks for ssh gets ssh"

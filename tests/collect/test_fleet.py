@@ -26,14 +26,14 @@ TIMEOUT = 8
 
 # What is wrong with a node, and how its line begins.
 FAULTS = {
-    "changed-key": "its host key is not the one known: somebody else may answer there",
-    "denied": "permission denied: it took none of your keys",
+    "changed-key": "its host key has changed: this may be a different machine",
+    "denied": "permission denied: none of your keys was accepted",
     "sudo": "sudo on the node wants a password for iptables-legacy-save (allow it in sudoers: ops ALL=(root) NOPASSWD: ",
     "no-tools": "there is neither iptables-save nor nft on the node",
     "lock": "iptables-nft-save: another program holds the xtables lock",
     "dropped": "the connection was c",  # cut, or closed
     "hung": f"no answer within {TIMEOUT} s",
-    "garbage": "iptables-nft-save on the node printed what is no dump: <html>",
+    "garbage": "iptables-nft-save on the node printed something that is not a dump: <html>",
     "no-shell": "the node did not run the script; it said: This account is currently not available.",
     "down": "connection refused",
 }

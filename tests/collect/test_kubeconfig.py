@@ -168,14 +168,14 @@ def test_without_any_kubeconfig_the_ways_without_a_cluster_are_named(home: Path)
                 "{current-context: a, contexts: [{name: a, context: {cluster: b, user: u}}],"
                 " clusters: [{name: b, cluster: {server: https://x}}]}"
             ),
-            'context "a" of FILE means the user "u", who is not there',
+            'context "a" of FILE means the user "u", which is not there',
         ),
         (
             (
                 "{current-context: a, contexts: [{name: a, context: {cluster: b}}],"
                 " clusters: [{name: b, cluster: {server: x}}]}"
             ),
-            'the server "x" is no address, https://HOST:PORT',
+            'the server "x" is not an address (https://HOST:PORT)',
         ),
     ],
 )
@@ -209,7 +209,7 @@ def test_no_such_context_lists_those_there_are_near_names_first(tmp_path: Path) 
     [
         ({"client-certificate": "/missing.pem"}, "File does not exist: /missing.pem"),
         ({"tokenFile": "/missing"}, "/missing: No such file or directory"),
-        ({"client-certificate-data": "!", "client-key-data": "!"}, "no TLS with the API"),
+        ({"client-certificate-data": "!", "client-key-data": "!"}, "TLS with the API at"),
         ({"auth-provider": {"name": "gcp", "config": {"x": TOKEN}}}, "cannot read its credentials"),
         ({"auth-provider": {"name": "oidc", "config": {"x": TOKEN}}}, 'the key "id-token" is missing'),
         ({"token": f"{TOKEN}\nX-Injected: yes"}, "cannot be sent"),
@@ -259,7 +259,7 @@ def test_a_certificate_that_is_none_is_one_line(
 ) -> None:
     error = failure(write_kubeconfig(tmp_path / "other", server, cluster=cluster, user=user))
     assert isinstance(error, ApiError)
-    assert error.message.startswith(f"no TLS with the API at 127.0.0.1:{server.port}{said}")
+    assert error.message.startswith(f"TLS with the API at 127.0.0.1:{server.port} failed{said}")
 
 
 # Credential plugins

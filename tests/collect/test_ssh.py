@@ -134,7 +134,7 @@ def test_an_unknown_host_key(server: Sshd) -> None:
 
 def test_permission_denied(server: Sshd) -> None:
     (server.root / "authorized").write_text("")
-    assert "permission denied: it took none of your keys" in failure(server.options()).message
+    assert "permission denied: none of your keys was accepted" in failure(server.options()).message
 
 
 def test_connection_refused(server: Sshd) -> None:
@@ -142,11 +142,11 @@ def test_connection_refused(server: Sshd) -> None:
 
 
 def test_a_name_that_nobody_knows(server: Sshd) -> None:
-    assert "its name is not known here" in failure(server.options(target="{name}.invalid")).message
+    assert "its name cannot be resolved here" in failure(server.options(target="{name}.invalid")).message
 
 
 def test_a_wrong_option(server: Sshd) -> None:
-    assert "ssh does not take its options" in failure(server.options(options=("Bogus=1",))).message
+    assert "ssh does not accept its options" in failure(server.options(options=("Bogus=1",))).message
 
 
 def test_no_client_at_all(server: Sshd) -> None:
@@ -194,7 +194,10 @@ def test_what_is_no_dump_is_told_without_control_characters(server: Sshd) -> Non
     server.recorded(RECORDED)
     server.tool("iptables-nft-save", r"printf 'Segmentation \033[2Jfault\n'")
     said = str(failure(server.options()))
-    assert r"iptables-nft-save on the node printed what is no dump: Segmentation \x1b[2Jfault" in said
+    assert (
+        r"iptables-nft-save on the node printed something that is not a dump: Segmentation \x1b[2Jfault"
+        in said
+    )
 
 
 def test_a_dump_without_its_end_is_no_dump(server: Sshd) -> None:

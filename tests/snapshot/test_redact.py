@@ -209,7 +209,9 @@ def test_a_range_that_is_no_network_is_told() -> None:
     made.addresses("10.42.19.4-10.42.19.7")
     assert not made.inexact
     made.addresses("10.42.19.4-10.42.19.9")
-    assert list(made.inexact) == ["a range of addresses that is no network holds other addresses than it did"]
+    assert list(made.inexact) == [
+        "a range of addresses that is not a network holds other addresses than it did"
+    ]
 
 
 def test_a_message_keeps_no_address_host_name_or_quoted_word() -> None:
@@ -383,7 +385,7 @@ def test_rules_that_cannot_be_redacted_are_left_out_and_said(tmp_path: Path) -> 
     made = capture(CaptureRequest(redact=True), Recorded(tmp_path))
     assert [dict(files) for files in made.snapshot.nodes.values()] == [{}]
     assert len(made.manifest.failures) == 1
-    assert "iptables-save.txt is not as the tool prints it: left out by --redact" in made.manifest.failures[0]
+    assert "iptables-save.txt is not in the tool's format: left out by --redact" in made.manifest.failures[0]
     assert list(made.snapshot.failed.values()) == [made.manifest.failures[0].partition(": ")[2]]
 
 

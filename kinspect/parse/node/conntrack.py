@@ -201,7 +201,7 @@ class _Reader:
             return None
         head = _HEAD.match(line)
         if head is None:
-            raise _Damaged("this is no entry of connection tracking")
+            raise _Damaged("this is not an entry of connection tracking")
         fields: dict[str, list[str]] = {}
         flags: set[str] = set()
         for word in _TIMES.sub(" ", line[head.end() :]).split():

@@ -158,7 +158,7 @@ def read_host(name: str, files: Files, node_addresses: Iterable[str] = ()) -> tu
         known = [a for text in node_addresses for a in _addresses(text)]
         addresses = frozenset(known) if known else None
         if addresses is not None:
-            notes.append(f"no {names.IP_ADDR}: the node's addresses are those that the API or --local names")
+            notes.append(f"no {names.IP_ADDR}: only the addresses that the API or --local names are known")
     next_hops = _next_hops(files, name)
     routes: list[Route] | None = None
     for file in (names.IP_ROUTE, names.IP6_ROUTE):
@@ -169,7 +169,7 @@ def read_host(name: str, files: Files, node_addresses: Iterable[str] = ()) -> tu
             read = _decode(files, file, list[_Route], name)
             routes = [*(routes or ()), *(r for i in read for r in _routes(i, version, name, file, next_hops))]
     if routes is None:
-        notes.append(f"no {names.IP_ROUTE}: by which interface a packet comes or leaves is not known")
+        notes.append(f"no {names.IP_ROUTE}: the interfaces by which packets enter and leave are not known")
     rules = {}
     for version, file in ((4, names.IP_RULE), (6, names.IP6_RULE)):
         if file in files:

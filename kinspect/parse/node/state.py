@@ -97,7 +97,7 @@ def _data_path(files: Files, host: Host, dumps: Sequence[Dump]) -> tuple[DataPat
     ):
         return "ipvs", "there are an interface kube-ipvs0 and virtual servers (/proc/net/ip_vs)"
     if any(dump.mentions("KUBE-SERVICES") for dump in dumps):
-        return "iptables", "its chain KUBE-SERVICES is there, without services"
+        return "iptables", "its chain KUBE-SERVICES is there, but empty of services"
     if any(dump.mentions("CILIUM_") for dump in dumps):
         return "none", "there are chains of Cilium and none of kube-proxy"
     return "none" if dumps else "unknown", "there are no chains of kube-proxy"

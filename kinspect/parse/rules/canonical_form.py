@@ -214,7 +214,7 @@ class _Reader:
             self._declaration(line[1:].split(), number, line)
         elif _CUT.fullmatch(line):
             self._complete = False
-            self._notes[f"{self._source}:{number}: something was cut out here: taken as a fragment"] = None
+            self._notes[f"{self._source}:{number}: lines are missing here: treated as a fragment"] = None
         elif Listing.is_row(raw):
             self._listed(raw, number)
         else:
@@ -235,7 +235,9 @@ class _Reader:
 
     def _section(self, name: str, number: int) -> None:
         if name in self._tables and self._tables[name].committed:
-            self._notes[f"{self._source}:{number}: table {name} stands here again: the last counts"] = None
+            self._notes[
+                f"{self._source}:{number}: table {name} is here a second time: the last one is used"
+            ] = None
             del self._tables[name]
         self._tables.setdefault(name, _Table())
         self._current, self._saved, self._listing = name, True, None
@@ -244,7 +246,7 @@ class _Reader:
         name = named or self._current or self._default or self._told_by_targets()
         if name is None:
             raise RulesError(
-                "rules without a table: no line such as *nat comes before",
+                "rules without a table: no line such as *nat precedes them",
                 source=self._source,
                 line=number,
                 text=_short(line),
@@ -259,7 +261,7 @@ class _Reader:
             return None
         (self._default,) = found
         self._notes[
-            f"no line names the table: {self._default}, as targets of these rules are of no other"
+            f"no line names the table; assuming {self._default}, the only one with the targets of these rules"
         ] = None
         return self._default
 
@@ -283,9 +285,7 @@ class _Reader:
         chain = words[0]
         self._built_in(name, chain, number, line)
         if chain in table.declared and self._current is not None and chain not in BUILTIN:
-            raise self._error(
-                f"chain {chain} is declared twice", number, line, hint="give one dump of one time"
-            )
+            raise self._error(f"chain {chain} is declared twice", number, line, hint="give a single dump")
         if policy != "-" or chain not in table.declared:  # of a built-in chain's policies the last counts
             table.declared[chain] = (policy, number)
 
@@ -313,7 +313,7 @@ class _Reader:
             raise self._odd(line, number)
         name, table = self._table(number, line, named)
         if action == "look":
-            self._notes[f"{self._source}:{number}: {words[0]} is passed over: it changes no rule"] = None
+            self._notes[f"{self._source}:{number}: {words[0]} is ignored: it changes no rule"] = None
             return
         chain = words[1] if len(words) > 1 else ""
         self._built_in(name, chain, number, line)
@@ -354,14 +354,14 @@ class _Reader:
                     'a line of a listing without its "Chain …" header',
                     number,
                     raw,
-                    hint=f"--start {name}:CHAIN names the chain that it stands in, or give the whole listing",
+                    hint=f"--start {name}:CHAIN names its chain; or give the whole listing",
                 )
             self._listing = Listing(self._source, self._family, chain=None if headed else self._chain)
             if not headed:
                 self._complete = False
-                self._notes[
-                    f"lines without a header are taken as rules of {self._chain}, as --start says"
-                ] = None
+                self._notes[f"lines without a header are read as rules of {self._chain}, as --start says"] = (
+                    None
+                )
         made = self._listing.line(raw, number)
         for chain, policy in made.declared:
             self._built_in(name, chain, number, raw)
@@ -387,7 +387,7 @@ class _Reader:
             what, hint = found
             return self._error(f"this is {what}, not rules of iptables", number, line, hint=hint)
         return self._error(
-            "this line is none of iptables-save's",
+            "iptables-save does not print such a line",
             number,
             line,
             hint="give the output of iptables-save, iptables -S or iptables -L -n -v",
@@ -405,7 +405,7 @@ class _Reader:
         if self._listing is not None or not (self._saved or self._policies):
             self._complete = False
         if not self._complete and self._listing is None and self._tables:
-            self._notes["a fragment of a dump: chains that it lacks are not known"] = None
+            self._notes["a fragment of a dump: chains that are not in it are not known"] = None
         whole = self._whole()
         if not self._complete:
             self._assume()
@@ -436,7 +436,7 @@ class _Reader:
             and self._listing is None
             and {"nat", "filter"} <= set(self._tables)
         ):
-            self._notes["commands: taken as run on a host that has no other rules"] = None
+            self._notes["commands: treated as if run on a host without other rules"] = None
             return True
         return False
 
@@ -452,7 +452,7 @@ class _Reader:
                     number -= 1
                     held.append((f"-A {chain} -j {last}", number))
                     self._notes[
-                        f"the last rule of {chain} is not in this text: taken to lead to {last}, as it always does"
+                        f"the last rule of {chain} is not in this text: assumed to lead to {last}, as it always does"
                     ] = None
             waiting = [rule for rules in table.chains.values() for rule, _ in rules]
             for rule in waiting:
@@ -466,9 +466,9 @@ class _Reader:
                         number -= 1
                         table.chains.setdefault(chain, []).append((f"-A {chain} {text}", number))
         for chain in assumed:
-            self._notes[f"{chain} is not in this text: taken to hold what kube-proxy always writes there"] = (
-                None
-            )
+            self._notes[
+                f"{chain} is not in this text: assumed to hold what kube-proxy always writes there"
+            ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -550,12 +550,12 @@ class _Change:
     def _policy(self) -> None:
         policy = self.rest if self.reader.strict else (self.rest.split() or [""])[0]
         if policy not in _POLICIES:
-            raise self.reader.refused(f"{policy or 'nothing'} is no policy", self.number, self.line)
+            raise self.reader.refused(f"{policy or 'nothing'} is not a policy", self.number, self.line)
         self.reader.policy(self.table, self.chain, policy, self.number)
 
     def _new(self) -> None:
         if self.chain in self.table.declared and self.reader.strict:
-            raise self.reader.refused(f"chain {self.chain} is there already", self.number, self.line)
+            raise self.reader.refused(f"chain {self.chain} already exists", self.number, self.line)
         self.table.declared.setdefault(self.chain, ("-", self.number))
 
     def _flush(self) -> None:
@@ -585,7 +585,7 @@ class _Change:
                 self.table.chains.pop(chain, None)
 
     def _rename(self) -> None:
-        raise self.reader.refused("chains that are renamed are not read", self.number, self.line)
+        raise self.reader.refused("renaming chains is not supported", self.number, self.line)
 
 
 def _meaning(rule: str) -> object:

@@ -626,5 +626,5 @@ def _check_hooks(table: str, text: str, start: int, end: int, source: str, line:
                     source=source,
                     line=line + text.count("\n", start, at + 1),
                     text=text[at + 1 : text.index("\n", at + 1)],
-                    hint="the dump is joined from parts of several: take it again",
+                    hint="the dump was joined from several: take it again",
                 )

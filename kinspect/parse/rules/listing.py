@@ -156,7 +156,9 @@ class Listing:
             self.numbered, self.counted = columns[1] is not None, columns[2] is not None
             self.verbose = columns[3] is not None
             if not self.verbose:
-                self.notes["a listing without -v does not show interfaces (-i, -o): taken as any"] = None
+                self.notes[
+                    "a listing without -v does not show interfaces (-i, -o): any interface is assumed"
+                ] = None
             return Made()
         if self.chain is None:
             return Made()

@@ -196,7 +196,7 @@ def parse_rule(
 ) -> Rule:
     """A line ``-A CHAIN …`` as a Rule. Raises RulesError that points at the word."""
     if len(text) > LONGEST:
-        message = f"a rule of {len(text)} characters is none that iptables could have taken"
+        message = f"a rule of {len(text)} characters is longer than iptables accepts"
         raise RulesError(message, source=source, line=line)
     try:
         words = split(text)

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 _BEGINNING: Final = 1 << 16
-_SAVE: Final = "the output of iptables-save (as root), or of iptables-nft-save where the rules are nft's"
+_SAVE: Final = "the output of iptables-save (as root), or of iptables-nft-save if the rules are in nft"
 
 _TEXTS: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
     (re.compile(pattern, re.M), name, hint)
@@ -17,18 +17,18 @@ _TEXTS: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
         (
             r"^\s*table (?:ip6?|inet|arp|bridge|netdev) \S+ *\{|^\s*type (?:nat|filter|route) hook ",
             "an nft ruleset",
-            "give the same rules as iptables prints them: iptables-nft-save; rules that nft alone knows are not followed",
+            "give the same rules as iptables prints them: iptables-nft-save; rules that only nft has are not followed",
         ),
         (r'\A\s*\{\s*"nftables"', "an nft ruleset, as JSON", "give the output of iptables-nft-save"),
         (
             r"^\s*(?:ipv[46]\s+\d+\s+)?(?:tcp|udp|icmp|icmpv6|sctp|unknown)\s+\d+ .*\bsrc=\S+ dst=",
             "a list of connections (conntrack -L)",
-            f"it tells what exists, not the rules: give {_SAVE}",
+            f"it shows connections, not rules: give {_SAVE}",
         ),
         (
             r"^(?:create|add) \S+ (?:hash|bitmap|list):\S+|^create \S+ \S+ family |^Name: .*\nType: (?:hash|bitmap|list):",
             "ipsets (ipset save, ipset list)",
-            f"rules ask for them, they are none: give {_SAVE}; a capture of kinspect holds both",
+            f"ipsets are used by rules, but are not rules: give {_SAVE}; a capture of kinspect holds both",
         ),
         (
             r"^IP Virtual Server version|^Prot LocalAddress:Port",
@@ -37,7 +37,7 @@ _TEXTS: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
         ),
         (
             r"^(?:apiVersion|kind|metadata|items):|\A\s*[{\[]\s*\"(?:apiVersion|kind|items|metadata)\"",
-            "an object of the API",
+            "an API object",
             f"put lists of the API in a snapshot (--snapshot); --rules takes {_SAVE}",
         ),
         (

@@ -194,7 +194,7 @@ def read_manifest(data: bytes, source: str, namespace: str) -> list[Change]:
     for document in documents:
         found += _applied(document, source, namespace) if document is not None else []
     if not found:
-        raise CallError(f"{source}: there is no object in it")
+        raise CallError(f"{source}: it holds no object")
     return found
 
 
@@ -209,9 +209,7 @@ def _applied(document: object, source: str, namespace: str) -> list[Change]:
         or not isinstance(document.get("metadata"), dict)
         or not _is_json(document)
     ):
-        raise CallError(
-            f"{source}: it holds something that is not an object of the API", hint="kind and metadata"
-        )
+        raise CallError(f"{source}: it holds something that is not an API object", hint="kind and metadata")
     kind, meta = document.get("kind"), document["metadata"]
     if kind not in _APPLIED:
         raise CallError(
@@ -220,7 +218,7 @@ def _applied(document: object, source: str, namespace: str) -> list[Change]:
         )
     name, space = meta.get("name"), meta.get("namespace", namespace)
     if not isinstance(name, str) or not _NAME.fullmatch(name) or not isinstance(space, str):
-        raise CallError(f"{source}: a {kind} has no metadata.name that could be one")
+        raise CallError(f"{source}: a {kind} has no valid metadata.name")
     if kind != "Node":
         document = {**document, "metadata": {**meta, "namespace": space}}
     return [of.Apply(document, source)]

@@ -106,7 +106,7 @@ def _parsed(text: str) -> ast.expr:
     if len(text) > _LONGEST:
         raise PacketError(f"--packet: {len(text)} characters are too many", hint=f"at most {_LONGEST}")
     if not text.strip():
-        raise PacketError("--packet: there is no packet in it", hint=_HINT)
+        raise PacketError("--packet: it is empty", hint=_HINT)
     stripped = text.lstrip()
     try:
         with warnings.catch_warnings():
@@ -156,7 +156,7 @@ def _named(node: ast.expr, text: str) -> _Named:
     if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
         return _Named("Raw", {"load": node.value}, where)
     if isinstance(node, ast.Name) and node.id in LAYERS:
-        raise _error(node, text, f"{node.id} is not called", f"write {node.id}()")
+        raise _error(node, text, f"{node.id} lacks its parentheses", f"write {node.id}()")
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         raise _error(node, text, f"{_source(node, text)} is not a layer", _HINT)
     name = node.func.id

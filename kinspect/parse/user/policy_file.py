@@ -105,7 +105,7 @@ class _Reader:
 
     def _composed(self, data: bytes) -> yaml.Node:
         if len(data) > _LARGEST:
-            raise PolicyError(f"{self._source}: larger than {_LARGEST >> 10} KiB: that is no policy")
+            raise PolicyError(f"{self._source}: larger than {_LARGEST >> 10} KiB: that is not a policy file")
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -132,13 +132,13 @@ class _Reader:
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
             if depth > _DEEPEST:
-                raise PolicyError(f"{self._where(event)}: nested deeper than any policy is")
+                raise PolicyError(f"{self._where(event)}: nested too deeply")
 
     def _assertion(self, node: yaml.Node, path: str) -> Assertion:
         fields = self._fields(node, path, (*_CLAIMS, *_SCOPE))
         named = [name for name in fields if name in _CLAIMS]
         if len(named) != 1:
-            what = f"has {' and '.join(named)}: one an item" if named else "has no assertion"
+            what = f"has {' and '.join(named)}: an item has one" if named else "has no assertion"
             raise self._error(node, path, what, hint=f"one of {', '.join(_CLAIMS)}")
         claim = _CLAIMS[named[0]](self, fields[named[0]], f"{path}.{named[0]}")
         scope = Scope(

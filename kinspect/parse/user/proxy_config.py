@@ -59,7 +59,7 @@ def read_proxy_config(data: bytes, source: str) -> ProxyConfig:
     """The configuration in a file. Raises CallError."""
     import yaml
 
-    hint = "kubectl -n kube-system get configmap kube-proxy -o yaml shows one"
+    hint = "see kubectl -n kube-system get configmap kube-proxy -o yaml"
     try:
         document = yaml.safe_load(data.decode("utf-8"))
         if isinstance(document, dict) and document.get("kind") == "ConfigMap":

@@ -146,7 +146,7 @@ def open_rules(source: Rules, family: Family | None = None) -> Snapshot:
             if name in held:
                 raise CallError(
                     f"two dumps of one family for node {node}",
-                    hint="name the nodes: --rules NODE=FILE, once for each",
+                    hint="name the nodes: --rules NODE=FILE, once per file",
                 )
             held[name] = text
             paths[node, name] = "standard input" if file.name == "-" else file.name

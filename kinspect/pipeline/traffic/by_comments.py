@@ -30,7 +30,7 @@ def probes_by_comments(
     if not every:
         raise NotFound(
             f"no comment of these rules names a service {target.name}",
-            hint="kube-proxy's comments do; give an address instead: kinspect trace ADDRESS:PORT --rules …",
+            hint="kube-proxy's comments name services; or give an address: kinspect trace ADDRESS:PORT …",
         )
     services = dict.fromkeys(f"{each.namespace}/{each.service}" for each in every)
     if len(services) > 1:
@@ -117,7 +117,7 @@ def _probes(
                 pods = ip_network(network)
                 sender = pods[min(200, pods.num_addresses - 1)]
                 own = replace(prober, sender=FromAddress(sender))
-                notes.append(f"{sender} stands for a pod: the rules take {network} for the pods' network")
+                notes.append(f"{sender} stands for a pod: the rules treat {network} as the pod network")
         made.append(own.to_address(address, frontend.port, frontend.protocol_number, "packet", nodes=[name]))
         made[-1] = Probes(
             tuple(msgspec.structs.replace(p, notes=(*p.notes, *notes)) for p in made[-1].probes),

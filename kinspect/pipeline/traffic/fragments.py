@@ -23,16 +23,16 @@ def hints(
     for rules in rulesets:
         if not rules.tables() and evaluation.lacking:
             yield (
-                f"{rules.source} holds no rules: iptables-save prints none without root, and none of the"
-                " other back end (iptables-legacy-save, iptables-nft-save)"
+                f"{rules.source} holds no rules: iptables-save prints nothing without root, and not the"
+                " other back end's rules (iptables-legacy-save, iptables-nft-save)"
             )
     chains = [lacking for lacking in evaluation.lacking if lacking.table is not None]
     if chains:
         yield from _starts(rulesets, chains[0])
     if evaluation.lacking:
-        yield "the whole output of iptables-save tells all (without -t, without grep): it has every table"
+        yield "the whole output of iptables-save (without -t, without grep) has every table"
     if host.addresses is None and any(end.weight.exact is None for end in ends):
-        yield "the host's own addresses are not known: name them with --local ADDRESS, once for each"
+        yield "the host's own addresses are not known: name them with --local ADDRESS, once per address"
 
 
 def _starts(rulesets: Sequence[Ruleset], lacking: Lacking) -> Iterator[str]:
@@ -45,7 +45,7 @@ def _starts(rulesets: Sequence[Ruleset], lacking: Lacking) -> Iterator[str]:
             more = f" and {len(found) - _OFFERED} more" if len(found) > _OFFERED else ""
             yield (
                 f"{lacking.what} is not in this text; {' or '.join(found[:_OFFERED])}{more} begins at a"
-                " chain that nothing here leads to"
+                " chain that nothing here jumps to"
             )
 
 

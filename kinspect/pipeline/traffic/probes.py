@@ -223,7 +223,7 @@ class Prober:
                 hint=f"kubectl get pods -n {namespace} lists them",
             )
         if pod.node is None:
-            raise CallError(f"pod {namespace}/{sender.name} is on no node yet")
+            raise CallError(f"pod {namespace}/{sender.name} is not on a node yet")
         return pod
 
     def _some_pod(self, name: str, family: Family, service: Service | None) -> _Origin | Undetermined:

@@ -27,7 +27,7 @@ from kinspect.pipeline.traffic.probes import Probe
 _UNTRACED: Final = {
     "ipvs": "kube-proxy runs in ipvs mode there",
     "nftables": "kube-proxy runs in nftables mode there",
-    "none": "there are no rules of kube-proxy there (an eBPF data path, or a node without one)",
+    "none": "it has no kube-proxy rules (an eBPF data path, or no kube-proxy)",
     "unknown": "no dump of its rules was read",
 }
 
@@ -72,14 +72,15 @@ class Tracer:
         notes = [*probe.notes, *state.notes]
         if packet.state is CtState.ESTABLISHED:
             notes.append(
-                "an established connection: no nat rule is asked, it goes where the connection already goes"
+                "an established connection: the nat table is not consulted, packets follow the existing"
+                " translation"
             )
             if self.connection is not None:
                 packet = packet.replace(translation=self.connection(state.name, packet))
         if packet.state is CtState.INVALID:
             notes.append(
-                "connection tracking takes it for INVALID, and no nat rule is asked: it opens no connection"
-                " (--ctstate, if it belongs to one that exists)"
+                "connection tracking considers it INVALID, and the nat table is not consulted: it opens no"
+                " connection (give --ctstate if it belongs to an existing one)"
             )
         try:
             if start is None:

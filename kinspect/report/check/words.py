@@ -149,7 +149,7 @@ def problem_text(problem: Problem) -> str:
             }[what]
             return f"{bounded(share)} goes to {_end(to, backend_text(backend))}{why}"
         case Unplaced(to, share):
-            return f"{bounded(share)} goes to {to}, and nothing read says which node that is on"
+            return f"{bounded(share)} goes to {to}, and the data does not show which node that is on"
         case Queued(share):
             return f"{bounded(share)} is handed to a program of the node (NFQUEUE), which decides"
         case Unmodelled(share):
@@ -183,9 +183,7 @@ def problem_text(problem: Problem) -> str:
             who = f"opened on {nodes} itself" if own else f"came in by {nodes}"
             return f"{connections_text(row.connections)} {who} and end at {endpoint_text(row)}: {_rest(row)}"
         case ConnectionsUnplaced(to, connections):
-            return (
-                f"{connections_text(connections)} to {safe(to)}, and nothing read says which node that is on"
-            )
+            return f"{connections_text(connections)} to {safe(to)}, and the data does not show which node that is on"
         case ConnectionsUnknown(node, why):
             return f"{safe_name(node)}: {safe(why)}"
         case Observed():

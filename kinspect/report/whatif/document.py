@@ -47,7 +47,7 @@ ChangeFields = Annotated[
     dict[str, Any], Meta(description="change (the option that makes it), text, and its own fields.")
 ]
 ConsequenceFields = Annotated[
-    dict[str, Any], Meta(description="code (kinspect explain lists them), text, and its own fields.")
+    dict[str, Any], Meta(description="code (see kinspect explain), text, and its own fields.")
 ]
 
 

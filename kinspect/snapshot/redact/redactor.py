@@ -87,7 +87,7 @@ class Redactor:
                     self._left_out[f"{file}: {_LEFT_OUT}"] = None
             except NotKept:
                 # One line of another form may hold anything: nothing of the file is kept.
-                self._unreadable[node] = f"{file} is not as the tool prints it: {_LEFT_OUT}"
+                self._unreadable[node] = f"{file} is not in the tool's format: {_LEFT_OUT}"
         return made
 
     def _document(self, data: bytes, source: str, shape: Shape) -> bytes:

@@ -134,7 +134,7 @@ class Texts:
         try:
             network = ip_network(f"{low}/{mask}", strict=False)
         except ValueError:
-            self.inexact[f"a mask that is no prefix (/{mask}) holds other addresses than it did"] = None
+            self.inexact[f"a mask that is not a prefix (/{mask}) holds other addresses than it did"] = None
             return f"{self._permutation.address(low)}/{mask}"
         if network.network_address == low:
             return f"{self._permutation.network(network).network_address}/{mask}"
@@ -148,7 +148,7 @@ class Texts:
             if len(networks) == 1:
                 made = self._permutation.network(networks[0])
                 return f"{made[0]}-{made[-1]}"
-        self.inexact["a range of addresses that is no network holds other addresses than it did"] = None
+        self.inexact["a range of addresses that is not a network holds other addresses than it did"] = None
         ends = sorted((self._permutation.address(low), self._permutation.address(high)), key=int)
         return f"{ends[0]}-{ends[1]}"
 

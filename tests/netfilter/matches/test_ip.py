@@ -12,7 +12,7 @@ ANSWERS = [
     ("-s ! 10.1.0.0/16", packet(), False),  # as it was written before 1.4.3
     ("-d 10.2.0.2/32", packet(), True),
     ("-d 10.2.0.3", packet(), False),
-    ("-d 0.0.0.2/0.0.0.255", packet(), True),  # a mask that is no prefix
+    ("-d 0.0.0.2/0.0.0.255", packet(), True),  # a mask that is not a prefix
     ("-d fd02::/64", packet6(), True),
     ("! -d ::1/128", packet6(), True),
     ("--src 10.1.0.2 --dst 10.2.0.2", packet(), True),

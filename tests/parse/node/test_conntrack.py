@@ -117,7 +117,7 @@ def test_sctp_has_states_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        pytest.param("hello", "no entry", id="something else"),
+        pytest.param("hello", "not an entry", id="something else"),
         pytest.param(TCP[:90], "both directions", id="cut short"),
         pytest.param(TCP.replace("10.42.1.1", "10.42.1.999"), "'10.42.1.999' is not an address", id="an address that is none"),
         pytest.param(TCP.replace("dport=80", "dport=80000"), "'80000' is not a port", id="a port that is none"),

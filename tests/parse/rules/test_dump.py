@@ -97,7 +97,7 @@ def test_an_empty_dump_is_a_true_answer() -> None:
         pytest.param(b"<html>\n<body>\n", "f:1: this is a web page, not rules of iptables", id="a page"),
         pytest.param(
             b"*nat\nhello world\nCOMMIT\n",
-            "f:2: this line is none of iptables-save's",
+            "f:2: iptables-save does not print such a line",
             id="a stranger's line",
         ),
         pytest.param(b"-A A -j DROP\n", "f:1: rules without a table", id="a grep without a table"),
@@ -177,7 +177,7 @@ def test_a_grep_is_a_fragment_and_a_cut_is_noted() -> None:
     assert not read("-A A -j DROP\n", table="nat").complete
     dump = read("*nat\n:A - [0:0]\n-A A -j DROP\n...\n-A A -j ACCEPT\n")
     assert not dump.complete
-    assert any("f:4: something was cut out here" in note for note in dump.notes)
+    assert any("f:4: lines are missing here" in note for note in dump.notes)
 
 
 def test_both_families_in_one_file_are_told_apart() -> None:

@@ -126,8 +126,8 @@ HINT = '(layers joined by /, such as IP(dst="192.0.2.1")/TCP(dport=80))'
 ONE4 = "is not one IPv4 address (names are not resolved, and a net is not a packet)"
 
 REFUSED = {
-    "nothing": ("", f"--packet: there is no packet in it {HINT}"),
-    "spaces only": ("  ", f"--packet: there is no packet in it {HINT}"),
+    "nothing": ("", f"--packet: it is empty {HINT}"),
+    "spaces only": ("  ", f"--packet: it is empty {HINT}"),
     "too long": ("IP()" + " " * 10_000, "--packet: 10004 characters are too many (at most 10000)"),
     "too many layers": ("/".join(["IP()"] * 20), "--packet: more than 16 layers"),
     "not an expression": ("IP(dst=)", f"--packet, column 8: not a layer expression {HINT}"),
@@ -146,7 +146,7 @@ REFUSED = {
     "a near name": ('IP(dst="1.1.1.1")/TPC(dport=1)', "--packet, column 19: unknown layer TPC (perhaps TCP)"),
     "a distant name": ("Zzzzzzz()", "--packet, column 1: unknown layer Zzzzzzz (there are Ether, Dot1Q"),
     "a name of Scapy that is no layer": ("conf()", "--packet, column 1: unknown layer conf (there are"),
-    "a layer not called": (f"{IP}/TCP", "--packet, column 24: TCP is not called (write TCP())"),
+    "a layer not called": (f"{IP}/TCP", "--packet, column 24: TCP lacks its parentheses (write TCP())"),
     "a column counts characters": ('"é"/Foo()', "--packet, column 5: unknown layer Foo"),
     "a column counts leading spaces": ("   Foo()", "--packet, column 4: unknown layer Foo"),
     "another line": ("IP(\ndst=x)", "--packet, line 2, column 5: x is not a constant (expressions are read"),

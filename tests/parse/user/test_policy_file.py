@@ -86,7 +86,7 @@ def test_json_is_read_too() -> None:
     [
         ("- no-trafic: {to: drained}", "traffic.yaml:4: assertions[0].no-trafic is not known (did you mean no-traffic?)"),
         ("- name: x", "traffic.yaml:4: assertions[0] has no assertion (one of no-traffic, reachable, balanced, in-sync, local-only)"),
-        ("- in-sync:\n  local-only:", "traffic.yaml:4: assertions[0] has in-sync and local-only: one an item (one of no-traffic, reachable, balanced, in-sync, local-only)"),
+        ("- in-sync:\n  local-only:", "traffic.yaml:4: assertions[0] has in-sync and local-only: an item has one (one of no-traffic, reachable, balanced, in-sync, local-only)"),
         ("- in-sync:\n- in-sync:\n  in-sync:", "traffic.yaml:6: assertions[1].in-sync is there twice"),
         ("- in-sync: {strict: true}", "traffic.yaml:4: assertions[0].in-sync.strict is not known (known: none)"),
         ("- in-sync: yes", "traffic.yaml:4: assertions[0].in-sync is not a mapping of fields"),
@@ -108,7 +108,7 @@ def test_json_is_read_too() -> None:
         ("- in-sync:\n\tservices: a", "traffic.yaml:5: found character '\\t' that cannot start any token"),
         ("  []", "traffic.yaml:4: assertions is empty: nothing would be checked"),
         ("  {}", "traffic.yaml:4: assertions is not a list"),
-        ("- [[[[[[[[[[[[[[[[[[[[[[", "traffic.yaml:4: nested deeper than any policy is"),
+        ("- [[[[[[[[[[[[[[[[[[[[[[", "traffic.yaml:4: nested too deeply"),
     ],
 )  # fmt: skip
 def test_an_error_names_file_line_and_field(items: str, says: str) -> None:
@@ -123,7 +123,7 @@ def test_an_error_names_file_line_and_field(items: str, says: str) -> None:
         (b"", "traffic.yaml: is empty"),
         (b"# nothing\n", "traffic.yaml: is empty"),
         (b"\xff\xfe\x00", "traffic.yaml: not UTF-8 text"),
-        (b"a: " + b"x" * 300_000, "traffic.yaml: larger than 256 KiB: that is no policy"),
+        (b"a: " + b"x" * 300_000, "traffic.yaml: larger than 256 KiB: that is not a policy file"),
         (b"- 1", "traffic.yaml:1: is not a mapping of fields"),
         (b"kind: TrafficPolicy\n", "traffic.yaml:1: apiVersion is missing: it is kinspect/v1"),
         (b"apiVersion: v2\nkind: TrafficPolicy\n", "traffic.yaml:1: apiVersion is not kinspect/v1"),
