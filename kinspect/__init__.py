@@ -1,7 +1,7 @@
 """kinspect shows where a packet to a Kubernetes Service really goes, and with what probability.
 
 The names in ``__all__`` are the Python API (docs/api.md); everything else is private. They are loaded
-when they are first asked for: ``kinspect --version`` imports this module and nothing else.
+when first used: ``kinspect --version`` imports this module and nothing else.
 """
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
 """The Python API: what ``import kinspect`` gives. Everything else in the package is private.
 
 Requests and answers are frozen. Nothing is printed, and no process is started unless ``processes`` is
-asked for. Every error is a ``KinspectError``: ``message`` says what is wrong and where; ``hint`` says what
+set. Every error is a ``KinspectError``: ``message`` says what is wrong and where; ``hint`` says what
 to do about it on the command line.
 """
 
@@ -69,7 +69,7 @@ def demo() -> Source:
 def live(kubeconfig: str | None = None, context: str | None = None) -> Source:
     """A live cluster, by kubectl's rules for kubeconfig files, and its nodes over SSH.
 
-    It is read anew by every question that is asked of it.
+    Every request reads it again.
     """
     return Live(kubeconfig=kubeconfig, context=context)
 
@@ -118,7 +118,7 @@ def check(
 
 
 def audit(source: Source, request: AuditRequest | None = None, *, processes: bool = False) -> AuditAnswer:
-    """All that is wrong with the paths to services. Raises KinspectError.
+    """Everything that is wrong with the paths to services. Raises KinspectError.
 
     ``processes``: work on all cores, in forked processes.
     """

@@ -8,8 +8,8 @@
     │   ├── PolicyError           2  a policy file that is not a policy: file, line, field
     │   └── PacketError           2  a packet expression or capture that cannot be read
     └── Undetermined              3  the question is fine, the answer could not be had
-        ├── ApiError              3  the Kubernetes API did not answer, or not to us
-        └── NodeError             3  a node did not answer, or not with what was asked for
+        ├── ApiError              3  the Kubernetes API did not answer, or refused to
+        └── NodeError             3  a node did not answer, or not with the files asked for
 
 Each error is one line that says what is wrong and where, and perhaps a hint: what to do.
 An error of a library never leaves the module that calls the library: it is chained here.
@@ -32,7 +32,7 @@ class ExitCode(IntEnum):
 
 
 Status = Literal["answered", "violated", "undetermined", "interrupted"]
-"""What came of a question; every answer has one."""
+"""The status of an answer; every answer has one."""
 
 EXIT_CODES: Final[Mapping[Status, int]] = {
     "answered": ExitCode.OK,
@@ -56,7 +56,7 @@ class KinspectError(Exception):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
     def __reduce__(self) -> tuple[object, ...]:
-        # What is raised in another process is raised here as it was, whatever it was made from.
+        # An error from another process is raised here unchanged, whatever its arguments were.
         return _as_it_was, (type(self), self.args, self.__dict__)
 
 
@@ -91,7 +91,7 @@ class PacketError(CallError):
 class RulesError(CallError):
     """Text that is not a dump of rules; names the file, the line, and shows the word.
 
-    ``column`` and ``width`` (characters, from 0) put the caret under the word meant.
+    ``column`` and ``width`` (characters, from 0) put the caret under the word in question.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class RulesError(CallError):
         self.width = width
 
     def excerpt(self) -> str | None:
-        """The rule with a caret under the word meant; None where there is no text to show."""
+        """The rule with a caret under the word in question; None if there is no text to show."""
         if self.text is None:
             return None
         shown = f"    {self.text}"
@@ -124,7 +124,7 @@ class RulesError(CallError):
 
 
 class Undetermined(KinspectError):
-    """The question is fine, but its answer could not be had."""
+    """The question is fine, but its answer could not be determined."""
 
     exit_code = ExitCode.UNDETERMINED
 

@@ -1,4 +1,4 @@
-"""Text of strangers, made fit for a screen: the one place where it is done.
+"""Sanitises untrusted text for the screen: the only place that does so.
 
 All that comes from a cluster, its nodes or a file is hostile. A terminal obeys control characters, and
 characters that change the direction of text make one line read as another; both are shown as escapes. A
@@ -39,5 +39,5 @@ def safe_name(name: str) -> str:
 
 
 def quoted(text: str, longest: int = LONGEST_MESSAGE) -> str:
-    """What another program or server said, within a message of ours: short, and without credentials."""
+    """Output of another program or server, within one of our messages: short, and without credentials."""
     return safe(_SECRET.sub("[credentials]", text.strip()), longest)

@@ -1,4 +1,4 @@
-"""What is worth saying about a cluster's service paths, one module a kind of check.
+"""Remarks and findings about a cluster's service paths, one module per kind of check.
 
 Pure: from the model to findings and remarks, without wording.
 """

@@ -1,8 +1,8 @@
 """Two back ends at once: which one has kube-proxy's rules, and which one packets have met.
 
-Both of iptables' back ends may have rules on one node, and packets pass both. In their nat tables
-the first that binds a connection is followed, and which is asked first is not in any dump: the
-kernel asks in the order in which they were registered (nf_nat_register_fn, nf_nat_inet_fn).
+Both of iptables' back ends may have rules on one node, and packets pass both. In their nat tables,
+the first that binds a connection wins. No dump shows which comes first: the kernel's order is
+that of registration (nf_nat_register_fn, nf_nat_inet_fn).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from kinspect.netfilter.targets.nat import Dnat
 
 @dataclass(frozen=True, slots=True)
 class BackEnds:
-    """What is to be said of a node's two back ends about one packet."""
+    """The notes on a node's two back ends for one packet."""
 
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 def back_ends(node: str, rulesets: Sequence[Ruleset], evaluation: Evaluation) -> BackEnds:
-    """Which back end carries kube-proxy's rules; a warning where they send the packet apart."""
+    """Which back end carries kube-proxy's rules; a warning if they send the packet to different places."""
     if len(rulesets) < 2:
         return BackEnds()
     carrying = [rules for rules in rulesets if has_services(rules)]
@@ -37,14 +37,14 @@ def back_ends(node: str, rulesets: Sequence[Ruleset], evaluation: Evaluation) ->
     note = "kube-proxy's rules are in both back ends"
     met = _met(carrying, evaluation)
     if met:
-        note += f"; packets that met their DNAT rules for this: {_counts(carrying, met)}"
+        note += f"; packets counted by their DNAT rules for this: {_counts(carrying, met)}"
     questions = {question for way in evaluation for question in way.weight.questions()}
     if not any(question.kind == "back-end-order" and question.about == NAT for question in questions):
         return BackEnds((note,))
     counted = [rules for rules in carrying if met.get(rules.source)]
-    evidence = "no dump tells which of them is asked first"
+    evidence = "no dump shows which of them comes first"
     if len(counted) == 1:
-        evidence += f", but only those of {_name(counted[0])} have been met by packets"
+        evidence += f", but only those of {_name(counted[0])} have counted packets"
     warning = (
         f"{node}: kube-proxy's rules are in both back ends and send this to different places: {evidence}"
         " (flush those that its kube-proxy no longer writes)"

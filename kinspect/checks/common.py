@@ -1,4 +1,4 @@
-"""What all assertions ask of traffic: where it entered, where it ends, and the rule that sends it there."""
+"""Facts of traffic for all assertions: where it entered, where it ends, and the rule that sends it there."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ def found(
 
 
 def standing_of(share: Bounds) -> Standing:
-    """What is sure to exist violates; what may exist is not determined."""
+    """Certain problems are violations; possible ones are undetermined."""
     return "violated" if share[0] > 0 else "undetermined"
 
 
 def may_be(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """Those that can happen at all."""
+    """The outcomes that can happen."""
     return [outcome for outcome in outcomes if outcome.bounds[1] > 0]
 
 
@@ -114,12 +114,12 @@ def listed(traffic: Traffic, outcome: Outcome) -> Endpoint | None:
 
 
 def endpoints_of(traffic: Traffic) -> list[Endpoint]:
-    """The endpoints of the port and family that are asked for, ready or not."""
+    """The endpoints of the traffic's port and family, ready or not."""
     return endpoints_of_port(traffic.endpoints, traffic.trace.port, traffic.trace.family)
 
 
 def way_in(traffic: Traffic, zones: Zones) -> WayIn:
-    """The same traffic as kube-proxy's rules see it."""
+    """The same traffic from the view of kube-proxy's rules."""
     trace = traffic.trace
     return WayIn(
         service=traffic.service,
@@ -137,13 +137,13 @@ def expected_of(traffic: Traffic, zones: Zones) -> list[EndpointSet]:
 
 
 def backend_of(endpoint: Endpoint) -> EndpointOwner:
-    """What stands behind an endpoint, by the API's word alone."""
+    """The owner of an endpoint, according to the API alone."""
     namespace, pod = endpoint.pod or (endpoint.service[0], None)
     return EndpointOwner(namespace, pod, endpoint.node, listed=True, terminating=endpoint.terminating)
 
 
 def elsewhere(traffic: Traffic, outcome: Outcome) -> Finding | None:
-    """What becomes of it is decided where no rule tells: it may go anywhere, so nothing can be sure."""
+    """Its end is decided outside of the rules: it may go anywhere, so nothing is certain."""
     if outcome.verdict is Verdict.QUEUE:
         return found(traffic, Queued(outcome.bounds), outcome, "undetermined")
     unmodelled = any(question.kind == "unsupported-target" for question in outcome.weight.questions())

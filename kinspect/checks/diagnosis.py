@@ -1,6 +1,6 @@
 """Why traffic does not go where the API says: one diagnosis for trace, check and audit.
 
-From what became of the packets, never from what kube-proxy usually does: a cause is named only if
+It is based on what happened to the packets, never from what kube-proxy usually does: a cause is named only if
 the packet's way or the node's rules show it.
 """
 
@@ -42,7 +42,7 @@ _REFUSALS: Final[tuple[tuple[str, Literal["no-endpoints", "no-local-endpoints", 
 def why_nothing_goes_to(
     endpoint: Endpoint, traffic: Traffic, zones: Zones, rulesets: Sequence[Ruleset]
 ) -> Cause:
-    """Why an endpoint that the API lists gets nothing of some traffic."""
+    """Why an endpoint that the API lists gets no share of some traffic."""
     dead = [way for way in _ways(traffic) if way.verdict is not Verdict.ACCEPT]
     for way in dead:
         if way.packet.dnat and (way.packet.dst, way.packet.dport) == (endpoint.address, endpoint.port):
@@ -65,7 +65,7 @@ def why_nothing_goes_to(
 
 
 def why_sent_there(traffic: Traffic, outcome: Outcome) -> Cause:
-    """Why traffic goes to an address that the API does not say."""
+    """Why traffic goes to an address that the API does not list."""
     rule = cited(outcome)
     if rule is not None and not names.is_kube(rule.chain):
         return TakenFirst(rule)
@@ -73,7 +73,7 @@ def why_sent_there(traffic: Traffic, outcome: Outcome) -> Cause:
 
 
 def why_ended(way: Way, traffic: Traffic, rulesets: Sequence[Ruleset]) -> Cause:
-    """What ended packets on a way to their death."""
+    """What ended the packets of a way."""
     refusal = _refusal(way)
     if refusal is not None:
         rule, why = refusal
@@ -116,14 +116,14 @@ def why_not_served(traffic: Traffic, outcome: Outcome, rulesets: Sequence[Rulese
 
 
 def answered_on_the_node(why: NotServed) -> bool:
-    """Whether the node itself answers in the service's place, as NodeLocal DNSCache does."""
+    """Whether the node itself answers instead of the service, as NodeLocal DNSCache does."""
     return why.why == "untracked" and why.here is True
 
 
 def old_policy(traffic: Traffic) -> OldPolicy | None:
-    """The traffic policy that kube-proxy's rules follow, if it is another one than the service's.
+    """The traffic policy that kube-proxy's rules follow, if it differs from the service's.
 
-    Only if the chains are those of the other policy, and what they lead to is what it asks for.
+    Only if the chains are those of the other policy, and lead where that policy would.
     """
     trace = traffic.trace
     if trace.via in OUTSIDE and traffic.sources != "outside":
@@ -150,7 +150,7 @@ def _ways(traffic: Traffic) -> Iterator[Way]:
 def _taken_first(traffic: Traffic) -> TakenFirst | None:
     """The rule, not kube-proxy's, that rewrites everything that is sent anywhere.
 
-    Packets that died on the way count too: what took them first is still the cause.
+    Packets that were dropped on the way count, too: what took them first is still the cause.
     """
     rewritten = [way for way in _ways(traffic) if way.packet.dnat]
     rules = [_binding(way) for way in rewritten]
@@ -173,7 +173,7 @@ def _binding(way: Way) -> RuleReference | None:
 
 
 def _hinted_away(traffic: Traffic, zones: Zones) -> bool:
-    """Whether what is reached is just what topology hints say."""
+    """Whether the reached endpoints are exactly those of the topology hints."""
     reached = {(o.address, o.port) for o in traffic.trace.outcomes if sent(traffic, o)}
     _, *narrowed = expected_of(traffic, zones)
     hinted = any(e.for_zones or e.for_nodes for e in endpoints_of(traffic))

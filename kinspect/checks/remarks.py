@@ -1,4 +1,4 @@
-"""Why a service's traces are as they are: what an on-call engineer needs to know beside them."""
+"""Remarks on a service's traces: what an on-call engineer needs to know besides them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ from kinspect.model.traffic import Traffic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What remarks ask of the cluster beside the traces."""
+    """The facts about the cluster that remarks need besides the traces."""
 
     nodes: Mapping[str, Node]
     zones: Zones
@@ -77,7 +77,7 @@ class Setting:
 def remarks(
     service: Service | None, traffics: Sequence[Traffic], totals: Sequence[Total], setting: Setting
 ) -> Iterator[Remark]:
-    """What is worth saying, the most pressing first."""
+    """The remarks, the most important first."""
     if service is None or not traffics:
         return
     traces, endpoints = [traffic.trace for traffic in traffics], traffics[0].endpoints
@@ -103,7 +103,7 @@ def remarks(
 
 
 def _differences(traffics: Iterable[Traffic], setting: Setting) -> Iterator[Remark]:
-    """Where the rules do otherwise than the API says, each with its cause."""
+    """Where the rules differ from the API, each with its cause."""
     old: dict[tuple[object, ...], tuple[FollowsOldPolicy, list[str]]] = {}
     unserved: dict[tuple[object, ...], tuple[NotServedHere, list[str]]] = {}
     hinted: dict[str, None] = {}
@@ -124,14 +124,14 @@ def _differences(traffics: Iterable[Traffic], setting: Setting) -> Iterator[Rema
                 case NotServed():
                     frontend = endpoint_text(trace.packet.dst, trace.packet.dport)
                     here = NotServedHere((), trace.via, frontend, cause)
-                    # A NodePort has another address at every node, and one reason.
+                    # A NodePort has a different address at every node, but one reason.
                     about = frontend if trace.via != "nodeport" else trace.packet.dport
                     unserved.setdefault((about, cause.why), (here, []))[1].append(trace.node)
                 case BehindApi() if to:
                     silent = trace.node in setting.silent
                     found[Missing(trace.node, trace.via, to, silent)] = None
                 case _:
-                    pass  # what ends packets at a rule or in routing is a remark of its own
+                    pass  # packets that a rule or routing ends have a separate remark
         found.update(dict.fromkeys(_stale(traffic, setting)))
     for served, nodes in unserved.values():
         yield msgspec.structs.replace(served, nodes=tuple(dict.fromkeys(nodes)))
@@ -207,7 +207,7 @@ def _stale(traffic: Traffic, setting: Setting) -> Iterator[Remark]:
 
 
 def _hidden(traces: Sequence[NodeTrace]) -> Iterator[SourceHidden]:
-    """Where endpoints see another source than the client's."""
+    """Whether endpoints see another source than the client's."""
     arriving: dict[str, list[Outcome]] = {}
     for trace in traces:
         found = [o for o in trace.outcomes if o.verdict is Verdict.ACCEPT and o.dnat]
@@ -282,7 +282,7 @@ def _crossing(
 
 
 def _ways_out(service: Service, traces: Sequence[NodeTrace]) -> WaysOut:
-    """Advice that names a node and a pod of this answer: the last one that gets what enters elsewhere."""
+    """Advice that names a node and a pod of this answer: the last one that gets traffic from other nodes."""
     away = [
         outcome.backend
         for trace in traces
@@ -295,7 +295,7 @@ def _ways_out(service: Service, traces: Sequence[NodeTrace]) -> WaysOut:
 
 
 def _died(service: Service, traces: Iterable[NodeTrace]) -> Iterator[Remark]:
-    """What was refused or dropped, and where; alike at several nodes is said once."""
+    """What was refused or dropped, and where; the same at several nodes is one remark."""
     found: dict[tuple[object, ...], tuple[Died, list[str]]] = {}
     for trace in traces:
         for outcome in trace.outcomes:

@@ -59,7 +59,7 @@ COMMANDS: Final = {
 
 
 def _register(words: Sequence[str]) -> None:
-    """Add the command that was typed; all of them where none was, or something else is to be completed."""
+    """Add the command that was typed; all of them if none was, or if something else is completed."""
     typed = next((word for word in words if not word.startswith("-")), None)
     for name in [typed] if typed in COMMANDS else COMMANDS:
         module = import_module(f"kinspect.cli.{COMMANDS[name]}")
@@ -82,11 +82,11 @@ def run() -> None:
         complain(error)
         _end(error.exit_code)
     except BrokenPipeError:
-        # The reader has what it wanted (``| head``); nothing is left to say to it.
+        # The reader has what it wanted (``| head``); there is nothing left to print.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _end(ExitCode.OK)
-    except Exception as error:  # the last resort: a fault of ours is one line too
+    except Exception as error:  # the last resort: an internal error is one line, too
         if os.environ.get("KINSPECT_TRACEBACK"):
             raise
         what = f"internal error: {type(error).__name__}: {error}"

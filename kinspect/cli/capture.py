@@ -76,7 +76,7 @@ def capture(
     if file == "-" and output != "table":
         raise CallError(f"-f - and -o {output} both want standard output", hint="name a file: -f FILE")
     try:
-        # Before anything is read: a place that cannot be written is said at once.
+        # Before anything is read: a path that cannot be written is an error at once.
         with _opened(file) as keep:
             captured = pipeline.capture(request, source)
             keep(lambda opened: write_archive(opened, captured.snapshot, captured.manifest))

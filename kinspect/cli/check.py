@@ -216,7 +216,7 @@ def _asserted(
 
 
 def _narrowed(assertion: Assertion, scope: Scope) -> Assertion:
-    """What --ignore says goes for all of a file's assertions."""
+    """--ignore applies to all of a file's assertions."""
     ignore = (*assertion.scope.ignore, *scope.ignore)
     scope = msgspec.structs.replace(assertion.scope, ignore=ignore)
     return msgspec.structs.replace(assertion, scope=scope)

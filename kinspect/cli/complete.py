@@ -18,7 +18,7 @@ _PATIENCE = 2.0  # seconds for the API, before a shell would seem to hang
 
 
 def services(ctx: Any, incomplete: str) -> Iterable[str]:
-    """``svc/NAME`` of the namespace, ``NAMESPACE/NAME`` where one is begun."""
+    """``svc/NAME`` of the namespace, ``NAMESPACE/NAME`` if one was begun."""
     cluster = _cluster(ctx, "services")
     if cluster is None:
         return []
@@ -85,7 +85,7 @@ def _offered(names: Iterable[str], incomplete: str) -> list[str]:
 
 
 def _cluster(ctx: Any, kind: Any) -> Any:
-    """The cluster that the words so far name; None where there is none to be had."""
+    """The cluster that the words so far name; None if there is none."""
     from kinspect.parse.api.cluster import Cluster
     from kinspect.pipeline.gather.sources import Demo, Recorded, open_recorded
 

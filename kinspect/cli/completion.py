@@ -16,7 +16,7 @@ def script(shell: str) -> str:
     """The script for a shell, which asks ``kinspect`` itself for names."""
     from typer import completion
 
-    made = completion.get_completion_script(  # type: ignore[attr-defined]  # of no stub, but its own documented way
+    made = completion.get_completion_script(  # type: ignore[attr-defined]  # not in a stub, but documented
         prog_name="kinspect", complete_var="_KINSPECT_COMPLETE", shell=shell
     )
     return f"{made}\n"

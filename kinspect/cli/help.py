@@ -1,4 +1,4 @@
-"""Pages of help as the terminal of an incident wants them: at once.
+"""Pages of help that appear at once.
 
 Each is kept as text, as the application prints it in 80 columns (a test holds them to that), and is
 read before anything is imported: building a command line to print it costs six times as much as
@@ -17,7 +17,7 @@ COMMANDS = ("", "trace", "check", "audit", "whatif", "diff", "rules", "flows", "
 
 
 def page(words: Sequence[str]) -> str | None:
-    """The page that these words ask for; None: they ask for something else, or for another width."""
+    """The page for these words; None if they ask for something else, or if the width differs."""
     if os.path.basename(sys.argv[0]) == "kubectl-kinspect":  # noqa: PTH119 - its pages say "kubectl kinspect"
         return None
     if os.environ.get("KINSPECT_PROG") or "_KINSPECT_COMPLETE" in os.environ:
@@ -39,7 +39,7 @@ def page(words: Sequence[str]) -> str | None:
 
 
 def show(text: str) -> None:
-    """Print a page, also where the reader leaves early or the terminal lacks a letter."""
+    """Print a page, even if the reader leaves early or the terminal cannot show a letter."""
     encoding = sys.stdout.encoding or "utf-8"
     try:
         sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
@@ -49,12 +49,12 @@ def show(text: str) -> None:
 
 
 def path(command: str) -> str:
-    """Where the page of a command is; an empty name stands for the application."""
+    """The path of a command's page; an empty name stands for the application."""
     return os.path.join(os.path.dirname(__file__), "pages", f"{command or 'kinspect'}.txt")  # noqa: PTH118, PTH120
 
 
 def _columns() -> int:
-    """The terminal's width, asked as shutil.get_terminal_size does."""
+    """The terminal's width, read as shutil.get_terminal_size does."""
     try:
         told = int(os.environ.get("COLUMNS", ""))
     except ValueError:

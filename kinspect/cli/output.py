@@ -15,7 +15,7 @@ from kinspect.report.formats import render
 from kinspect.report.screen import View
 from kinspect.sanitise import safe
 
-_PIPE_WIDTH = 140  # columns where there is no terminal to fit
+_PIPE_WIDTH = 140  # columns if there is no terminal
 
 
 def emit(
@@ -42,7 +42,7 @@ class _Answer(Protocol):
 
 
 def _width() -> int:
-    """Columns of the terminal, or those that COLUMNS asks for; else many, for a file or a pipe."""
+    """Columns of the terminal, or the value of COLUMNS; otherwise many, for a file or a pipe."""
     fits = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
     return shutil.get_terminal_size().columns if fits else _PIPE_WIDTH
 
@@ -58,7 +58,7 @@ def talk(lines: Iterable[str]) -> None:
 
 
 def complain(error: KinspectError) -> None:
-    """An error: one line, and the words meant where it is about a rule."""
+    """An error: one line, and the words in question if it is about a rule."""
     talk([str(error)])
     if isinstance(error, RulesError):
         excerpt = error.excerpt()
@@ -67,6 +67,6 @@ def complain(error: KinspectError) -> None:
 
 
 def write(text: str) -> None:
-    """The answer. Bytes that are no text are shown as escapes, never lost."""
+    """The answer. Bytes that are not text are shown as escapes, never lost."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()

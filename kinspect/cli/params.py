@@ -242,7 +242,7 @@ NoColor = Annotated[
 
 
 def read_source(snapshot: Path | None, demo: bool, rules: Sequence[str], live: Live) -> Source:
-    """The one source of facts that was named. Raises CallError where there are two."""
+    """The source of facts that was named. Raises CallError if there are two."""
     named = [
         flag for flag, given in (("--snapshot", snapshot), ("--demo", demo), ("--rules", rules)) if given
     ]
@@ -316,12 +316,12 @@ def read_addresses(texts: Sequence[str]) -> list[Address]:
 def read_ssh(
     user: str | None, port: int | None, options: Sequence[str], target: str, sudo: bool | None, timeout: float
 ) -> SshOptions:
-    """How nodes are reached over SSH."""
+    """The options for SSH."""
     return SshOptions(user=user, port=port, options=tuple(options), target=target, sudo=sudo, timeout=timeout)
 
 
 def read_reach(wanted: Transport | None, ssh: SshOptions, pods: ExecOptions) -> NodeOptions:
-    """The transport that was asked for, or the one that can work from here."""
+    """The requested transport, or the one that can work from here."""
     if wanted is Transport.EXEC:
         return pods
     if wanted is None and shutil.which(ssh.program) is None:
@@ -331,7 +331,7 @@ def read_reach(wanted: Transport | None, ssh: SshOptions, pods: ExecOptions) -> 
 
 
 def progress() -> Progress | None:
-    """Says on a terminal which nodes are done; quiet elsewhere."""
+    """Shows on a terminal which nodes are done; quiet elsewhere."""
     if not sys.stderr.isatty():
         return None
 

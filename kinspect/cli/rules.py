@@ -64,5 +64,5 @@ def read_nodes(words: Sequence[str]) -> list[str]:
 
 
 def read_families(only4: bool, only6: bool) -> tuple[Family, ...]:
-    """What -4 and -6 narrow to."""
+    """The families that -4 and -6 select."""
     return (4,) if only4 and not only6 else (6,) if only6 and not only4 else (4, 6)

@@ -1,4 +1,4 @@
-"""Where facts come from, as options: the same for every command that reads a cluster."""
+"""The source of facts, as options: the same for every command that reads a cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kinspect.cli import params
 from kinspect.collect.options import ExecOptions
 from kinspect.pipeline.gather.sources import Live, Source
 
-_LAST: Final = ("output", "no_color")  # what stands last in a command's help
+_LAST: Final = ("output", "no_color")  # what comes last in a command's help
 
 
 def facts_from(

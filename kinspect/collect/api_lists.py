@@ -1,4 +1,4 @@
-"""The Kubernetes API as a ClusterApi: lists of kinds, byte for byte where one page holds them.
+"""The Kubernetes API as a ClusterApi: lists of kinds, byte for byte if one page holds them.
 
 Objects are not parsed here: ``msgspec.Raw`` finds where each one ends, and pages are joined from
 those pieces. Source of the paging rules: Kubernetes, "API concepts", and client-go's pager.
@@ -113,11 +113,11 @@ class KubeApi:
         """The list of a kind as one JSON document; see ``ports.ClusterApi``.
 
         A cluster too old for discovery.k8s.io/v1 (before 1.21) gives an empty list of
-        EndpointSlices, like a cluster without any: in both, Endpoints say what there is.
+        EndpointSlices, like a cluster without any: in both, Endpoints are used.
         Without the namespace of a namespaced object, ``name`` is looked for in all of them.
         ``namespace`` means nothing for nodes and namespaces.
 
-        Raises ApiError, or CallError where the kubeconfig cannot be used.
+        Raises ApiError, or CallError if the kubeconfig cannot be used.
         """
         resource = _RESOURCES[kind]
         if not resource.namespaced:
@@ -250,7 +250,7 @@ def connect(
     """The API that kubectl would use with these options. Connects at the first request.
 
     The times are in seconds: to reach the server, and without a byte from it.
-    Raises CallError where there is no such kubeconfig or context.
+    Raises CallError if there is no such kubeconfig or context.
     """
     access = kubeconfig.find(kubeconfig_file, context)
     return KubeApi(access, Wire(access, connect_timeout, read_timeout))

@@ -1,8 +1,8 @@
 """Nodes through the Kubernetes API: commands in a pod that runs on the node with its network.
 
 kube-proxy's own pod, or a network plugin's agent, has the host's network and the tools. Each command
-is an argument list: such an image may have no shell. What it does not have, often ``ip`` and
-``sysctl``, brings no file; who reads the snapshot says what is then not known.
+is an argument list: such an image may have no shell. A missing tool, often ``ip`` or ``sysctl``,
+gives no file; reading the snapshot reports what is then not known.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ PATTERN: Final = (
 )
 _PROXY_MODE: Final = "http://127.0.0.1:10249/proxyMode"  # kube-proxy's metrics address
 
-# What is read besides the rules; of two commands for a file, the second where the first brings none.
+# What is read besides the rules; of two commands for a file, the second runs if the first gives none.
 COMMANDS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     (names.VERSION, ("iptables", "--version")),
     (names.IPSET, ("ipset", "save")),
@@ -120,12 +120,12 @@ class _Pod(msgspec.Struct, frozen=True):
     status: _Status
 
     def container(self, wanted: str | None) -> str:
-        """The container that is named, or the one that kubectl would choose."""
+        """The named container, or the one that kubectl would choose."""
         default = (self.metadata.annotations or {}).get("kubectl.kubernetes.io/default-container")
         return wanted or default or self.spec.containers[0].name
 
     def trouble(self, container: str) -> str | None:
-        """Why no command can run in a container; None where one can."""
+        """Why no command can run in a container; None if one can."""
         found = [status for status in self.status.container_statuses or () if status.name == container]
         if container not in [each.name for each in self.spec.containers]:
             return f"it has no container {quoted(container)}"
@@ -189,7 +189,7 @@ class ExecShell:
                 f" {quoted(options.namespace)} runs there",
                 hint="--exec-namespace and --exec-selector name a pod with the host's network and iptables",
             )
-        # Two while one replaces the other: the first that can be used, rather one that stays.
+        # Two while one replaces the other: the first usable one, preferably one that is not being deleted.
         pods = sorted(pods, key=lambda pod: pod.metadata.deletion_timestamp is not None)
         troubles = []
         for pod in pods:
@@ -219,7 +219,7 @@ class _Runner:
         return section
 
     def connections(self, most: int) -> Iterator[tuple[str, Section]]:
-        """Both families' tables, or the kernel's own text where the image has no ``conntrack``."""
+        """Both families' tables, or the kernel's own text if the image has no ``conntrack``."""
         for file, argv in CONNECTIONS:
             section = self.run(argv)
             if section is not None:

@@ -47,7 +47,7 @@ class Answer:
 
     @property
     def message(self) -> str | None:
-        """The message of the Status in the body, as it came; None where that is no Status."""
+        """The message of the Status in the body, unchanged; None if the body is not a Status."""
         try:
             status = msgspec.json.decode(self.body, type=_Status)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -73,10 +73,10 @@ class Wire:
         self._client: Any = None
 
     def get(self, path: str, query: Mapping[str, str]) -> Answer:
-        """What a GET of the path brings, tried again where the connection broke or the API says so.
+        """The answer to a GET of the path; tried again if the connection broke or the API asks for it.
 
         Raises ApiError: unreachable, not trusted, too slow, broken off, not authenticated, failing.
-        Raises CallError where the kubeconfig cannot be used at all.
+        Raises CallError if the kubeconfig cannot be used at all.
         """
         import urllib3
 
@@ -112,9 +112,9 @@ class Wire:
         raise AssertionError("the last try returns or raises")
 
     def target(self) -> tuple[Any, dict[str, str]]:
-        """The library's configuration and the headers to send, for a connection that is no GET.
+        """The library's configuration and the headers to send, for a connection that is not a GET.
 
-        Raises CallError, ApiError where there are no credentials.
+        Raises CallError, ApiError if there are no credentials.
         """
         client = self._connected()
         headers = self._headers(client)

@@ -1,7 +1,7 @@
-"""Which cluster to ask, and as whom, by kubectl's rules.
+"""The cluster to read and the user to read it as, by kubectl's rules.
 
 ``--kubeconfig``, else the files of ``KUBECONFIG``, else ``~/.kube/config``, else the service
-account of the pod that this runs in. Where files are merged, the first to name a thing wins.
+account of the pod that this runs in. If files are merged, the first one that names a thing wins.
 Source: client-go, tools/clientcmd (``loader.go``, ``client_config.go``).
 
 The kubernetes library reads the credentials. The names are read here first, because the library
@@ -111,7 +111,7 @@ def find(kubeconfig: str | None = None, context: str | None = None) -> Access:
             f"no kubeconfig: {looked} is {'empty' if kubeconfig else 'not there, or empty'}", hint=_ELSE
         )
     paths = tuple(files)
-    # client-go takes an empty current-context for none, and looks on in the next file.
+    # client-go treats an empty current-context as none, and continues with the next file.
     wanted = context or next((f.current_context for f in files.values() if f.current_context), None)
     if wanted is None:
         raise CallError(f"{_named(paths)} sets no current context", hint=_choice(list(contexts), None))
@@ -141,7 +141,7 @@ def find(kubeconfig: str | None = None, context: str | None = None) -> Access:
 def load(access: Access) -> Any:
     """The kubernetes library's Configuration, with credentials; runs a credential plugin.
 
-    Raises CallError where the kubeconfig cannot be used, ApiError where its plugin fails.
+    Raises CallError if the kubeconfig cannot be used, ApiError if its plugin fails.
     """
     client = importlib.import_module("kubernetes.client")
     config = importlib.import_module("kubernetes.config")
@@ -157,7 +157,7 @@ def load(access: Access) -> Any:
         configuration.proxy = proxies.get(configuration.host.partition(":")[0]) or proxies.get("all")
         configuration.no_proxy = configuration.no_proxy or proxies.get("no")
     if configuration.proxy and "://" not in configuration.proxy:
-        configuration.proxy = f"http://{configuration.proxy}"  # as kubectl and curl take HOST:PORT
+        configuration.proxy = f"http://{configuration.proxy}"  # as kubectl and curl read HOST:PORT
     return configuration
 
 
@@ -169,7 +169,7 @@ def credentials(access: Access) -> Iterator[None]:
             yield
     except Exception as e:  # the library lets KeyError, TypeError, binascii.Error, … through
         reason = _reason(e)
-        # A message of the library may hold the token: the chain is cut where it is not shown whole.
+        # A message of the library may hold the token: the chain is cut unless it is shown whole.
         raise CallError(f"{access.where} cannot be used: {reason}") from (
             e if isinstance(e, OSError) else None
         )
@@ -233,7 +233,7 @@ def _read(path: str, required: bool) -> _Kubeconfig | None:
     try:
         return msgspec.convert(yaml.safe_load(Path(path).read_bytes()), _Kubeconfig | None)
     except OSError as e:
-        if isinstance(e, FileNotFoundError) and not required:  # kubectl passes over it too
+        if isinstance(e, FileNotFoundError) and not required:  # kubectl ignores it too
             return None
         raise CallError(f"cannot read kubeconfig {quoted(path)}: {e.strerror}", hint=_ELSE) from e
     except msgspec.ValidationError as e:

@@ -20,12 +20,12 @@ from kinspect.snapshot.types import Fetched
 
 _LARGEST: Final = 1 << 30  # bytes of a node, unpacked
 
-# A node's dumps, and the names they have where only one back end holds rules.
+# A node's dumps, and their names if only one back end holds rules.
 _PAIRS: Final = (
     (names.IPTABLES, names.IPTABLES_LEGACY, names.IPTABLES_NFT),
     (names.IP6TABLES, names.IP6TABLES_LEGACY, names.IP6TABLES_NFT),
 )
-_ABOUT: Final = ("id", "tools")  # sections that are no files: who runs the script, which tools need root
+_ABOUT: Final = ("id", "tools")  # sections that are not files: who runs the script, which tools need root
 _DUMPS: Final = frozenset(name for pair in _PAIRS for name in pair)
 
 
@@ -61,7 +61,7 @@ def read_bundle(stream: bytes, nonce: str) -> dict[str, Section]:
     form, _, body = stream[start + len(mark) :].partition(b"\n")
     if form == b"gzip":
         body = _unpacked(body)
-    # Where it was cut counts more than what came before.
+    # That it was cut is more important than what came before.
     if not body.rstrip(b"\n").endswith(mark + b"done"):
         raise NodeError(
             "the connection was cut before everything was read", hint="try again, or raise --timeout"
@@ -104,10 +104,10 @@ def _unpacked(body: bytes) -> bytes:
 
 
 def node_files(sections: dict[str, Section], ground: Ground = Ground()) -> Fetched:
-    """The files of a node's sections, and what ran. Raises NodeError where its rules could not be read.
+    """The files of a node's sections, and what ran. Raises NodeError if its rules could not be read.
 
-    Where a node has the tools of both back ends and only one holds rules, that dump takes the
-    plain name; where both do, both stay.
+    If a node has the tools of both back ends and only one holds rules, that dump gets the plain
+    name; if both do, both stay.
     """
     user, tools = (
         sections[name].output.decode("utf-8", "replace").strip() if name in sections else ""
@@ -119,7 +119,7 @@ def node_files(sections: dict[str, Section], ground: Ground = Ground()) -> Fetch
         others = [s for n, s in dumps.items() if n != name and _same(n, name)]
         _check_dump(name, section, allowing, others, ground)
     dumps = {name: section for name, section in dumps.items() if section.status == 0}
-    # A tool that failed brought nothing; what is then missing is said by who reads the snapshot.
+    # A tool that failed gave no file; reading the snapshot reports what is missing.
     files = {
         name: section.output
         for name, section in sections.items()
@@ -148,7 +148,7 @@ def cut(output: bytes, most: int) -> bytes:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two dumps are of the same family."""
+    """Whether two dumps have the same family."""
     return one.startswith("ip6") == other.startswith("ip6")
 
 
@@ -172,7 +172,7 @@ def _stderr(name: str, section: Section) -> dict[str, bytes]:
 
 
 def _check_dump(name: str, section: Section, allowing: str, others: list[Section], ground: Ground) -> None:
-    """An error if a tool failed or printed no dump: an empty dump would be a false answer."""
+    """An error if a tool failed or did not print a dump: an empty dump would be a false answer."""
     if section.status == 0:
         _check_whole(name.removesuffix(".txt"), section.output, ground)
         return
@@ -207,7 +207,7 @@ def _check_whole(tool: str, output: bytes, ground: Ground) -> None:
             f"{tool} {ground.place} printed something that is not a dump: {heard}",
             hint="run it by hand and see its output",
         )
-    # Behind the last table come comments at most.
+    # Only comments may follow the last table.
     if re.search(rb"^COMMIT\n(?:(?:#[^\n]*)?\n)*\Z", output[output.rfind(b"\nCOMMIT") + 1 :] + b"\n") is None:
         raise NodeError(f"the dump of {tool} is cut short", hint="try again")
 
@@ -227,7 +227,7 @@ _ROOT_TOOLS: Final = (
 def sudoers_line(user: str, paths: Iterable[str] = ()) -> str:
     """What allows a user to read the rules, and nothing else (sudoers(5)).
 
-    ``paths`` are those of the tools that the node has; without them all that may be asked for.
+    ``paths`` are those of the tools that the node has; without them, all tools that may run.
     """
     found = {path.rpartition("/")[2]: path for path in paths if re.fullmatch(r"/[\w./-]+", path)}
     commands = [tool.partition(" ") for tool in _ROOT_TOOLS]

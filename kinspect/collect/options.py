@@ -1,4 +1,4 @@
-"""How nodes are reached: the user's options, checked. Light to import."""
+"""The user's options for reaching nodes, checked. Cheap to import."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Progress: TypeAlias = Callable[[str, str | None], None]
 """Callback for each node that is done: its name, and the reason if it failed."""
 
 EVERY_CONNECTION: Final = 1_000_000_000
-"""More than any table holds: the limit that is none."""
+"""More than any table holds: no limit."""
 
 # What a template may name, and the type of address that the API has for it.
 ADDRESS_FIELDS: Final = {
@@ -26,10 +26,10 @@ ADDRESS_FIELDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class SshOptions:
-    """How nodes are reached over SSH.
+    """The options for SSH.
 
     ``target`` is a template of ``{name}``, ``{internal_ip}``, ``{external_ip}``, ``{hostname}``;
-    ``sudo`` None means where needed; ``timeout`` is in seconds, for all of a node; ``connections``
+    ``sudo`` None means if needed; ``timeout`` is in seconds, for all of a node; ``connections``
     is how many connections of each family to bring, EVERY_CONNECTION for all.
     """
 
@@ -61,9 +61,9 @@ class ExecOptions:
     """Which pods of the nodes commands are run in.
 
     The default is kube-proxy's own as kubeadm and most providers install it. ``container`` None is
-    the one that kubectl takes; ``timeout`` is in seconds, for all of a node; ``connections`` is how
-    many connections of each family to bring; ``because`` says why this way was taken where nobody asked for
-    it.
+    the one that kubectl uses; ``timeout`` is in seconds, for all of a node; ``connections`` is how
+    many connections of each family to bring; ``because`` says why this transport was chosen if nobody asked
+    for it.
     """
 
     namespace: str = "kube-system"

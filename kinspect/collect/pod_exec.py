@@ -209,7 +209,7 @@ def _refused(pod: ExecPod, answer: Answer) -> NodeError:
     if answer.status == 403:
         # A WebSocket is a GET, and asks for "get"; newer releases ask for "create" too.
         who = re.match(r'.*?User "([^"]*)" cannot (get|create) resource', answer.message or "", re.S)
-        if who is None:  # somebody else's refusal: an admission webhook, a proxy
+        if who is None:  # a refusal from elsewhere: an admission webhook, a proxy
             return NodeError(f"commands in pod {pod} are refused: {answer.excerpt}")
         return NodeError(
             f'user "{quoted(who[1])}" may not run commands in pods of namespace {quoted(pod.namespace)}'

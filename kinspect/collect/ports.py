@@ -35,7 +35,7 @@ class ClusterApi(Protocol):
     ) -> bytes:
         """The list of a kind as one JSON document ``{"kind": …List, "items": […]}``.
 
-        With ``name`` the list has that one object, or none where there is no such object.
+        With ``name`` the list has that one object, or none if there is no such object.
         Raises ApiError: unreachable, not authenticated, or not permitted (naming the permission).
         """
         ...

@@ -27,7 +27,7 @@ from kinspect.sanitise import quoted
 from kinspect.snapshot.types import Files
 
 # What can be a host for ssh: names, addresses of both families with a zone. Nothing that ssh or a
-# ProxyCommand's shell could take for an option or for code.
+# ProxyCommand's shell could read as an option or as code.
 _HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%-]*")
 
 
@@ -57,7 +57,7 @@ class SshShell:
         try:
             return node_files(read_bundle(output, nonce))
         except NodeError as error:
-            # ssh's own word tells more than what is missing at the end.
+            # ssh's own message is more helpful than the missing end.
             if status == 255 and "cut before" in error.message and heard:
                 raise NodeError(
                     f"{error.message}: {quoted(heard.splitlines()[-1])}", hint=error.hint
@@ -122,8 +122,8 @@ class SshShell:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
-                    # A session of its own, so that a ProxyCommand ends with it; but not where ssh
-                    # may ask on the terminal, which belongs to this session.
+                    # A session of its own, so that a ProxyCommand ends with it; but not if ssh may
+                    # prompt on the terminal, which belongs to this session.
                     start_new_session="BatchMode=yes" in command,
                 )
                 self._running.add(process)
@@ -165,7 +165,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _signal(process: subprocess.Popen[bytes], sign: signal.Signals) -> None:
-    """To the client, and to a ProxyCommand where they have a session of their own."""
+    """To the client, and to a ProxyCommand if they have a session of their own."""
     if process.poll() is not None:
         return
     with suppress(ProcessLookupError):
@@ -175,7 +175,7 @@ def _signal(process: subprocess.Popen[bytes], sign: signal.Signals) -> None:
             process.send_signal(sign)
 
 
-# What ssh says, and what that means; ``{said}`` is its own last line. The first that fits counts.
+# Messages of ssh and their meaning; ``{said}`` is its last line. The first match counts.
 _FAR: Final = "is it reachable from here? ProxyJump in ~/.ssh/config, or --ssh-target"
 _MEANINGS: Final[tuple[tuple[str, str, str | None], ...]] = (
     (

@@ -1,10 +1,10 @@
 """A packet through hooks and tables in the kernel's order, with the routing between them.
 
 Facts: netfilter's hooks and priorities (``netfilter.hooks``), ip_rcv_finish, ip_forward and
-ip_local_out of the kernel. A nat table is asked by the first packet of a connection only.
+ip_local_out of the kernel. Only the first packet of a connection passes a nat table.
 
-This is what a path means, and nothing else: whoever knows already where packets go from behind nat
-plugs in as ``Journey.beyond`` (see ``evaluate.shortcuts``).
+This is what a path means, and nothing else: a shortcut that knows where packets go after nat plugs
+in as ``Journey.beyond`` (see ``evaluate.shortcuts``).
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ _NAT = TableName("nat")
 _NAT_HOOKS = ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")
 
 Point: TypeAlias = Literal["came in", "goes elsewhere", "goes out"]
-"""Where the choice of a destination is over: behind PREROUTING's nat, or behind OUTPUT's."""
+"""The point after the choice of a destination: after PREROUTING's nat, or after OUTPUT's."""
 
 Beyond: TypeAlias = Callable[["Journey", Point, Branch], None]
-"""Takes a branch on from behind nat, in place of ``Journey.follow``, to the same ends."""
+"""Follows a branch after nat, instead of ``Journey.follow``, to the same ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Gone:
-    """A branch that the host does not send on: no rule ended it, routing did."""
+    """A branch that routing ends: the host does not send it on."""
 
     branch: Branch
     verdict: Verdict
@@ -88,7 +88,7 @@ class Journey:
             self._on("came in", branch)
 
     def _past_iptables(self, branch: Branch) -> Branch | None:
-        """The part of a branch that meets rules, where the rest stays on a bridge that calls none."""
+        """The part of a branch that meets rules, if the rest stays on a bridge that calls none."""
         needed = stays(branch.packet, self.host)
         if needed == [NEVER]:
             return branch
@@ -103,7 +103,7 @@ class Journey:
         return _weighing(branch, rest) if rest else None
 
     def _arrived(self, branch: Branch) -> None:
-        """Behind PREROUTING: to this host, or on by another interface, or to another port of a bridge."""
+        """After PREROUTING: to this host, or on by another interface, or to another port of a bridge."""
         packet = branch.packet
         found = arrival(packet, self.host)
         needed = stays(packet, self.host)
@@ -141,14 +141,14 @@ class Journey:
         self._end(_Gone(branch, verdict, refused.why))
 
     def _on(self, point: Point, branch: Branch) -> None:
-        """From behind nat to its ends."""
+        """From after nat to its ends."""
         if self.beyond is None:
             self.follow(point, branch)
         else:
             self.beyond(self, point, branch)
 
     def follow(self, point: Point, branch: Branch) -> None:
-        """Follow a branch from behind nat to its ends, which are added to the ways."""
+        """Follow a branch after nat to its ends, which are added to the ways."""
         match point:
             case "came in":
                 self._arrived(branch)
@@ -161,7 +161,7 @@ class Journey:
         """From a process on the host."""
         branches = [_departing(sent) for branch in branches for sent in self._sent(branch)]
         branches = self._through(hooks.OUTPUT_RAW, branches)
-        # Routed again behind mangle and nat (ip_route_me_harder), each for its own reason only: a
+        # Routed again after mangle and nat (ip_route_me_harder), each for its own reason only: a
         # mark that raw, nat or filter sets does not make the kernel choose another route.
         branches = self._rerouted(hooks.OUTPUT_MANGLE, branches)
         for before in branches:
@@ -172,7 +172,7 @@ class Journey:
                     self._on("goes out", after)
 
     def _departed(self, branches: Iterable[Branch]) -> None:
-        """Behind OUTPUT's nat table, and routed again where that was needed."""
+        """After OUTPUT's nat table, and routed again if that was needed."""
         departing = [_departing(sent) for sent in self._through(hooks.OUTPUT_FILTER, list(branches))]
         for sent in self._through(hooks.POSTROUTING, departing):
             if sent.packet.oif == "lo":
@@ -186,7 +186,7 @@ class Journey:
         stages: Sequence[Stage],
         branches: Sequence[Branch],
     ) -> list[Branch]:
-        """Through the tables, and routed again where they changed what routing asks for."""
+        """Through the tables, and routed again if they changed what routing depends on."""
         live: list[Branch] = []
         for before in branches:
             for after in self._through(stages, [before]):
@@ -231,7 +231,7 @@ class Journey:
     def _through(
         self, stages: Sequence[Stage | Track | Defragment], branches: Sequence[Branch]
     ) -> list[Branch]:
-        """Through the tables of one hook; who dies there is added to the ways."""
+        """Through the tables of one hook; branches that end there are added to the ways."""
         live = list(branches)
         for stage in stages:
             if not live:
@@ -260,7 +260,7 @@ class Journey:
         return live
 
     def _tracked(self, branches: Sequence[Branch]) -> list[Branch]:
-        """Seen by connection tracking; where that may be off, perhaps not, so that no nat rule is asked."""
+        """Seen by connection tracking; if that may be off, perhaps not, and then nat is skipped."""
         branches = [known for branch in branches for known in self._of_connection(branch)]
         if not any(self._holds_rules(rules, _NAT, hook) for rules in self.rulesets for hook in _NAT_HOOKS):
             return [_with(branch, _seen(branch.packet)) for branch in branches]
@@ -275,7 +275,7 @@ class Journey:
         return live
 
     def _of_connection(self, branch: Branch) -> Iterator[Branch]:
-        """An established packet with what its connection says; without the connection, perhaps as it is."""
+        """An established packet with its connection's translation; perhaps unchanged if that is not known."""
         packet = branch.packet
         if packet.tracked or packet.untracked or packet.state not in (CtState.ESTABLISHED, CtState.RELATED):
             yield branch
@@ -302,7 +302,7 @@ class Journey:
                 yield _weighing(branch, kept)
 
     def _tracking(self) -> Odds:
-        """Whether connection tracking is on: a rule that needs it turns it on, wherever it stands."""
+        """Whether connection tracking is on: a rule that needs it turns it on, wherever it is."""
         counted = self.host.sysctl("net.netfilter.nf_conntrack_count")  # of this host's connections
         if counted not in (None, "0") or any(not rules.complete or tracks(rules) for rules in self.rulesets):
             return ALWAYS
@@ -364,14 +364,14 @@ class Journey:
     def _unless_rewritten(
         self, lacking: Lacking, stage: Stage, branches: Sequence[Branch]
     ) -> Sequence[Branch]:
-        """As ``past``; where nat binds sources, nothing but the source of a packet changes."""
+        """As ``past``; when nat binds sources, only the source of a packet changes."""
         if stage.binds != "src":
             return self.past(lacking, branches)
         self.record.lacking[lacking] = None
         return [Branch(b.packet, b.weight, b.last, b.snat or UNKNOWN_SOURCE) for b in branches]
 
     def past(self, lacking: Lacking, branches: Sequence[Branch]) -> list[Branch]:
-        """What goes on past rules that the text lacks; what they may do otherwise is not known."""
+        """The part that passes rules that the text lacks; what else they may do is not known."""
         self.record.lacking[lacking] = None
         passing = []
         for branch in branches:
@@ -385,7 +385,7 @@ class Journey:
         return passing
 
     def _nat(self, stage: Stage, branches: Sequence[Branch]) -> list[Branch]:
-        """A nat table: asked once a connection and side; afterwards that side is settled."""
+        """A nat table: consulted once per connection and side; afterwards that side is settled."""
         live: list[Branch] = []
         for branch in branches:
             packet = branch.packet
@@ -402,7 +402,7 @@ class Journey:
         return merged(live)
 
     def _first_binding(self, stage: Stage, branch: Branch, order: Sequence[Ruleset]) -> list[Branch]:
-        """The first rules that set a binding end the asking; without one the address stays."""
+        """The first rule that sets a binding ends the walk; without one the address stays."""
         live, bound = [branch], []
         for rules in order:
             accepted = self._accepted(stage, live, rules)
@@ -415,7 +415,7 @@ class Journey:
 def _orders(
     stage: Stage, branch: Branch, rulesets: Sequence[Ruleset]
 ) -> list[tuple[Branch, Sequence[Ruleset]]]:
-    """In which order two back ends' tables are asked: no dump tells, so both ways."""
+    """The order of two back ends' tables: no dump shows it, so both are tried."""
     if len(rulesets) < 2:
         return [(branch, rulesets)]
     first, second = rulesets[:2]
@@ -429,10 +429,10 @@ def _orders(
 
 
 def _order_question(table: TableName, first: Ruleset, second: Ruleset) -> Question:
-    """What decides where the rules of two back ends make a packet go different ways.
+    """What decides if the rules of two back ends send a packet different ways.
 
-    A table's hooks are registered together, and of those with one priority the last registered is
-    asked first (nf_hook_entries_grow in the kernel's net/netfilter/core.c).
+    A table's hooks are registered together, and of those with one priority the last registered
+    comes first (nf_hook_entries_grow in the kernel's net/netfilter/core.c).
     """
     text = f"the {table} rules of {first.source} are asked before those of {second.source}"
     return Question("back-end-order", text, about=table)
@@ -447,7 +447,7 @@ def _departing(branch: Branch) -> Branch:
 
 
 def _route_keys(packet: Packet) -> tuple[object, ...]:
-    """What mangle can change for the kernel to route again."""
+    """Fields that make the kernel route again if mangle changes them."""
     lifetime = packet.ttl if packet.family == 6 else None
     return packet.src, packet.dst, packet.mark, packet.mark_unknown, packet.tos, lifetime
 
@@ -493,7 +493,7 @@ def _leaving(branch: Branch, hop: Hop) -> Branch:
 
 
 def _translated(packet: Packet, stage: Stage) -> Packet:
-    """The packet behind a nat hook, if its connection is known: each hook rewrites its own side."""
+    """The packet after a nat hook, if its connection is known: each hook rewrites its own side."""
     known = packet.translation
     assert known is not None
     to_go = {"dst": known.dst, "dport": known.dport}
@@ -503,7 +503,7 @@ def _translated(packet: Packet, stage: Stage) -> Packet:
 
 
 def _seen(packet: Packet) -> Packet:
-    """The packet behind connection tracking."""
+    """The packet after connection tracking."""
     if packet.tracked and not packet.template:
         return packet
     packet = packet.replace(tracked=True)
@@ -528,8 +528,8 @@ def evaluate(
 ) -> Evaluation:
     """Every way that the packet can go through the host, with exact weights.
 
-    ``rulesets`` are those of the packet's family, one a back end. ``enter`` and ``beyond`` are
-    shortcuts, for many packets (see ``evaluate.shortcuts``). Raises RulesError where a visited rule
+    ``rulesets`` are those of the packet's family, one per back end. ``enter`` and ``beyond`` are
+    shortcuts, for many packets (see ``evaluate.shortcuts``). Raises RulesError if a visited rule
     cannot be read.
     """
     record = Record(explain)
@@ -552,8 +552,8 @@ def evaluate_chain(
 ) -> Evaluation:
     """The ways of a packet that begins at one chain, for a fragment of a dump.
 
-    What comes back from the chain is said to be accepted as it is. What came before is not known, so
-    neither is the packet's mark; nor is what comes behind, so neither is the source that it leaves with.
+    A packet that returns from the chain is accepted unchanged. What came before is not known, and so
+    the packet's mark is not; nor is what comes after, and so the source that it leaves with is not.
     Raises NotFound, RulesError.
     """
     chain = rules.chain(table, name)

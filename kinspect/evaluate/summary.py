@@ -48,10 +48,10 @@ def outcomes(evaluation: Evaluation, lookup: Lookup) -> tuple[Outcome, ...]:
 
 
 def totals(traces: Sequence[NodeTrace], entry: Mapping[str, Fraction], *, service: bool) -> tuple[Total, ...]:
-    """Where the traffic of each way in ends; ways whose totals are the same are one.
+    """Where the traffic of each way in ends; ways in with the same totals are joined.
 
-    Without weights all nodes are entered equally. ``service``: the frontends are a service's, so a
-    packet that no rule sends anywhere is lost, wherever it ends.
+    Without weights all nodes are entered equally. ``service``: the frontends belong to a service,
+    so a packet that no rule redirects is lost, wherever it ends.
     """
     groups: dict[tuple[object, ...], list[NodeTrace]] = {}
     for trace in traces:
@@ -117,7 +117,7 @@ def _lost(trace: NodeTrace, outcome: Outcome, service: bool) -> _How | None:
 def served(trace: NodeTrace, outcome: Outcome) -> bool:
     """Whether an outcome is sent somewhere by a rule, or ends at an endpoint as it is.
 
-    What the raw table keeps out of nat and the node answers itself counts: NodeLocal DNSCache.
+    Traffic that the raw table keeps out of nat and the node answers itself counts, too: NodeLocal DNSCache.
     """
     listed = outcome.backend is not None and outcome.backend.listed
     untracked = (

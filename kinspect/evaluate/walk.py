@@ -1,10 +1,10 @@
 """One chain after another: the walk of one hook of one table.
 
-Packets that can differ (by a random draw, or by a question that no dump answers) go on side by
-side as branches with weights. Branches that have become the same packet again are one again, so a
+Packets that can differ (by a random draw, or by a question that no dump answers) continue side
+by side as branches with weights. Branches that become the same packet again are merged, so a
 question that made no difference leaves no trace in the answer.
 
-This is what a walk means, and nothing else: whoever knows already what a chain does to a packet
+This is what a walk means, and nothing else: a shortcut that knows what a chain does to a packet
 plugs in as ``Walk.enter`` (see ``evaluate.shortcuts``).
 Order of rules, jump, goto and RETURN: iptables(8); ipt_do_table in the kernel's ip_tables.c.
 """
@@ -41,15 +41,15 @@ from kinspect.model.rules import (
 from kinspect.model.trace import ChainPolicy, Considered, Matched, Place, RuleKey, Step
 from kinspect.netfilter.matches.statistic import Nth
 
-# What a walk may cost before it is given up: the kernel follows one packet along one path of its rules,
-# a walk follows all that it could take, and a few dozen rules can make more of those than can be counted.
+# The cost at which a walk is given up: the kernel follows one packet along one path of its rules, a walk
+# follows all paths that it could take, and a few dozen rules can make more of those than can be counted.
 _DEEPEST: Final = 128  # chains in chains
-_BROADEST: Final = 2048  # branches side by side in one chain, each as often as its weight has terms
-_MOST_WORK: Final = 2_000_000  # rules asked, each as often as it has chains above it: a second or two
+_BROADEST: Final = 2048  # branches side by side in one chain, each counted once per term of its weight
+_MOST_WORK: Final = 2_000_000  # rules evaluated, each counted once per chain above it: a second or two
 
 
 class Branch(msgspec.Struct, frozen=True):
-    """A packet at a point of the walk, with its share and the way it came."""
+    """A packet at a point of the walk, with its share and its way so far."""
 
     packet: Packet
     weight: Weight
@@ -74,16 +74,16 @@ class Ended(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Record:
-    """What a walk leaves besides its branches: how often rules were met, and why."""
+    """What a walk records besides its branches: how often rules were met, and why."""
 
     explain: bool = False
-    silent: bool = False  # nothing is left, not even the way of a branch
+    silent: bool = False  # nothing is recorded, not even the way of a branch
     hits: dict[RuleKey, Weight] = field(default_factory=dict)
     met: dict[RuleKey, Rule] = field(default_factory=dict)
     considered: list[Considered] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)
     lacking: dict[Lacking, None] = field(default_factory=dict)
-    work: int = 0  # what was spent so far of what a walk may cost
+    work: int = 0  # the cost so far
 
     def hit(self, place: Place, rule: Rule, weight: Weight) -> None:
         """Count a share of the packet at a rule."""
@@ -96,15 +96,15 @@ Left: TypeAlias = tuple[list[Ended], list[Branch]]
 """How a branch leaves a chain: the parts that ended there, and those that go back to the caller."""
 
 Enterer: TypeAlias = Callable[["Walk", Chain, Branch, int], Left]
-"""Takes a branch through a chain that a rule leads to, at a depth, in place of ``Walk.chain``.
+"""Takes a branch through a chain that a rule leads to, at a depth, instead of ``Walk.chain``.
 
-It must come to the same result; only if the record is silent it may leave out the ways.
+The result must be the same; only if the record is silent may it leave out the ways.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """The walk of one hook: its place, its rules, and the host that they ask about."""
+    """The walk of one hook: its place, its rules, and the host that they depend on."""
 
     place: Place
     rules: Ruleset
@@ -116,18 +116,18 @@ class Walk:
     above: list[ChainName] = field(default_factory=list)  # the chains that led to the present one
 
     def hook(self, chain: Chain, branches: Sequence[Branch]) -> list[Ended]:
-        """Walk a built-in chain to its verdicts; its policy decides what comes to its end."""
+        """Walk a built-in chain to its verdicts; its policy decides for packets that reach its end."""
         ended, returned = self.chain(chain, branches, 0)
         verdict = chain.policy or Verdict.ACCEPT
         for branch in returned:
             event = ChainPolicy(self.place, chain.name, verdict)
-            # A policy of ACCEPT decides nothing that anyone would ask about.
+            # A policy of ACCEPT is not worth an event.
             ended.append(Ended(branch if verdict is Verdict.ACCEPT else branch.after(event), verdict))
         return ended
 
     def chain(self, chain: Chain, branches: Sequence[Branch], depth: int) -> Left:
         """Walk one chain: (branches that ended, branches that go back to the caller)."""
-        if chain.name in self.above:  # which the kernel would not have taken: the dump is damaged
+        if chain.name in self.above:  # which the kernel would have refused: the dump is damaged
             raise RulesError(
                 f"table {self.place.table}: chain {chain.name} leads into itself", source=self.rules.source
             )
@@ -171,7 +171,7 @@ class Walk:
         return ended, merged([*returned, *live])
 
     def _past_the_rest(self, chain: Chain, live: Sequence[Branch], ended: list[Ended]) -> list[Branch]:
-        """What comes to the end of a chain of which a fragment holds a part: it may have more rules."""
+        """The branches at the end of a chain that a fragment holds in part: it may have more rules."""
         lacking = self.rules.lacking(self.place.table, chain.name)
         if lacking is None:
             return list(live)
@@ -187,7 +187,7 @@ class Walk:
         return returning
 
     def _spend(self, chain: Chain, live: Sequence[Branch], depth: int) -> None:
-        """Count what asking one more rule costs. Raises Undetermined where it is too much."""
+        """Count the cost of evaluating one more rule. Raises Undetermined if it is too much."""
         broad = sum([len(branch.weight.terms) for branch in live])
         self.record.work += broad * (depth + 1)
         if broad > _BROADEST or self.record.work > _MOST_WORK:
@@ -205,7 +205,7 @@ class Walk:
         returned: list[Branch],
         following: list[Branch],
     ) -> None:
-        """A rule some of whose matches remember that they were asked: they are asked one by one."""
+        """A rule with matches that remember their evaluation: they are evaluated one by one."""
         live = [branch]
         counts: str | None = None
         for clause in rule.clauses:
@@ -237,7 +237,7 @@ class Walk:
             self.settled.discard(counts)
 
     def _as_counted(self, packet: Packet, counting: str | None) -> Packet:
-        """The packet without the counts that tell it from none that is still in this hook."""
+        """The packet without counts that no longer distinguish it from another in this hook."""
         if not packet.counted:
             return packet
         return packet.replace(
@@ -249,14 +249,14 @@ class Walk:
         )
 
     def _taken(self, branch: Branch, rule: Rule, held: Weight, depth: int) -> Branch:
-        """The part of a branch that a rule took, which is written down."""
+        """The part of a branch that a rule took, which is recorded."""
         if self.record.silent:
             return Branch(branch.packet, held, None, branch.snat)
         self.record.hit(self.place, rule, held)
         return branch.after(Matched(self.place, rule, depth, branch.packet), weight=held)
 
     def _rules(self, chain: Chain, live: Sequence[Branch]) -> Sequence[Rule]:
-        """The rules to look at; all of them where each is to be explained."""
+        """The rules to look at; all of them if each is to be explained."""
         if self.record.explain or not live:
             return chain.rules()
         if len(live) == 1:
@@ -265,7 +265,7 @@ class Walk:
         return [found[number] for number in sorted(found)]
 
     def _odds(self, rule: Rule, packet: Packet, depth: int) -> Sequence[Odds] | None:
-        """What all matches of a rule need; None: a certain no, which settles it whatever else is open."""
+        """The odds of all matches of a rule; None: a certain no, whatever else is open."""
         needed: list[Odds] = []
         refused: str | None = None
         for clause in rule.clauses:
@@ -382,9 +382,9 @@ def _with(branch: Branch, packet: Packet) -> Branch:
 
 
 def merged(branches: list[Branch]) -> list[Branch]:
-    """Branches of the same packet become one, where the weights of both depend on something.
+    """Branches of the same packet become one if the weights of both depend on a question.
 
-    Branches that part by a draw alone stay apart: each way is worth showing.
+    Branches that differ by a draw alone stay apart: each way is worth showing.
     """
     if len(branches) < 2:
         return branches
@@ -406,10 +406,10 @@ def merged(branches: list[Branch]) -> list[Branch]:
     return [*apart, *found.values()]
 
 
-_CROWD: Final = 64  # branches side by side, beyond which those alike are joined in any case
+_CROWD: Final = 64  # branches side by side, beyond which equal ones are joined in any case
 
 
 def _shorter(one: Step | None, other: Step | None) -> Step | None:
-    """The way that fewer rules took part in: the one to show where both end alike."""
+    """The way with fewer rules: the one to show if both end the same."""
     length_one, length_other = (len(way.events()) if way else 0 for way in (one, other))
     return one if length_one <= length_other else other

@@ -11,11 +11,11 @@ from fractions import Fraction
 from math import exp, lgamma, log
 from typing import Final
 
-_NEGLIGIBLE: Final = 1e-18  # of what was summed: a term below it, and all after it, change nothing
+_NEGLIGIBLE: Final = 1e-18  # of the sum: a term below it, and all later ones, change nothing
 
 
 def chance(hits: int, drawn: int, share: Fraction) -> float:
-    """The probability that a count differs at least so much by chance: twice the smaller tail, 1 at most."""
+    """The probability that a count differs this much or more by chance: twice the smaller tail, 1 at most."""
     if not 0 < share < 1:
         return 1.0 if hits == drawn * share else 0.0
     tail = min(_tail(hits, drawn, share, -1), _tail(hits, drawn, share, 1))

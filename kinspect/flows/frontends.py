@@ -1,4 +1,4 @@
-"""The ways into services, found by the address that a connection was opened to."""
+"""The ways into services, by the address that a connection was opened to."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How long a connection has had no packet: its protocol's timeout less what is left of it.
 
-Each packet sets an entry's time anew, to the timeout of the state that it is then in
+Each packet resets an entry's time to the timeout of its state
 (net/netfilter/nf_conntrack_proto_tcp.c, …_udp.c, …_sctp.c). The timeouts are sysctls of the node.
 """
 
@@ -12,8 +12,8 @@ from typing import Final
 from kinspect.model.flows import Tracked
 
 _PREFIX: Final = "net.netfilter.nf_conntrack_"
-# A TCP connection whose data nobody acknowledged is given this time at most, whatever its state: it may
-# have had a packet just now. Linux's own values where they were not read.
+# A TCP connection with unacknowledged data gets this time at most, whatever its state: it may have had
+# a packet just now. Linux's defaults if they were not read.
 _SHORTER: Final = {"tcp_timeout_unacknowledged": 300, "tcp_timeout_max_retrans": 300}
 
 

@@ -25,7 +25,7 @@ from kinspect.model.flows import Flow, ServiceKey, Stale, Tracked
 FiveTuple: TypeAlias = tuple[str, str, "int | None", str, "int | None"]
 """Protocol, source and its port, destination and its port."""
 
-_HOPS: Final = 4  # nodes that translate one connection one after the other, before we give up
+_HOPS: Final = 4  # nodes that translate one connection in succession, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,14 @@ class Owned:
 
 
 class Cluster(Protocol):
-    """What is asked of the cluster, with addresses as text."""
+    """Facts about the cluster, with addresses as text."""
 
     def is_local(self, node: str, address: str) -> bool | None:
         """Whether a node has the address; None if it is not known."""
         ...
 
     def owner(self, address: str, port: int | None, service: ServiceKey | None) -> Owned:
-        """What stands at an address; ``service`` is the one that sent there."""
+        """The owner of an address; ``service`` is the one that sent there."""
         ...
 
     def endpoint_of(self, service: ServiceKey, place: Place) -> bool | None:
@@ -58,9 +58,9 @@ class Cluster(Protocol):
 
 @dataclass(slots=True)
 class Interest:
-    """What is kept of a table: what may be a connection to a service, or a leg of one.
+    """The entries of a table to keep: possible connections to a service, or legs of one.
 
-    ``endpoints`` are those of all services, ``nodes`` the addresses of nodes. ``also`` says of
+    ``endpoints`` are those of all services, ``nodes`` the addresses of nodes. ``also`` says for
     other destinations whether connections straight to them are wanted.
     """
 
@@ -98,7 +98,7 @@ def flows(
 ) -> Iterator[Flow]:
     """The connections of all nodes' entries, each once, in the order of nodes and entries.
 
-    ``whole`` are the nodes whose tables were read to the end: what they do not have, they do not track.
+    ``whole`` are the nodes whose tables were read to the end: a missing entry is not tracked.
 
     Those that no node translated come last: they go to an endpoint's own address, or to a service
     whose rules did not take them.
@@ -121,7 +121,7 @@ class _Matcher:
     _clients: dict[FiveTuple, tuple[str, int | None]] = field(default_factory=dict)
 
     def sort(self, tables: Mapping[str, Sequence[Tracked]]) -> list[tuple[str, Tracked]]:
-        """Take up the translated entries; gives the others that are no legs of them."""
+        """Add the translated entries; returns the others that are not legs of them."""
         for node, entries in tables.items():
             for entry in entries:
                 if entry.translated:
@@ -146,11 +146,11 @@ class _Matcher:
     def translated(self) -> Iterator[Flow]:
         """The connections that a node sends to an endpoint."""
         for key, (node, entry) in self._translated.items():
-            if key not in self._left:  # else another node's, translated twice
+            if key not in self._left:  # otherwise another node's, translated twice
                 yield self._flow(node, entry, self._frontend(node, entry))
 
     def others(self, plain: Iterable[tuple[str, Tracked]]) -> Iterator[Flow]:
-        """What no node translated: two nodes may hold the same of it."""
+        """A connection that no node translated: two nodes may hold it."""
         seen: dict[FiveTuple, tuple[str, Tracked]] = {}
         plain = list(plain)
         masqueraded = {_left(entry) for _, entry in plain if _left(entry) != _seen(entry)}
@@ -165,17 +165,17 @@ class _Matcher:
                 continue
             key = _seen(entry)
             known = seen.get(key)
-            # Of a pod's connection to a pod both nodes tell: it came in at the client's.
+            # Both nodes hold a pod's connection to a pod: it entered at the client's.
             if known is None or self._is_client(node, entry):
                 seen[key] = (node, entry)
         for node, entry in seen.values():
             yield self._flow(node, entry, None)
 
     def _left_over(self, node: str, entry: Tracked) -> bool:
-        """Whether the sender's node holds nothing any more that this could be a leg of.
+        """Whether the sender's node no longer holds an entry that this could be a leg of.
 
         A UDP flow that was sent to another endpoint leaves such an entry at the node of the old one,
-        until it expires. Of TCP nothing is taken for over that one node still holds.
+        until it expires. A TCP connection is never treated as over while a node still holds it.
         """
         sender = self.cluster.owner(entry.src, None, None).owner.node
         if entry.state is not None or sender is None or sender == node or sender not in self.whole:
@@ -244,17 +244,17 @@ class _Matcher:
 
 
 def _seen(entry: Tracked) -> FiveTuple:
-    """What the node saw first."""
+    """The five-tuple that the node saw first."""
     return entry.protocol, entry.src, entry.sport, entry.dst, entry.dport
 
 
 def _left(entry: Tracked) -> FiveTuple:
-    """What left the node: whom replies come from is where it went."""
+    """The five-tuple that left the node: the source of replies is where it went."""
     return entry.protocol, entry.reply_dst, entry.reply_dport, entry.reply_src, entry.reply_sport
 
 
 def _fresher(entry: Tracked, known: Tracked) -> bool:
-    """Whether of two entries of one five-tuple this is the one in use: a client came by another node."""
+    """Whether, of two entries of one five-tuple, this is the one in use: a client came by another node."""
     if entry.closing != known.closing:
         return known.closing
     return (entry.replied, entry.timeout or 0) > (known.replied, known.timeout or 0)

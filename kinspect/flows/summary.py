@@ -1,4 +1,4 @@
-"""Connections counted: one row for each service port and endpoint."""
+"""Counts connections: one row for each service port and endpoint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kinspect.model.flows import Flow, FlowsRow
 
 
 def summary(flows: Iterable[Flow]) -> tuple[FlowsRow, ...]:
-    """The rows, those with the most connections of each service first. Closing ones count for nothing."""
+    """The rows, those with the most connections of each service first. Closing ones are not counted."""
     groups: dict[tuple[object, ...], list[Flow]] = {}
     for flow in flows:
         number = flow.port.port if flow.port is not None else None
@@ -47,7 +47,7 @@ def _row(flows: list[Flow]) -> FlowsRow:
 
 
 def state_of(flow: Flow) -> str:
-    """The protocol's state; for one without states, whether anything came back."""
+    """The protocol's state; without states, whether replies were seen."""
     return flow.state or ("replied" if flow.replied else "unreplied")
 
 

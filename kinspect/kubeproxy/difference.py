@@ -1,8 +1,8 @@
 """Recorded rules against those that kube-proxy would write: chain by chain, rule by rule.
 
-What is no difference: the order of rules in chains of many services, the order of endpoints, the
+Not differences: the order of rules in chains of many services, the order of endpoints, the
 comments on endpoints, chains that nothing leads to (in large clusters kube-proxy removes those
-late), and rules of others in KUBE-FIREWALL, which kubelet shares.
+late), and other programs' rules in KUBE-FIREWALL, which kubelet shares.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ABOUT: Final = re.compile(r' --comment "?(?:[^"]* for )?([^" ]+/[^" ]+)')
 
 
 def drift(rules: Ruleset, expected: Written) -> list[ChainDrift]:
-    """The chains of kube-proxy that are otherwise; none if it is in sync."""
+    """The chains of kube-proxy that differ; none if it is in sync."""
     return [found for table in TABLES for found in _table(rules, table, expected.table(table))]
 
 
@@ -94,7 +94,7 @@ def _chain(table: str, name: str, recorded: Sequence[str], expected: Sequence[st
 
 
 def _those(texts: Sequence[str], wanted: Counter[str]) -> Iterator[str]:
-    """The rules that are counted, as they stand."""
+    """The counted rules, unchanged."""
     left = Counter(wanted)
     for text in texts:
         for form in (plain(text), comparable(text)):
@@ -105,7 +105,7 @@ def _those(texts: Sequence[str], wanted: Counter[str]) -> Iterator[str]:
 
 
 def _about(chain: str, texts: Sequence[str]) -> str | None:
-    """The service port that a chain is about, by a comment in it; for shared chains there is none."""
+    """The service port of a chain, by a comment in it; shared chains have none."""
     if chain in names.SHARED:
         return None
     for text in texts:
@@ -116,7 +116,7 @@ def _about(chain: str, texts: Sequence[str]) -> str | None:
 
 
 def services_of(drifts: Sequence[ChainDrift]) -> list[str]:
-    """``namespace/name`` of the services that some chains are about, with those of single rules."""
+    """``namespace/name`` of the services of some chains, including those of single rules."""
     found: dict[str, None] = {}
     for each in drifts:
         texts = (*each.missing, *each.surplus) if each.chain in names.SHARED else ()

@@ -2,8 +2,8 @@
 
 As ``CategorizeEndpoints`` of Kubernetes 1.36 (pkg/proxy/topology.go): the ready ones; if none is
 ready, those that are terminating and still serve; under policy Local those of the node only.
-Topology hints may narrow the set to the node's own endpoints or its zone's. Whether a release heeds
-hints is not in the API's answer, so both sets are accepted.
+Topology hints may narrow the set to the node's own endpoints or its zone's. Whether a release uses
+hints is not in the API, so both sets are accepted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class EndpointSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WayIn:
-    """Who sends to a service port, by which frontend, at which node."""
+    """The sender to a service port, the frontend, and the node."""
 
     service: Service
     via: Via
@@ -55,7 +55,7 @@ def endpoints_of(endpoints: Iterable[Endpoint], port: ServicePort | None, family
 
 
 def policy_of(service: Service, via: Via) -> TrafficPolicy:
-    """The traffic policy that counts for a way in."""
+    """The traffic policy that applies to a way in."""
     return service.external_policy if via in OUTSIDE else service.internal_policy
 
 
@@ -78,7 +78,7 @@ def expected(way: WayIn, endpoints: Sequence[Endpoint]) -> list[EndpointSet]:
 
 
 def cluster_sets(endpoints: Iterable[Endpoint], node: str, zone: str | None) -> list[EndpointSet]:
-    """The sets for policy Cluster: all usable endpoints, or those that topology hints keep to."""
+    """The sets for policy Cluster: all usable endpoints, or those that topology hints select."""
     every = _usable(endpoints)
     answers = [every]
     if not every.terminating:
@@ -96,12 +96,12 @@ def local_set(endpoints: Iterable[Endpoint], node: str) -> EndpointSet:
 
 
 def used_although_terminating(way: WayIn, endpoints: Sequence[Endpoint], endpoint: Endpoint) -> bool:
-    """Whether a terminating endpoint gets traffic because no other is left for it."""
+    """Whether a terminating endpoint gets traffic because no other is left."""
     return any(found.terminating and endpoint in found.endpoints for found in expected(way, endpoints))
 
 
 def admitted(way: WayIn) -> bool:
-    """Whether loadBalancerSourceRanges let the client in."""
+    """Whether loadBalancerSourceRanges admit the client."""
     ranges = way.service.source_ranges
     if way.via != "loadbalancer" or not ranges:
         return True
@@ -109,7 +109,7 @@ def admitted(way: WayIn) -> bool:
 
 
 def within(address: Address, network: str) -> bool:
-    """Whether an address is in a network, given as text; False for text that is no network."""
+    """Whether an address is in a network, given as text; False for text that is not a network."""
     try:
         return ip_address(address) in ip_network(network.strip(), strict=False)
     except ValueError:

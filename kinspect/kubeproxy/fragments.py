@@ -1,8 +1,8 @@
 """Chains that kube-proxy writes the same on every node, for fragments of a dump that lack them.
 
-A grep for a service's name leaves them out: their rules carry no comment of it. Source: ``syncProxyRules``
+A grep for a service's name omits them: their rules have no comment with it. Source: ``syncProxyRules``
 in pkg/proxy/iptables/proxier.go; the marks are the defaults of --iptables-masquerade-bit (14) and of
-kubelet's --iptables-drop-bit (15), which hardly anyone changes.
+kubelet's --iptables-drop-bit (15), which are rarely changed.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _LEADS_TO: Final = re.compile(r'--comment "[^"]* -> (\S+)"')
 
 
 class Fragments:
-    """What is known of kube-proxy's chains without their rules."""
+    """Facts about kube-proxy's chains without their rules."""
 
     def rules(self, table: str, chain: str) -> Sequence[str] | None:
-        """The rules of a chain, without its name; None if nodes differ in it."""
+        """The rules of a chain, without its name; None if nodes differ."""
         return _RULES.get((table, chain))
 
     def last(self, chain: str, has: Callable[[str], bool]) -> str | None:
-        """The chain that the last rule of a chain leads to: a rule that has no comment to grep for.
+        """The chain that the last rule of a chain leads to: a rule without a comment to grep for.
 
         That of KUBE-EXT-… leads to the service's KUBE-SVL-… if its external policy is Local, else to
         its KUBE-SVC-…; ``has`` says which chains the text has.

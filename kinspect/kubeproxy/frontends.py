@@ -1,10 +1,10 @@
-"""The frontends that a node's rules know: where kube-proxy's rules, and hostPorts', let traffic in.
+"""The frontends in a node's rules: those of kube-proxy's rules, and hostPorts.
 
 Read from the text of the rules, which kube-proxy always writes the same way: the address and port, and
 a comment that names the service port (``default/web:http cluster IP``, ``… loadbalancer IP``, ``…
 external IP``, ``… has no endpoints``; a NodePort's comment is the name alone). Sources:
 pkg/proxy/iptables/proxier.go; hostPorts: the portmap plugin's ``CNI-DN-`` chains and kubelet's old
-``KUBE-HP-``. No rule is parsed for it: a node of a large cluster has tens of thousands.
+``KUBE-HP-``. No rule is parsed: a node of a large cluster has tens of thousands.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DNAT: Final = re.compile(r" --to-destination (\S+)")
 _TARGET: Final = re.compile(r" -[jg] (\S+)")
 _PODS: Final = re.compile(r" ! -s (\S+) -d \S+ .*cluster IP\" .*-j KUBE-MARK-MASQ")
 
-# What kube-proxy writes behind the name of the service port, by the kind of frontend.
+# What kube-proxy writes after the name of the service port, by the kind of frontend.
 _WAYS: Final[tuple[tuple[str, Via], ...]] = (
     ("cluster IP", "clusterip"),
     ("external IP", "externalip"),
@@ -65,9 +65,9 @@ _HOSTPORT_CHAINS: Final = ("CNI-DN-", "KUBE-HP-")
 
 
 class Frontend(msgspec.Struct, frozen=True):
-    """A way into a service that rules know. ``address`` is None for a NodePort.
+    """A way into a service, from rules. ``address`` is None for a NodePort.
 
-    ``namespace`` and ``service`` are what the rule's comment says; without a comment the name is the
+    ``namespace`` and ``service`` come from the rule's comment; without a comment the name is the
     port's. ``protocol`` is upper case, as the API writes it.
     """
 
@@ -119,7 +119,7 @@ def frontends(rules: Ruleset, *, refusing: bool = False) -> list[Frontend]:
 
 
 def host_ports(rules: Ruleset) -> Iterator[HostPort]:
-    """All hostPorts, in the order of the rules; a port that two pods had is there twice."""
+    """All hostPorts, in the order of the rules; a port that two pods had occurs twice."""
     for chain in rules.chains(names.NAT):
         if not chain.startswith(_HOSTPORT_CHAINS):
             continue
@@ -141,7 +141,7 @@ def host_ports(rules: Ruleset) -> Iterator[HostPort]:
 
 
 class Owned:
-    """The frontends that services of the API have: what is not among them, no service owns."""
+    """The frontends of the API's services: no service owns any other."""
 
     def __init__(self, services: Iterable[Service]) -> None:
         self._addresses: set[tuple[Address, int, str]] = set()
@@ -160,7 +160,7 @@ class Owned:
 
 
 def as_service(frontend: Frontend) -> Service:
-    """What the rules say of the service that a frontend was of; the API has no such service, or port."""
+    """A frontend's service from the rules alone: the API has no such service, or port."""
     addresses = (frontend.address,) if frontend.address is not None else ()
     port = ServicePort(
         name=frontend.port_name,
@@ -181,7 +181,7 @@ def as_service(frontend: Frontend) -> Service:
 
 
 def pod_network(rules: Ruleset) -> str | None:
-    """The network that kube-proxy takes for the pods' (--cluster-cidr), as its rules have it."""
+    """The network that kube-proxy considers the pod network (--cluster-cidr), from its rules."""
     chain = rules.chain(names.NAT, names.SERVICES)
     for chain_rule in _to_services(rules) if chain is not None else ():
         found = _PODS.search(chain_rule)
@@ -194,7 +194,7 @@ def pod_network(rules: Ruleset) -> str | None:
 
 
 def _to_services(rules: Ruleset) -> Iterator[str]:
-    """Rules that masquerade what does not come from pods: in KUBE-SERVICES, since 1.22 in KUBE-SVC-…."""
+    """Rules that masquerade traffic that is not from pods: in KUBE-SERVICES, since 1.22 in KUBE-SVC-…."""
     seen: list[Sequence[str]] = []
     chain = rules.chain(names.NAT, names.SERVICES)
     for rule in chain.rules() if chain is not None else ():

@@ -85,6 +85,6 @@ def has_services(rules: Ruleset) -> bool:
 
 
 def hashed(text: str) -> str:
-    """The part of a chain's name that stands for a service port, or for an endpoint of one."""
+    """The part of a chain's name that identifies a service port, or an endpoint of one."""
     # Ten bytes make just 16 characters.
     return base64.b32encode(hashlib.sha256(text.encode()).digest()[:10]).decode()

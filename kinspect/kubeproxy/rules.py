@@ -1,8 +1,8 @@
 """The rules that kube-proxy writes, as iptables-save would print them.
 
 Follows ``syncProxyRules`` (pkg/proxy/iptables/proxier.go of Kubernetes 1.36), service port by
-service port. What comes out is text, so that generated rules are read by the same parser as
-recorded ones: there is one truth about what a rule means.
+service port. The result is text, so that one parser reads generated and recorded
+rules.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def place_of(node: Node) -> Place:
 
 
 def served(service: Service, family: Family) -> bool:
-    """Whether kube-proxy writes rules of a family for a service at all."""
+    """Whether kube-proxy writes rules of a family for a service."""
     if service.headless or service.type == "ExternalName" or service.other_proxy:
         return False
     return _of_family(service.cluster_ips, family) is not None
@@ -138,7 +138,7 @@ def fixed(here: Here) -> Written:
 
 
 def last_rules(here: Here) -> list[str]:
-    """The end of KUBE-SERVICES in nat: what is for the node itself may be for a NodePort."""
+    """The end of KUBE-SERVICES in nat: packets to the node itself may be for a NodePort."""
     settings = here.settings
     comment = f'-m comment --comment "{names.LAST_RULE}"'
     jump = f"-j {names.NODEPORTS}"
@@ -271,7 +271,7 @@ class _Port:
         return "DROP" if self.usable.exist else _REJECT[self.here.family]
 
     def _masquerade_internal(self) -> None:
-        """What comes to the cluster IP from elsewhere than a pod must come back by this node."""
+        """Traffic to the cluster IP that is not from a pod must return by this node."""
         settings = self.here.settings
         detector = settings.detector
         if not settings.masquerade_all and detector is None:
@@ -309,9 +309,9 @@ class _Port:
         chain, jump = names.SOURCE_RANGES + self.hash, f"-j {names.EXTERNAL}{self.hash}"
         comment = _comment(f"{self.name} loadbalancer IP")
         for network in self.ranges:
-            source = "" if network.endswith("/0") else f"-s {network} "  # as iptables-save leaves it out
+            source = "" if network.endswith("/0") else f"-s {network} "  # as iptables-save omits it
             self._nat(chain, f"{source}{comment} {jump}")
-        # A node that has the balancer's address for its own sends from that address.
+        # A node that has the balancer's address sends from that address.
         networks = [ip_network(network) for network in self.ranges]
         if any(own in network for own in self.here.addresses for network in networks):
             for address in self.balancers:
@@ -383,7 +383,7 @@ def _ranges(texts: Sequence[str], family: Family) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def _probability(left: int) -> str:
-    """1/``left`` as kube-proxy writes it and iptables-save prints what the kernel holds of it."""
+    """1/``left`` as kube-proxy writes it and iptables-save prints the kernel's rounding of it."""
     draws = floor(float(f"{1 / left:.10f}") * _DRAWS + 0.5)
     return f"{draws / _DRAWS:.11f}"
 
@@ -398,6 +398,6 @@ def count_endpoints(services: Iterable[tuple[Service, Sequence[Endpoint]]], fami
 
 
 def node_addresses(node: Node | None, family: Family) -> tuple[Address, ...]:
-    """The address that kube-proxy takes for the node's own."""
+    """The address that kube-proxy considers the node's own."""
     texts = node.internal(family) if node is not None else ()
     return tuple(ip_address(text) for text in texts[:1])

@@ -1,7 +1,7 @@
 """kube-proxy's settings, as a node's own rules show them.
 
-None of them is in the API, and each leaves a mark in the rules that it writes: so they are read
-there, with the rule that shows each. Old releases write other rules; ``older_form`` tells.
+None of them is in the API, but each shows in the rules that kube-proxy writes: so they are read
+there, with the rule that shows each. Old releases write other rules: see ``older_form``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INVALID_COUNTER: Final = "ct_state_invalid_dropped_pkts"
 LOCALHOST_COUNTER: Final = "localhost_nps_accepted_pkts"
 LOOPBACK: Final[Mapping[Family, str]] = {4: "127.0.0.0/8", 6: "::1/128"}
 
-_SAMPLES: Final = 50  # service ports that are looked at until one shows what is asked
+_SAMPLES: Final = 50  # service ports that are searched until one shows the setting
 _CLUSTER_IP: Final = re.compile(r' --comment "?[^"]* cluster IP"? .*-j (KUBE-SV[CL]-\S+)$')
 _TO_MASQ: Final = re.compile(r" cluster IP.* -j KUBE-MARK-MASQ$")
 _NOT_LOCAL: Final = re.compile(r" ! (-[si]) (\S+) ")
@@ -34,7 +34,7 @@ _XMARK: Final = re.compile(r"-j MARK --(?:set-xmark|or-mark) (0x[0-9a-f]+)")
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """How kube-proxy tells pods of the node or cluster from others: ``-s CIDR`` or ``-i NAME``."""
+    """How kube-proxy distinguishes pods of the node or cluster from others: ``-s CIDR`` or ``-i NAME``."""
 
     option: Literal["-s", "-i"]
     value: str
@@ -124,12 +124,12 @@ def _yes(value: bool) -> str:
 
 @dataclass
 class _Reader:
-    """What single rules of a ruleset show. Texts, not parsed rules: chains of thousands are asked."""
+    """Settings that single rules of a ruleset show. Texts, not parsed rules: chains are many."""
 
     rules: Ruleset
 
     def texts(self, table: str, chain: str) -> Sequence[str]:
-        """The rules of a chain; none if it is not there."""
+        """The rules of a chain; none if it does not exist."""
         found = self.rules.chain(TableName(table), ChainName(chain))
         return found.texts() if found is not None else ()
 
@@ -208,17 +208,17 @@ class _Reader:
         return not any("! -d 127.0.0.0/8" in text for text in tail)
 
     def localhost_counter(self, localhost: bool, invalid: str | None) -> tuple[bool, str | None]:
-        """Whether NodePorts have a rule that counts what 127.0.0.1 is asked for."""
+        """Whether NodePorts have a rule that counts packets to 127.0.0.1."""
         ports = self.texts("nat", names.NODEPORTS)
         counted = next((text for text in ports if LOCALHOST_COUNTER in text), None)
         if ports:
             return counted is not None, counted or ports[0]
-        # No NodePort yet: both counters are from the same release, and work or not together.
+        # No NodePort yet: both counters are from the same release, and work together or not at all.
         works = invalid is not None and INVALID_COUNTER in invalid
         return localhost and works, invalid
 
     def comments(self) -> tuple[Comments, str | None]:
-        """Whether an endpoint's rule names the endpoint, or the service port only as older releases do."""
+        """Whether an endpoint's rule names the endpoint, or only the service port, as older releases do."""
         for rules in self.service_chains():
             for text in rules:
                 if f"-j {names.ENDPOINT}" in text and "--comment" in text:
@@ -231,7 +231,7 @@ def _detector(option: str, value: str) -> Detector:
 
 
 def older_form(rules: Ruleset) -> str | None:
-    """Why the rules are of a release that writes others than ``rules`` does; None: they are not."""
+    """The evidence of a release that writes other rules than ``rules`` does; None: there is none."""
     reader = _Reader(rules)
     if any(name.startswith(names.OLD_LOCAL) for name in _targets(reader.texts("nat", names.NODEPORTS))):
         return "its chains KUBE-XLB-… are those of releases before Kubernetes 1.24"
@@ -256,7 +256,7 @@ _WORDS: Final = {
 
 
 def overridden(settings: Settings, given: Mapping[str, object], source: str) -> Settings:
-    """The settings with those that a configuration file gives; ``source`` names the file.
+    """The settings, overridden by those of a configuration file; ``source`` names the file.
 
     A detector given with an address of the other family is left out.
     """

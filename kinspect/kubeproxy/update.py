@@ -1,7 +1,7 @@
 """What kube-proxy rewrites in a node's rules when services or their endpoints change.
 
-As a sync of kube-proxy does: chains of the services that changed are written anew or removed, the
-chains that all services share get other lines of these services, and nothing else is touched.
+Like a sync of kube-proxy: chains of changed services are rewritten or removed, shared chains get
+new lines for these services, and nothing else is touched.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kinspect.model.rules import ChainName, Ruleset, TableName
 ServiceKey: TypeAlias = tuple[str, str]
 State: TypeAlias = tuple[Service, Sequence[Endpoint]]
 Edits: TypeAlias = Mapping[str, Mapping[str, "Sequence[str] | None"]]
-"""By table and chain: the rules that it has now, or None where it is no longer there."""
+"""By table and chain: the rules that it has now, or None if it no longer exists."""
 
 TABLES: Final = ("filter", "nat")
 _OWNER: Final = re.compile(r' --comment "?([^" ]+)')
@@ -30,9 +30,9 @@ _ENDPOINT_COMMENT: Final = re.compile(
 
 
 def updates(rules: Ruleset, changed: Mapping[ServiceKey, State | None], here: Here) -> Edits:
-    """What differs from the rules once kube-proxy has written the services; None: it is gone.
+    """The chains that differ once kube-proxy has written the services; None: the service is gone.
 
-    Empty if the rules are so already.
+    Empty if the rules already match.
     """
     written = Written()
     for state in changed.values():
@@ -77,13 +77,13 @@ def _texts(rules: Ruleset, table: str, chain: str) -> Sequence[str] | None:
 
 
 def owner(text: str) -> str | None:
-    """``namespace/name`` of the service that a rule in a shared chain is about, by its comment."""
+    """``namespace/name`` of the service of a rule in a shared chain, by its comment."""
     found = _OWNER.search(text)
     return found[1].partition(":")[0] if found and "/" in found[1] else None
 
 
 def _parted(texts: Sequence[str], owners: set[str]) -> tuple[list[str], list[str], int]:
-    """The rules of some services, the others, and where in those new ones belong."""
+    """The rules of some services, the others, and the place of new ones in those."""
     own: list[str] = []
     others: list[str] = []
     at: int | None = None
@@ -118,15 +118,15 @@ def _below(rules: Ruleset, roots: set[str]) -> set[str]:
 
 
 def plain(text: str) -> str:
-    """A rule with one space wherever a release prints two."""
+    """A rule with one space where a release prints two."""
     return " ".join(text.split()) if "  " in text else text
 
 
 def same_rules(recorded: Sequence[str], written: Sequence[str]) -> bool:
-    """Whether a chain of a service port does the same by both texts, rule by rule.
+    """Whether both texts of a service port's chain do the same, rule by rule.
 
-    Endpoints may stand in another order, since each position has the same share; and kube-proxy
-    leaves comments out or in as they were when it wrote the chain.
+    Endpoints may be in another order, since each position has the same share; and kube-proxy keeps or
+    omits comments as when it wrote the chain.
     """
     if list(recorded) == list(written):
         return True
@@ -139,12 +139,12 @@ _SEP: Final = re.compile(rf"{names.ENDPOINT}\S+")
 
 
 def comparable(text: str) -> str:
-    """A rule without the comment on an endpoint, which may be there or not."""
+    """A rule without the optional comment on an endpoint."""
     return _ENDPOINT_COMMENT.sub("", plain(text)) if names.ENDPOINT in text else plain(text)
 
 
 def _shapes(texts: Sequence[str]) -> tuple[list[str], Counter[str]]:
-    """The rules without which endpoint each is about, and the endpoints."""
+    """The rules without their endpoints, and the endpoints."""
     shapes, ends = [], []
     for text in texts:
         chain, _, rule = comparable(text)[3:].partition(" ")

@@ -1,6 +1,6 @@
-"""Which endpoints kube-proxy writes rules for: those of a service port, on one node.
+"""The endpoints for which kube-proxy writes rules: those of a service port, on one node.
 
-``endpoints`` says what is right for a packet; this module says, exactly, what is written. As
+``endpoints`` says what is right for a packet; this module says exactly what is written. As
 ``CategorizeEndpoints`` of Kubernetes 1.36 (pkg/proxy/topology.go): the *cluster* set serves policy
 Cluster, the *local* set policy Local.
 """
@@ -30,7 +30,7 @@ class Place:
 class Usable:
     """The endpoints of a service port on a node. ``exist``: one can be used somewhere, not only here.
 
-    A set that no policy asks for is empty. ``topology``: the hints that narrowed the cluster set.
+    A set that no policy needs is empty. ``topology``: the hints that narrowed the cluster set.
     """
 
     cluster: tuple[Endpoint, ...] = ()
@@ -62,14 +62,14 @@ def of_port(endpoints: Iterable[Endpoint], port: ServicePort, family: Family) ->
 def usable(
     service: Service, port: ServicePort, endpoints: Sequence[Endpoint], place: Place, family: Family
 ) -> Usable:
-    """What a node uses of the endpoints of ``of_port``."""
+    """The endpoints of ``of_port`` that a node uses."""
     outside = reachable_from_outside(service, port, family)
     internal_local = service.internal_policy == "Local"
     external_local = outside and service.external_policy == "Local"
     exist = any(e.ready or (e.serving and e.terminating) for e in endpoints)
     cluster: tuple[Endpoint, ...] = ()
     topology: Topology | None = None
-    # With external policy Local too: pods and the node itself go to all endpoints.
+    # With external policy Local, too: pods and the node itself go to all endpoints.
     if outside or not internal_local:
         topology = _topology(endpoints, place)
         hinted = _HINTED[topology]

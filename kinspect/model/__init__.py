@@ -1,4 +1,4 @@
-"""Plain frozen data that every stage shares: packets, odds, rules, traces, services.
+"""Plain frozen data that all stages share: packets, odds, rules, traces, services.
 
-Knows nothing of where data came from or how it will be shown.
+It does not know where data came from or how it will be shown.
 """

@@ -1,4 +1,4 @@
-"""The answer to a trace: for each entry, the outcomes; and what is worth saying about them."""
+"""The answer to a trace: for each entry, the outcomes; and remarks on them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kinspect.model.rules import Verdict
 from kinspect.model.trace import Evaluation, Way
 
 Via = Literal["nodeport", "clusterip", "loadbalancer", "externalip", "packet"]
-Bounds: TypeAlias = tuple[Fraction, Fraction]  # the least and the greatest; equal where it is known
+Bounds: TypeAlias = tuple[Fraction, Fraction]  # the least and the greatest; equal if it is known
 OUTSIDE: tuple[Via, ...] = ("nodeport", "loadbalancer", "externalip")
 
 
@@ -25,13 +25,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """One end that a packet can come to; distinct in verdict, destination and source."""
 
     verdict: Verdict
-    address: Address | None = None  # where it ends up; None where it dies
+    address: Address | None = None  # where it ends up; None if it is dropped or rejected
     port: int | None = None
     dnat: bool = False
-    snat: str | None = None  # the source it leaves with; "masquerade" where that is not known
+    snat: str | None = None  # the source it leaves with; "masquerade" if that is not known
     weight: Weight
     ways: tuple[Way, ...]
-    missing: str | None = None  # the rules that it goes to and that the text lacks: its end is not known
+    missing: str | None = None  # the missing rules that it goes to: its end is not known
     backend: EndpointOwner | None = None
 
     @property
@@ -41,12 +41,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def bounds(self) -> tuple[Fraction, Fraction]:
-        """The least and the greatest share; equal where nothing is unknown."""
+        """The least and the greatest share; equal if nothing is unknown."""
         return self.weight.bounds()
 
 
 class NodeTrace(msgspec.Struct, frozen=True, kw_only=True):
-    """One packet at one node, and what becomes of it."""
+    """One packet at one node, and its outcomes."""
 
     node: str
     via: Via
@@ -64,7 +64,7 @@ class NodeTrace(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def undecided(self) -> bool:
-        """Whether an outcome depends on what no dump tells."""
+        """Whether an outcome depends on an open question."""
         return any(o.weight.exact is None or o.missing is not None for o in self.outcomes)
 
 
@@ -98,7 +98,7 @@ class NodeShare(msgspec.Struct, frozen=True):
     most: Fraction
 
 
-# What is worth saying, one kind each; ``report.words`` has the wording.
+# Remarks, one kind each; ``report.words`` has the wording.
 
 
 class Crossing(msgspec.Struct, frozen=True):
@@ -111,7 +111,7 @@ class Crossing(msgspec.Struct, frozen=True):
 
 
 class StaysLocal(msgspec.Struct, frozen=True):
-    """Nothing of what enters by this way crosses nodes, because the policy is Local."""
+    """No traffic of this way in crosses nodes, because the policy is Local."""
 
     cause: Literal["externalTrafficPolicy", "internalTrafficPolicy"]
     without: tuple[str, ...]  # nodes that have no endpoint, and drop
@@ -120,7 +120,7 @@ class StaysLocal(msgspec.Struct, frozen=True):
 class SourceHidden(msgspec.Struct, frozen=True):
     """Endpoints see an address of a node, not the client's; ``nodes`` None: wherever it enters.
 
-    ``crossing``: only what leaves the entry node, or some of what enters there.
+    ``crossing``: only traffic that leaves the entry node, or some of what enters there.
     """
 
     nodes: tuple[str, ...] | None
@@ -155,13 +155,13 @@ class TakenByRule(msgspec.Struct, frozen=True):
 
 
 class HintsKeep(msgspec.Struct, frozen=True):
-    """Topology hints keep what enters at these nodes on some of the endpoints, as the API says."""
+    """Topology hints limit traffic that enters at these nodes to some of the endpoints, as the API says."""
 
     nodes: tuple[str, ...]
 
 
 class NodeNameDiffers(msgspec.Struct, frozen=True):
-    """kube-proxy of a node takes the node's own endpoint for another node's."""
+    """kube-proxy of a node considers the node's own endpoint another node's."""
 
     node: str
 
@@ -221,11 +221,11 @@ class Died(msgspec.Struct, frozen=True):
     verdict: Verdict
     share: Bounds
     by: EndedBy | None
-    source_ranges: tuple[str, ...] = ()  # of the service, where they are the reason
+    source_ranges: tuple[str, ...] = ()  # of the service, if they are the reason
 
 
 class NodeLabelled(msgspec.Struct, frozen=True):
-    """A node has a label that the service's selector asks of pods: it means nothing there."""
+    """A node has a label that the service's selector matches on pods: it has no effect there."""
 
     node: str
     label: tuple[str, str]
@@ -233,12 +233,12 @@ class NodeLabelled(msgspec.Struct, frozen=True):
 
 
 class WaysOut(msgspec.Struct, frozen=True):
-    """What keeps a node's pods from getting what enters elsewhere, with names to put into commands."""
+    """How to keep traffic that enters elsewhere from a node's pods, with names for commands."""
 
     service: tuple[str, str]
     node: str
     pod: tuple[str, str]
-    key: str | None  # a label that the selector asks for; None: it has no selector
+    key: str | None  # a label that the selector matches; None: it has no selector
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -259,7 +259,7 @@ class Cordoned(msgspec.Struct, frozen=True):
 
 
 class NoEndpoint(msgspec.Struct, frozen=True):
-    """The service has no endpoint that is ready."""
+    """The service has no ready endpoint."""
 
 
 class Terminating(msgspec.Struct, frozen=True):
@@ -302,18 +302,18 @@ class TraceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     service: Service | None = None
     endpoints: tuple[Endpoint, ...] = ()
     totals: tuple[Total, ...] = ()
-    entry: tuple[tuple[str, Fraction], ...] = ()  # weights that were given; none: all nodes alike
+    entry: tuple[tuple[str, Fraction], ...] = ()  # the given weights; none: all nodes equally
     remarks: tuple[Remark, ...] = ()
     diagnostics: Diagnostics = NONE
 
     @property
     def undetermined(self) -> tuple[Undetermined, ...]:
-        """What is not known and the answer depends on."""
+        """Unknowns that the answer depends on."""
         return self.diagnostics.undetermined
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is known but worth a warning."""
+        """Known facts that are worth a warning."""
         return self.diagnostics.warnings
 
     @property
@@ -323,14 +323,14 @@ class TraceAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def not_served(self) -> bool:
-        """Whether a frontend of a service is not taken by a node's rules."""
+        """Whether a node's rules do not have a frontend of a service."""
         return any(isinstance(remark, NotServedHere) for remark in self.remarks)
 
     @property
     def complete(self) -> bool:
-        """Whether everything asked for was decided."""
+        """Whether everything requested was decided."""
         if self.not_served:
-            return False  # what becomes of such packets is for a process of the node, if any
+            return False  # a process of the node, if any, handles such packets
         return not self.undetermined and not any(trace.undecided for trace in self.traces)
 
     @property

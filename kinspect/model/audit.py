@@ -90,12 +90,12 @@ class AuditAnswer:
 
     @property
     def undetermined(self) -> tuple[Undetermined, ...]:
-        """What is not known and the answer depends on."""
+        """Unknowns that the answer depends on."""
         return self.diagnostics.undetermined
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is known but worth a warning."""
+        """Known facts that are worth a warning."""
         return self.diagnostics.warnings
 
     def count(self, severity: Severity) -> int:

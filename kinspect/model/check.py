@@ -1,4 +1,4 @@
-"""What is asserted about traffic, and what was found that speaks against it.
+"""Assertions about traffic, and the findings against them.
 
 An assertion is a claim about a scope. A finding is one problem of one entry, with its standing:
 ``violated`` (the claim does not hold), ``undetermined`` (it may not hold: something is not known)
@@ -44,7 +44,7 @@ class ToPod(msgspec.Struct, frozen=True):
 
 
 class ToAddress(msgspec.Struct, frozen=True):
-    """Whatever has this address."""
+    """The owner of this address."""
 
     address: Address
 
@@ -56,7 +56,7 @@ class NoTraffic(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing new is sent there; ``to`` None: to endpoints on any drained node.
 
     ``taints``: keys of taints that mean drained, besides those that always do. ``established``: no
-    connection that exists ends there, or entered there.
+    existing connection ends there, or entered there.
     """
 
     to: tuple[NoTrafficTo, ...] | None = None
@@ -67,7 +67,7 @@ class NoTraffic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Avoided(msgspec.Struct, frozen=True):
-    """What ``NoTraffic`` means in one cluster: what should get nothing."""
+    """The destinations of ``NoTraffic`` in one cluster: they should get nothing."""
 
     nodes: frozenset[str] = frozenset()
     pods: frozenset[tuple[str, str]] = frozenset()
@@ -75,7 +75,7 @@ class Avoided(msgspec.Struct, frozen=True):
 
 
 class InSync(msgspec.Struct, frozen=True):
-    """Every node sends exactly to the endpoints that the API says, in equal shares."""
+    """Every node sends exactly to the endpoints that the API lists, in equal shares."""
 
 
 class Reachable(msgspec.Struct, frozen=True):
@@ -85,20 +85,20 @@ class Reachable(msgspec.Struct, frozen=True):
 
 
 class Balanced(msgspec.Struct, frozen=True):
-    """With all nodes entered alike, each endpoint gets its fair share, give or take this part of it."""
+    """With all nodes entered equally, each endpoint gets its fair share, within this tolerance."""
 
     tolerance: Fraction
 
 
 class LocalOnly(msgspec.Struct, frozen=True):
-    """Nothing leaves the node that it entered at."""
+    """No traffic leaves the node that it entered."""
 
 
 Claim: TypeAlias = NoTraffic | InSync | Reachable | Balanced | LocalOnly
 
 
 class ServicePattern(msgspec.Struct, frozen=True):
-    """Services by namespace and name, where ``*`` stands for any text; perhaps one port of them."""
+    """Services by namespace and name, where ``*`` matches any text; optionally one port of them."""
 
     namespace: str | None  # None: the one in use
     name: str
@@ -106,7 +106,7 @@ class ServicePattern(msgspec.Struct, frozen=True):
 
     @property
     def open(self) -> bool:
-        """Whether it may be of any number of services."""
+        """Whether it may match any number of services."""
         return "*" in f"{self.namespace}{self.name}"
 
     def matches(self, key: ServiceKey, namespace: str) -> bool:
@@ -119,7 +119,7 @@ class ServicePattern(msgspec.Struct, frozen=True):
 
 
 def _like(text: str, pattern: str) -> bool:
-    """Whether a text is the pattern, ``*`` standing for any text; one pass, however many stars."""
+    """Whether a text matches the pattern, ``*`` matching any text; one pass, however many stars."""
     first, *rest = pattern.split("*")
     if not rest:
         return text == first
@@ -136,7 +136,7 @@ def _like(text: str, pattern: str) -> bool:
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
-    """What an assertion is about; what is empty stands for all."""
+    """The scope of an assertion; an empty field means all."""
 
     services: tuple[ServicePattern, ...] = ()
     ignore: tuple[ServicePattern, ...] = ()
@@ -146,12 +146,12 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assertion(msgspec.Struct, frozen=True, kw_only=True):
-    """A claim about a scope, with the name that people know it by."""
+    """A claim about a scope, with its name."""
 
     name: str
     claim: Claim
     scope: Scope = msgspec.field(default_factory=Scope)
-    source: str | None = None  # file and line, where a file asserts it
+    source: str | None = None  # file and line, if a file asserts it
 
 
 # What is found.
@@ -165,13 +165,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     via: Via
     sources: SenderClass
     node: str
-    client: Address  # who stands for the class
+    client: Address  # the address that represents the class
     frontend: SocketAddress
     family: Family
 
 
 class Reaches(msgspec.Struct, frozen=True):
-    """Traffic gets where none should: to a ready endpoint, to an address the API does not list, and so on."""
+    """Traffic reaches an endpoint or an address that should get none; ``what`` says which kind."""
 
     to: SocketAddress
     backend: EndpointOwner | None
@@ -180,26 +180,26 @@ class Reaches(msgspec.Struct, frozen=True):
 
 
 class Unplaced(msgspec.Struct, frozen=True):
-    """Traffic goes to an address of which nobody says on which node it is."""
+    """Traffic goes to an address whose node is not known."""
 
     to: SocketAddress
     share: Bounds
 
 
 class Queued(msgspec.Struct, frozen=True):
-    """A program of the node decides what becomes of it (NFQUEUE)."""
+    """A program on the node decides what happens to it (NFQUEUE)."""
 
     share: Bounds
 
 
 class Unmodelled(msgspec.Struct, frozen=True):
-    """A target that kinspect does not model may do anything with it, send it there too."""
+    """A target that kinspect does not model may do anything with it, even send it there."""
 
     share: Bounds
 
 
 class Unexpected(msgspec.Struct, frozen=True):
-    """The rules send to an address that the API does not say for this way in."""
+    """The rules send to an address that the API does not list for this way in."""
 
     to: SocketAddress
     backend: EndpointOwner | None
@@ -208,7 +208,7 @@ class Unexpected(msgspec.Struct, frozen=True):
 
 
 class Unserved(msgspec.Struct, frozen=True):
-    """An endpoint that the API says gets nothing."""
+    """An endpoint that the API lists gets nothing."""
 
     to: SocketAddress
     backend: EndpointOwner | None
@@ -231,24 +231,24 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Unhandled(msgspec.Struct, frozen=True):
-    """No rule sends it to any endpoint: the node's rules do not know this way in."""
+    """No rule sends it to any endpoint: the node's rules do not have this way in."""
 
     share: Bounds
 
 
 class TooFew(msgspec.Struct, frozen=True):
-    """Fewer endpoints get traffic than were asked for."""
+    """Fewer endpoints get traffic than the assertion requires."""
 
     reached: int
     wanted: int
 
 
 class NoWay(msgspec.Struct, frozen=True):
-    """There is no such way into the service at all."""
+    """The service has no such way in."""
 
 
 class Crosses(msgspec.Struct, frozen=True):
-    """Traffic leaves the node that it entered at; ``node`` None: for an address on no node."""
+    """Traffic leaves the node that it entered; ``node`` None: for an address on no node."""
 
     to: SocketAddress
     backend: EndpointOwner | None
@@ -257,7 +257,7 @@ class Crosses(msgspec.Struct, frozen=True):
 
 
 class NotMasqueraded(msgspec.Struct, frozen=True):
-    """Traffic crosses to another node with the client's address: the answer misses the client."""
+    """Traffic crosses to another node with the client's address: the answer does not return to the client."""
 
     to: SocketAddress
     backend: EndpointOwner | None
@@ -273,14 +273,14 @@ class Masqueraded(msgspec.Struct, frozen=True):
 
 
 class StillConnected(msgspec.Struct, frozen=True):
-    """Connections that exist end where none should."""
+    """Existing connections end where none should."""
 
     row: FlowsRow
     daemon_set: bool = False  # at a pod of a DaemonSet, which stays on a drained node
 
 
 class EnteredThere(msgspec.Struct, frozen=True):
-    """Connections that exist came in by a node where none should, and end elsewhere.
+    """Existing connections entered at a node where none should, and end elsewhere.
 
     ``own``: they were opened on that node itself, and end with its pods.
     """
@@ -290,7 +290,7 @@ class EnteredThere(msgspec.Struct, frozen=True):
 
 
 class ConnectionsUnplaced(msgspec.Struct, frozen=True):
-    """Connections that exist go to an address, and it is not known on which node that is."""
+    """Existing connections go to an address whose node is not known."""
 
     to: str
     connections: int
@@ -304,7 +304,7 @@ class ConnectionsUnknown(msgspec.Struct, frozen=True):
 
 
 class Observed(msgspec.Struct, frozen=True):
-    """Something moved while it was watched: ``what`` says which of the signs was seen.
+    """Something moved while it was watched: ``what`` says which sign was seen.
 
     ``amount`` counts connections or packets; ``to`` is where they went, ``node`` where it was seen.
     """
@@ -339,7 +339,7 @@ Problem: TypeAlias = (
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One problem of one entry. ``entry`` is None where a service has no such entry, or all are meant."""
+    """One problem of one entry. ``entry`` is None if a service has no such entry, or all are meant."""
 
     service: ServiceKey | None  # None: of connections to no service that the API has
     entry: Entry | None
@@ -347,12 +347,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     problem: Problem
     standing: Standing
     rule: RuleReference | None = None
-    questions: tuple[Question, ...] = ()  # what it depends on, where shares are bounds
+    questions: tuple[Question, ...] = ()  # what it depends on, if shares are bounds
     cause: Cause | None = None
 
 
 class AssertionResult(msgspec.Struct, frozen=True, kw_only=True):
-    """An assertion, the services it was asserted of, and what speaks against it."""
+    """An assertion, the services in its scope, and the findings against it."""
 
     assertion: Assertion
     services: tuple[ServiceKey, ...]
@@ -369,12 +369,12 @@ class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def undetermined(self) -> tuple[Undetermined, ...]:
-        """What is not known and the answer depends on."""
+        """Unknowns that the answer depends on."""
         return self.diagnostics.undetermined
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is known but worth a warning."""
+        """Known facts that are worth a warning."""
         return self.diagnostics.warnings
 
     def standing(self, judged: AssertionResult | None = None) -> Literal["holds", "violated", "undetermined"]:
@@ -386,12 +386,12 @@ class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def status(self) -> Status:
-        """A violation counts before what is not known."""
+        """A violation takes precedence over unknowns."""
         standing = self.standing()
         return "answered" if standing == "holds" else standing
 
 
-# What is worth a word beside the verdict; ``report.check.words`` has the wording.
+# Notes beside the verdict; ``report.check.words`` has the wording.
 
 
 class NoneDrained(msgspec.Struct, frozen=True):
@@ -405,23 +405,23 @@ class Vacuous(msgspec.Struct, frozen=True):
 
 
 class NoRules(msgspec.Struct, frozen=True):
-    """A service that nodes have no rules for, named by the caller."""
+    """A service without rules on nodes, named by the caller."""
 
     service: ServiceKey
 
 
 class NothingIgnored(msgspec.Struct, frozen=True):
-    """What was to be ignored is no service."""
+    """The service to ignore does not exist."""
 
     pattern: str
 
 
 class PodsUnread(msgspec.Struct, frozen=True):
-    """Pods were not read: those of DaemonSets cannot be told apart."""
+    """Pods were not read: those of DaemonSets are not known."""
 
 
 class Existing(msgspec.Struct, frozen=True):
-    """Connections that exist, which an assertion about new ones does not count; None: they were not read."""
+    """Existing connections, which an assertion about new ones does not count; None: they were not read."""
 
     assertion: str
     ends: int | None  # that end there
@@ -429,7 +429,7 @@ class Existing(msgspec.Struct, frozen=True):
 
 
 class StillWayIn(msgspec.Struct, frozen=True):
-    """Nodes that should get nothing, and still take in what balancers send for other nodes' pods.
+    """Nodes that should get nothing, and still take in balancers' traffic for other nodes' pods.
 
     ``unlabelled`` are those without the label that takes a node out of cloud balancers.
     """

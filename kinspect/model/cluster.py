@@ -1,4 +1,4 @@
-"""Services, endpoints, pods and nodes, as far as the way of a packet depends on them.
+"""Services, endpoints, pods and nodes, as far as a packet's way depends on them.
 
 Names and meanings are those of the Kubernetes API (v1 Service, discovery.k8s.io/v1 EndpointSlice).
 """
@@ -61,7 +61,7 @@ class Service:
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One address and port that stands behind a Service's port."""
+    """One address and port of a Service's port."""
 
     service: tuple[str, str]
     port_name: str
@@ -107,10 +107,10 @@ class Node:
 
 
 class EndpointOwner(msgspec.Struct, frozen=True):
-    """What stands at an address a packet ended at.
+    """The owner of the address at which a packet ended.
 
-    ``listed``: the API lists it as an endpoint of the service asked for, and not as one that
-    should get nothing. Pod and node are known for other addresses too, where a pod has them.
+    ``listed``: the API lists it as an endpoint of the service in question that should get traffic. Pod
+    and node are known for other addresses, too, if a pod has them.
     """
 
     namespace: str | None = None

@@ -66,11 +66,11 @@ _REMARKS: Final = _codes(
     {
         answer.Crossing: (
             "Crossing",
-            "A share of what enters at a node leaves for endpoints on other nodes, because the traffic policy is Cluster.",
+            "A share of the traffic that enters at a node leaves for endpoints on other nodes, because the traffic policy is Cluster.",
         ),
         answer.StaysLocal: (
             "StaysLocal",
-            "Nothing crosses nodes, because the traffic policy is Local. Nodes without an endpoint refuse or drop.",
+            "No traffic crosses nodes, because the traffic policy is Local. Nodes without an endpoint refuse or drop it.",
         ),
         answer.SourceHidden: (
             "SourceHidden",
@@ -91,11 +91,11 @@ _REMARKS: Final = _codes(
         ),
         answer.HintsKeep: (
             "HintsKeep",
-            "Topology hints keep traffic on some of the endpoints, as the API says.",
+            "Topology hints limit traffic to some of the endpoints, as the API says.",
         ),
         answer.NodeNameDiffers: (
             "NodeNameDiffers",
-            "kube-proxy takes a node's own endpoint for another node's: its node name differs from the API's.",
+            "kube-proxy considers a node's own endpoint another node's: its node name differs from the API's.",
         ),
         answer.NotServedHere: (
             "NotServedHere",
@@ -110,7 +110,7 @@ _REMARKS: Final = _codes(
         answer.Died: ("Died", "Rules drop, reject or queue a share of the traffic at these nodes."),
         answer.NodeLabelled: (
             "NodeLabelled",
-            "A node has a label that the service's selector asks of pods. It has no effect on a node.",
+            "A node has a label that the service's selector matches on pods. It has no effect on a node.",
         ),
         answer.WaysOut: ("WaysOut", "What to change to keep traffic from a node."),
         answer.NoEndpoint: ("NoEndpoint", "The service has no ready endpoint."),
@@ -130,7 +130,7 @@ _PROBLEMS: Final = _codes(
     {
         check.Reaches: (
             "Reaches",
-            "Traffic reaches what should get none. The field what says whether that is a listed endpoint, an unlisted address, a terminating endpoint or a DaemonSet's pod.",
+            "Traffic reaches a destination that should get none. The field what says whether that is a listed endpoint, an unlisted address, a terminating endpoint or a DaemonSet's pod.",
         ),
         check.Unplaced: (
             "Unplaced",
@@ -139,7 +139,7 @@ _PROBLEMS: Final = _codes(
         check.Queued: ("Queued", "A program on the node decides what becomes of the traffic (NFQUEUE)."),
         check.Unmodelled: (
             "Unmodelled",
-            "The traffic meets a target that kinspect does not model, which may send it anywhere.",
+            "The traffic reaches a target that kinspect does not model, which may send it anywhere.",
         ),
         check.Unexpected: (
             "Unexpected",
@@ -150,7 +150,7 @@ _PROBLEMS: Final = _codes(
         check.Refused: ("Refused", "Rules drop or reject traffic that has endpoints to go to."),
         check.Unhandled: (
             "Unhandled",
-            "The node's rules do not know this way in: no endpoint gets the traffic.",
+            "The node's rules do not have this way in: no endpoint gets the traffic.",
         ),
         check.TooFew: ("TooFew", "Fewer endpoints get traffic than the assertion asks for."),
         check.NoWay: ("NoWay", "The service has no such way in."),
@@ -162,10 +162,10 @@ _PROBLEMS: Final = _codes(
             "Masqueraded",
             "Traffic is masqueraded, although policy Local keeps the client's address.",
         ),
-        check.StillConnected: ("StillConnected", "Connections that exist end where none should."),
+        check.StillConnected: ("StillConnected", "Existing connections end where none should."),
         check.EnteredThere: (
             "EnteredThere",
-            "Connections that exist came in by a node where none should, and end elsewhere.",
+            "Existing connections entered at a node where none should, and end elsewhere.",
         ),
         check.ConnectionsUnplaced: (
             "ConnectionsUnplaced",
@@ -199,19 +199,22 @@ _CONSEQUENCES: Final = _codes(
     {
         whatif.Placeholder: (
             "Placeholder",
-            "An address or port that somebody else will choose; the value shown stands for it.",
+            "An address or port that is chosen later; the value shown is a placeholder.",
         ),
         whatif.Evicted: ("Evicted", "What a drain evicts, and what it leaves."),
-        whatif.Replaced: ("Replaced", "A controller replaces a pod that goes; on which node is not known."),
-        whatif.NoEffect: ("NoEffect", "A change that changes no rule, although one might expect it to."),
-        whatif.NotFromPods: ("NotFromPods", "A service's EndpointSlices are not those that its pods make."),
+        whatif.Replaced: ("Replaced", "A controller replaces a removed pod; on which node is not known."),
+        whatif.NoEffect: (
+            "NoEffect",
+            "A change that does not affect rules, although one might expect it to.",
+        ),
+        whatif.NotFromPods: ("NotFromPods", "A service's EndpointSlices do not match its pods."),
         whatif.HintsKept: (
             "HintsKept",
             "A service's topology hints follow the CPUs of nodes; they stay as they were.",
         ),
         whatif.NoAddress: (
             "NoAddress",
-            "A provider gives a service of type LoadBalancer its address: none is known yet.",
+            "The provider chooses the address of a service of type LoadBalancer: it is not known yet.",
         ),
         whatif.Unscheduled: (
             "Unscheduled",
@@ -235,7 +238,7 @@ _UNDETERMINED: Final = tuple(
         ),
         (
             "older-release",
-            "A node's rules are those of a release of kube-proxy whose rules kinspect does not write.",
+            "A node's rules are from a kube-proxy release whose rules kinspect does not write.",
         ),
         (
             "node-behind",

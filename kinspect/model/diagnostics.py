@@ -8,7 +8,7 @@ import msgspec
 
 
 class Undetermined(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that is not known and that the answer depends on: exit code 3.
+    """An unknown that the answer depends on: exit code 3.
 
     ``code`` is one of the public codes, ``answered_by`` what the user can give to settle it (an
     option, a file, a command), if anything.
@@ -24,7 +24,7 @@ class Undetermined(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Diagnostics(msgspec.Struct, frozen=True):
-    """What is not known, and what is known but worth a warning; each once, in the order met."""
+    """Unknowns and warnings; each once, in the order met."""
 
     undetermined: tuple[Undetermined, ...] = ()
     warnings: tuple[str, ...] = ()

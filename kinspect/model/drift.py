@@ -13,10 +13,10 @@ from kinspect.model.whatif import Inferred, ServiceEffect
 
 
 class ChainDrift(msgspec.Struct, frozen=True, kw_only=True):
-    """One chain that is otherwise. ``service_port`` is what it is about; None: not one service alone.
+    """One chain that differs. ``service_port`` is what it is about; None: not one service alone.
 
     ``missing`` are rules that should be there, ``surplus`` those that should not. ``absent``: the
-    chain is not there at all; ``left_over``: it should not be. ``order``: the rules are the same, in
+    chain does not exist; ``left_over``: it should not exist. ``order``: the rules are the same, in
     another order that matters.
     """
 
@@ -31,10 +31,10 @@ class ChainDrift(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RulesDrift(msgspec.Struct, frozen=True, kw_only=True):
-    """One dump of a node; without ``chains`` it is as it should be.
+    """One dump of a node; without ``chains`` it is in sync.
 
-    ``services`` are those that the chains are about. ``changed``: the time of the last change of
-    these, as the API has it (RFC 3339): unless others wrote them, the rules are older.
+    ``services`` are those of the chains. ``changed``: the time of the last change of these, as the API
+    has it (RFC 3339): unless another program wrote them, the rules are older.
     """
 
     node: str
@@ -64,12 +64,12 @@ class ExpectedAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def undetermined(self) -> tuple[Undetermined, ...]:
-        """What is not known and the answer depends on."""
+        """Unknowns that the answer depends on."""
         return self.diagnostics.undetermined
 
     @property
     def status(self) -> Status:
-        """A difference that was found comes before what is not known."""
+        """A difference takes precedence over unknowns."""
         if any(each.chains for each in self.rules):
             return "violated"
         return "undetermined" if self.undetermined else "answered"
@@ -100,12 +100,12 @@ class DiffAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def undetermined(self) -> tuple[Undetermined, ...]:
-        """What is not known and the answer depends on."""
+        """Unknowns that the answer depends on."""
         return self.diagnostics.undetermined
 
     @property
     def status(self) -> Status:
-        """Answered, or not wholly."""
+        """Answered, or only in part."""
         return "undetermined" if self.undetermined else "answered"
 
 
@@ -127,10 +127,10 @@ class RulesAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def undetermined(self) -> tuple[Undetermined, ...]:
-        """What is not known and the answer depends on."""
+        """Unknowns that the answer depends on."""
         return self.diagnostics.undetermined
 
     @property
     def status(self) -> Status:
-        """Answered, or not wholly."""
+        """Answered, or only in part."""
         return "undetermined" if self.undetermined else "answered"

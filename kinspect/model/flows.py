@@ -1,4 +1,4 @@
-"""Connections that exist: what a node's connection tracking holds, and what that is of a service."""
+"""Existing connections: entries of nodes' connection tracking, and the connections to services in them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
 ServiceKey: TypeAlias = tuple[str, str]
 
 Stale = Literal["endpoint-gone", "not-by-rules", "untranslated"]
-"""Why a connection is not one that could be opened now.
+"""Why a connection could not be opened now.
 
-``endpoint-gone``: the API does not list its endpoint for the service. ``not-by-rules``: today's
-rules of the node that translated it would not send it there. ``untranslated``: it goes to an
+``endpoint-gone``: the API does not list its endpoint for the service. ``not-by-rules``: the
+present rules of the node that translated it would not send it there. ``untranslated``: it goes to an
 address of a service, but no rule translated it, and nothing answers.
 """
 
@@ -26,17 +26,17 @@ CLOSING: Final = frozenset({
     "SHUTDOWN_SENT", "SHUTDOWN_RECD", "SHUTDOWN_ACK_SENT", "CLOSED",  # SCTP
     "CLOSEREQ", "CLOSING", "TIMEWAIT",  # DCCP
 })  # fmt: skip
-"""States of a connection that ends: it is listed, and never counted as traffic."""
+"""States of a closing connection: it is listed, but never counted as traffic."""
 
 
 class Tracked(msgspec.Struct, frozen=True, gc=False):
     """One entry of a node's connection tracking table.
 
     Addresses are text in their shortest form, because a table may have a million of them: they are
-    compared, and only few are asked about. Ports are None for protocols without ports. The ``reply``
+    compared, and only few are parsed. Ports are None for protocols without ports. The ``reply``
     fields are those of the packets that come back, so ``reply_src`` is where the packets really go.
     ``timeout`` is in seconds, None for a connection that is offloaded. ``packets`` and ``bytes``
-    count both directions; None where the node does not count (nf_conntrack_acct).
+    count both directions; None if the node does not count (nf_conntrack_acct).
     """
 
     protocol: str
@@ -70,7 +70,7 @@ class Tracked(msgspec.Struct, frozen=True, gc=False):
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A node's connection tracking table as far as it was asked for.
+    """The wanted entries of a node's connection tracking table.
 
     ``total`` counts all entries that were read, kept or not. ``cut``: there were more, which were
     not recorded.
@@ -126,14 +126,14 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def own(self) -> bool:
-        """Whether who opened it is on the node where it entered."""
+        """Whether its sender is on the node where it entered."""
         return self.client.node == self.node
 
 
 class FlowsRow(msgspec.Struct, frozen=True, kw_only=True):
     """The connections of one service port to one endpoint, counted: by state, by entry node, by why stale.
 
-    ``idle`` is the longest, in seconds. ``closing`` ones are in no other number.
+    ``idle`` is the longest, in seconds. ``closing`` ones are not in the other numbers.
     """
 
     service: ServiceKey | None
@@ -155,7 +155,7 @@ class FlowsAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     ``nodes`` are those whose tables were read; ``diagnostics`` says which connections are not known,
     and why. ``direct`` counts connections straight to an endpoint's address that are not listed.
-    ``fail``: any connection that is listed is one too many.
+    ``fail``: any listed connection is a failure.
     """
 
     flows: tuple[Flow, ...]
@@ -167,22 +167,22 @@ class FlowsAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def undetermined(self) -> tuple[Undetermined, ...]:
-        """What is not known."""
+        """The unknowns."""
         return self.diagnostics.undetermined
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is worth a warning."""
+        """The warnings."""
         return self.diagnostics.warnings
 
     @property
     def connections(self) -> int:
-        """How many are listed that are not about to end."""
+        """The number of listed connections that are not closing."""
         return sum(not flow.closing for flow in self.flows)
 
     @property
     def status(self) -> Status:
-        """A connection that should not be counts before what is not known."""
+        """A connection that should not exist takes precedence over unknowns."""
         if self.fail and self.connections:
             return "violated"
         return "undetermined" if self.diagnostics.undetermined else "answered"

@@ -1,6 +1,6 @@
-"""What a host knows besides its rules: addresses, links, routes, sets, switches.
+"""The state of a host besides its rules: addresses, links, routes, sets, sysctls.
 
-Each part may be unknown (None): what is asked about it is then unknown too, never false.
+Each part may be unknown (None): conditions on it are then unknown, too, never false.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Link:
     """An interface: its addresses in the order the kernel holds them, and its bridge, if a port.
 
     ``kind`` is what ``ip -d`` calls it: bridge, veth, vxlan, …; empty for one without a kind, such
-    as a network card; None where the kind was not read.
+    as a network card; None if the kind was not read.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class NextHop:
-    """One of the ways of a route. ``dev`` is None where it was not read."""
+    """One of the ways of a route. ``dev`` is None if it was not read."""
 
     dev: str | None = None
     gateway: Address | None = None
@@ -73,7 +73,7 @@ class NextHop:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route of a table; ``several`` are its next hops where it has more than one."""
+    """One route of a table; ``several`` are its next hops if it has more than one."""
 
     destination: Network
     type: RouteType = "unicast"

@@ -1,8 +1,8 @@
-"""What a match answers, and what a branch of a trace weighs.
+"""The odds of a match, and the weight of a branch of a trace.
 
 A match answers ``Chance`` (an exact probability; 0 and 1 are chances) or ``Undecided`` (a question
 that no dump answers, see ``model.questions``). A branch weighs a ``Weight``: a sum of exact shares,
-each under a set of answers to such questions. Where no question is open a weight is one exact number.
+each under a set of answers to such questions. If no question is open, a weight is one exact number.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ONE = Fraction(1)
 
 
 class Chance(msgspec.Struct, frozen=True):
-    """Holds for this share of the packets that ask: 0 is a certain no, 1 a certain yes."""
+    """Holds for this share of the packets: 0 is a certain no, 1 a certain yes."""
 
     share: Fraction
 
@@ -33,7 +33,7 @@ class Chance(msgspec.Struct, frozen=True):
 
 
 class Undecided(msgspec.Struct, frozen=True):
-    """Cannot be known from what was read: holds if ``question`` is answered with ``answer``.
+    """Not known from what was read: holds if ``question`` is answered with ``answer``.
 
     The same question met again on a path has the same answer.
     """
@@ -68,21 +68,21 @@ def certain(holds: bool) -> Chance:
 
 
 def unless(inverted: bool, odds: Odds) -> Odds:
-    """``odds``, or their opposite where the option was written with ``!``."""
+    """``odds``, or their opposite if the option was written with ``!``."""
     return odds.inverted() if inverted else odds
 
 
 Answers: TypeAlias = frozenset[tuple[Question, bool]]
 _NO_ANSWERS: Answers = frozenset()
 
-# Beyond so much work of splitting, bounds are widened to what is sure to hold (see Weight.bounds): as many
+# Beyond this amount of splitting, bounds are widened to what certainly holds (see Weight.bounds): as many
 # splits, each of which looks at all answers of all terms.
 _SPLITS = 4096
 _ANSWERS = 2_000_000
 
 
 # A draw has 31 bits, so a share behind n draws has 31 n. Beyond this many bits shares are rounded, far below
-# what anyone can print, and so that all of them still add up to exactly 1.
+# the printed precision, and so that their sum is still exactly 1.
 _PRECISE = 2048
 
 
@@ -110,13 +110,13 @@ class Weight(msgspec.Struct, frozen=True):
         return Weight({answers: part for answers, value in self.terms.items() if (part := value * share)})
 
     def times(self, other: Weight) -> Weight:
-        """The part that is left of this weight where a part of it is left in turn."""
+        """The part that is left of this weight after another partial weight."""
         if self is EVERYTHING or other is EVERYTHING:
             return other if self is EVERYTHING else self
         share = other.sole
         if share is not None:
             return self.scaled(share)
-        # A question that both depend on has one answer: terms that contradict each other are gone.
+        # A question that both depend on has one answer: contradictory terms are removed.
         product: dict[Answers, Fraction] = {}
         for answers, value in self.terms.items():
             for more, part in other.terms.items():
@@ -126,7 +126,7 @@ class Weight(msgspec.Struct, frozen=True):
         return Weight(_combined(product, sorted(product, key=len, reverse=True)))
 
     def given(self, question: Question, answer: bool) -> Weight:
-        """The part of this weight under one more answer; what contradicts it is gone."""
+        """The part of this weight under one more answer, without contradictory terms."""
         kept: dict[Answers, Fraction] = {}
         for answers, value in self.terms.items():
             if (question, not answer) not in answers:
@@ -135,7 +135,7 @@ class Weight(msgspec.Struct, frozen=True):
         return Weight(_combined(kept, sorted(kept, key=len, reverse=True)))
 
     def _drawn(self, share: Fraction) -> tuple[Weight, Weight]:
-        """(the weight times a chance, the rest of it): together always all of it."""
+        """(the weight times a chance, the rest of it): their sum is always the whole weight."""
         value = self.sole
         if value is not None and value.denominator.bit_length() < _PRECISE:
             return self.scaled(share), self.scaled(_rest(share))
@@ -147,7 +147,7 @@ class Weight(msgspec.Struct, frozen=True):
         )
 
     def split(self, odds: Iterable[Odds]) -> tuple[Weight, Weight]:
-        """(where all of the odds hold, where not all do)."""
+        """(the part for which all of the odds hold, the rest)."""
         held, missed = self, NOTHING
         for odd in odds:
             match odd:
@@ -180,13 +180,13 @@ class Weight(msgspec.Struct, frozen=True):
 
     @property
     def sole(self) -> Fraction | None:
-        """The share, where no question is open at all; else None."""
+        """The share, if no question is open; otherwise None."""
         terms = self.terms
         return terms.get(_NO_ANSWERS) if len(terms) == 1 else None if terms else ZERO
 
     @property
     def exact(self) -> Fraction | None:
-        """The one share that this weight is, or None where it depends on an answer."""
+        """The single share of this weight, or None if it depends on an answer."""
         if len(self.terms) < 2:
             return self.sole
         low, high = self.counts()
@@ -195,14 +195,14 @@ class Weight(msgspec.Struct, frozen=True):
     def bounds(self) -> tuple[Fraction, Fraction]:
         """The least and the greatest share over all ways to answer; never too narrow.
 
-        Splits by one question after another; with very many questions it stops and takes what is
-        sure: the terms without a question as the least, the sum of all as the greatest.
+        Splits by one question after another; with very many questions it stops and uses safe
+        bounds: the terms without a question as the least, the sum of all as the greatest.
         """
         low, high = self.counts()
         return low, high if high.numerator <= high.denominator else ONE
 
     def counts(self) -> tuple[Fraction, Fraction]:
-        """As ``bounds``, for what one packet may do more than once, such as meet a rule."""
+        """As ``bounds``, for events that one packet may cause more than once, such as meeting a rule."""
         if (sure := self.sole) is not None:
             return sure, sure
         size = sum(len(answers) for answers in self.terms)
@@ -226,7 +226,7 @@ EVERYTHING = Weight()
 def _combined(terms: dict[Answers, Fraction], fresh: list[Answers]) -> dict[Answers, Fraction]:
     """Terms with equal shares that differ in one answer only are one term without the question.
 
-    ``fresh`` are the terms that have changed: the others are known not to differ so from each other.
+    ``fresh`` are the terms that have changed: the others are known not to differ like this.
     """
     if not all(terms.values()):
         terms = {answers: value for answers, value in terms.items() if value}

@@ -1,8 +1,8 @@
 """A packet as netfilter sees it: headers, and what the kernel keeps beside them.
 
 Immutable: a target that changes a packet makes another. ``None`` in a field means that the packet
-has no such field, or that nobody said what it holds; what is asked about it is then undecided, or
-certainly not so, as the match says.
+has no such field, or that its value is not known; a match on it is then undecided, or certainly
+does not hold, as the match says.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ NAMES: Final[dict[int, str]] = {
 }
 
 TCP, UDP, SCTP, DCCP, UDPLITE, ICMP, ICMPV6 = 6, 17, 132, 33, 136, 1, 58
-# The client that a packet comes from where nobody says: documentation addresses (RFC 5737, RFC
-# 3849), which no cluster has for its own, and a port of no service.
+# The default client of a packet: documentation addresses (RFC 5737, RFC
+# 3849), which no cluster uses, and a port of no service.
 OUTSIDE_CLIENT: Final[dict[int, Address]] = {4: IPv4Address("203.0.113.1"), 6: IPv6Address("2001:db8::1")}
 CLIENT_PORT: Final = 40000
 
@@ -68,7 +68,7 @@ class CtState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The process that made a packet, where ``--from`` tells: numeric user and group."""
+    """The process that made a packet, if ``--from`` says so: numeric user and group."""
 
     uid: int | None = None
     gid: int | None = None
@@ -79,9 +79,9 @@ Stamp: TypeAlias = tuple[str, int, int, int | None]
 
 
 class Translation(msgspec.Struct, frozen=True, kw_only=True):
-    """What the connection of a packet makes of it: the ends that it leaves with, and what is known besides.
+    """The translation of a packet by its connection: its addresses when it leaves, and other known facts.
 
-    ``dnat`` and ``snat`` are of the connection, whose other direction they turn round.
+    ``dnat`` and ``snat`` belong to the connection, and reverse its other direction.
     """
 
     src: Address
@@ -116,7 +116,7 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
 
     iif: str | None = None  # interface it came in by; None: made here, or not known (see ``local``)
     oif: str | None = None  # interface it will leave by; "": by none, or not routed yet; None: not known
-    via: Address | None = None  # the gateway that it goes to next, where its route has one
+    via: Address | None = None  # the gateway that it goes to next, if its route has one
     rerouted: tuple[str | None, Address | None] | None = None  # oif and via to be, once OUTPUT is behind it
     physdev_in: str | None = None  # bridge port, for a bridged packet
     physdev_out: str | None = None
@@ -136,13 +136,13 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
     src_bound: bool = False
     translation: Translation | None = None  # of its connection, if that is established and known
     original: Packet | None = None  # the connection's first direction, before any rewriting
-    recent: frozenset[str] = frozenset()  # lists of -m recent that its client is said to be on
+    recent: frozenset[str] = frozenset()  # lists of -m recent on which its client is assumed to be
     recent_now: tuple[Stamp, ...] = ()  # entries of such lists that this walk has stamped, once for each time
-    counted: tuple[tuple[str, bool], ...] = ()  # the nth rules that it met, and if they took it
+    counted: tuple[tuple[str, bool], ...] = ()  # the nth rules that it met, and whether they took it
     sets_changed: frozenset[str] = frozenset()  # ipsets that this walk has added to or deleted from
     tracked: bool = False  # conntrack has seen it
     untracked: bool = False  # a rule of table raw has told conntrack not to look at it
-    template: bool = False  # it carries what -j CT of table raw has set up for its connection
+    template: bool = False  # it carries the settings of -j CT of table raw for its connection
     zone: int | None = 0  # the conntrack zone of its connection; None: not known
     zone_by_mark: bool = False  # its zone will be its mark
 
@@ -165,7 +165,7 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def reverse(self) -> bool | None:
-        """Whether it flows in the reply direction; None where nobody said."""
+        """Whether it flows in the reply direction; None if not known."""
         return False if self.state is CtState.NEW else self.reply
 
     def replace(self, **changes: object) -> Packet:
@@ -188,7 +188,7 @@ def read_address(text: str) -> Address:
 
 
 def equal_bits(mark: int, unknown: int, value: int, mask: int) -> bool | None:
-    """Whether ``(mark & mask) == value``; None where it hangs on unknown bits."""
+    """Whether ``(mark & mask) == value``; None if it depends on unknown bits."""
     open_bits = unknown & mask
     if (mark ^ value) & mask & ~open_bits or value & ~mask:
         return False
@@ -196,12 +196,12 @@ def equal_bits(mark: int, unknown: int, value: int, mask: int) -> bool | None:
 
 
 def protocol_name(number: int) -> str:
-    """The name of a protocol as users type it, or its number where it has none."""
+    """The name of a protocol as users type it, or its number if it has none."""
     return NAMES.get(number, str(number))
 
 
 class SocketAddress(msgspec.Struct, frozen=True):
-    """An address and a port; without one where the protocol has none."""
+    """An address and a port; without a port if the protocol has none."""
 
     address: Address
     port: int | None

@@ -1,7 +1,7 @@
-"""What no dump answers, as data: a question, its kind, and the input that would answer it.
+"""Questions that no dump answers, as data: a question, its kind, and the input that would answer it.
 
-A question is a sentence that a person can answer, such as ``the packet comes in by interface eth0``. What
-the program does with it depends on its kind, never on its words. Two questions with the same words
+A question is a sentence that a person can answer, such as ``the packet comes in by interface eth0``. The
+program's behaviour depends on its kind, never on its words. Two questions with the same words
 are the same question: on one path it has one answer.
 """
 
@@ -73,7 +73,7 @@ KINDS: Final[Mapping[QuestionKind, str]] = {
     "unsupported-match": "A match that kinspect does not model.",
     "unsupported-target": "A target that kinspect does not model.",
 }
-"""What each kind asks, for people. The names are public codes: they never change."""
+"""The meaning of each kind, for people. The names are public codes: they never change."""
 
 InputKind = Literal[
     "local-address", "incoming-interface", "packet", "sets", "routes", "links", "rules", "connections"
@@ -81,18 +81,18 @@ InputKind = Literal[
 
 
 class Input(msgspec.Struct, frozen=True):
-    """What the caller can give to answer a question; ``value`` is the part of it that is known."""
+    """The input that would answer a question; ``value`` is its known part."""
 
     kind: InputKind
     value: str = ""
 
 
 class Question(msgspec.Struct, frozen=True, cache_hash=True):
-    """Something that the answer depends on and that was not read."""
+    """An unread fact that the answer depends on."""
 
     kind: QuestionKind
     text: str
-    answered_by: tuple[Input, ...] = ()  # any one of these answers it; none: nothing that can be given
+    answered_by: tuple[Input, ...] = ()  # any one of these answers it; none: no input does
     about: str = ""  # what it is about, if its kind does not say: a table
 
     def __str__(self) -> str:
@@ -100,7 +100,7 @@ class Question(msgspec.Struct, frozen=True, cache_hash=True):
 
 
 def together(questions: tuple[tuple[Question, bool], ...]) -> Question:
-    """One question that stands for several, each answered yes (True) or no."""
+    """One question that represents several, each answered yes (True) or no."""
     words = [question.text if answer else f"not: {question.text}" for question, answer in questions]
     kinds = {question.kind for question, _ in questions}
     inputs = dict.fromkeys(each for question, _ in questions for each in question.answered_by)

@@ -49,7 +49,7 @@ class End(msgspec.Struct, frozen=True):
 class Bind(msgspec.Struct, frozen=True):
     """A nat binding: the connection has its new address, and the walk of the nat table is over.
 
-    ``snat`` is the new source as text where it is an address that cannot be known ("masquerade").
+    ``snat`` is the new source as text if it is an address that cannot be known ("masquerade").
     """
 
     packet: Packet
@@ -57,7 +57,7 @@ class Bind(msgspec.Struct, frozen=True):
 
 
 class Enter(msgspec.Struct, frozen=True):
-    """Go to a chain; with ``goto`` its end is the end of the present chain too."""
+    """Go to a chain; with ``goto`` its end is the end of the present chain, too."""
 
     chain: ChainName
     goto: bool = False
@@ -68,7 +68,7 @@ class Back(msgspec.Struct, frozen=True):
 
 
 class OneOf(msgspec.Struct, frozen=True):
-    """The first effect whose odds hold; the last has none left to hold."""
+    """The first effect whose odds hold; the last one holds otherwise."""
 
     effects: tuple[tuple[Odds, Effect], ...]
 
@@ -84,33 +84,33 @@ class Match(Protocol):
         ...
 
     def seen(self, packet: Packet) -> str:
-        """What it looked at in the packet, in a few words, for an explanation."""
+        """The packet's fields that it evaluated, in a few words, for an explanation."""
         ...
 
 
 @runtime_checkable
 class Remembers(Protocol):
-    """A match that leaves something behind once it was asked: an entry of -m recent, a mark, a count.
+    """A match that changes state when evaluated: an entry of -m recent, a mark, a count.
 
-    It does so also where a later match of its rule does not hold.
+    It does so even if a later match of its rule does not hold.
     """
 
     def asked(self, packet: Packet, held: bool) -> Packet:
-        """The packet behind the match, which held or did not."""
+        """The packet after the match, which held or did not."""
         ...
 
 
 Span: TypeAlias = tuple[int, int]
-"""The first and the last of a stretch of addresses (as numbers), or of ports."""
+"""The first and the last of a range of addresses (as numbers), or of ports."""
 
 
 class Distinctions(msgspec.Struct, frozen=True):
-    """What a match or a target tells apart in packets that have all else in common.
+    """What a match or a target distinguishes in packets that are otherwise equal.
 
     For two packets that are in the same of all ``sources`` and ``destinations``, and whose destination
-    ports are in the same of all ``ports``, it does the same, its questions included. None: it tells all
-    addresses apart, or some that no span holds. ``of_host``: what it does depends on the host's addresses
-    and routes, too.
+    ports are in the same of all ``ports``, it does the same, including its questions. None: it distinguishes
+    all addresses, or some that no span expresses. ``of_host``: its effect depends on the host's
+    addresses and routes, too.
     """
 
     sources: tuple[Span, ...] | None = ()
@@ -120,15 +120,15 @@ class Distinctions(msgspec.Struct, frozen=True):
 
 
 NO_DISTINCTIONS: Final = Distinctions()
-"""It looks at other fields than addresses and ports."""
+"""It depends on other fields than addresses and ports."""
 
 
 @runtime_checkable
 class Distinguishes(Protocol):
-    """A match or a target that says what it tells apart; of others nothing is known."""
+    """A match or a target that says what it distinguishes; nothing is known about others."""
 
     def distinguishes(self) -> Distinctions | None:
-        """What it tells apart; None: more than can be said."""
+        """What it distinguishes; None: more than can be expressed."""
         ...
 
 
@@ -140,7 +140,7 @@ class Described(msgspec.Struct, frozen=True):
 
 
 class Target(Protocol):
-    """What a rule does with a packet that all its matches hold for."""
+    """The effect of a rule on a packet for which all its matches hold."""
 
     def described(self) -> Described:
         """What it does, for people."""
@@ -152,14 +152,14 @@ class Target(Protocol):
 
 
 class Clause(msgspec.Struct, frozen=True):
-    """A match with the words that it was read from."""
+    """A match with the words from which it was read."""
 
     match: Match
     text: str
 
 
 class Counters(msgspec.Struct, frozen=True):
-    """Packets and bytes that met a rule, or a policy, since it was loaded."""
+    """Packets and bytes that matched a rule, or met a policy, since it was loaded."""
 
     packets: int
     bytes: int
@@ -183,7 +183,7 @@ class Rule(msgspec.Struct, frozen=True):
     target: Target | None
     target_text: str
     counters: Counters | None = None
-    remembers: bool = False  # one of its matches does (see ``Remembers``): they are asked in turn
+    remembers: bool = False  # one of its matches does (see ``Remembers``): they are evaluated in turn
 
     @property
     def comment(self) -> str | None:
@@ -210,7 +210,7 @@ class Chain(Protocol):
 
     @property
     def policy(self) -> Verdict | None:
-        """The verdict at its end; None: user-defined, so falling off the end returns."""
+        """The verdict at its end; None: user-defined, so its end returns."""
         ...
 
     @property
@@ -223,11 +223,11 @@ class Chain(Protocol):
         ...
 
     def texts(self) -> Sequence[str]:
-        """All rules as the dump has them, without counters; nothing of them is parsed."""
+        """All rules as the dump has them, without counters; none is parsed."""
         ...
 
     def relevant(self, packet: Packet) -> Sequence[Rule]:
-        """The rules in order, but for some that certainly do not match this packet's addresses."""
+        """The rules in order, except some that certainly do not match this packet's addresses."""
         ...
 
     def without(self, *words: str) -> Iterable[Rule]:
@@ -238,7 +238,7 @@ class Chain(Protocol):
 class Lacking(msgspec.Struct, frozen=True):
     """Rules that a packet meets and that a text does not hold; ``what`` names them.
 
-    ``table`` is None where whole tables are lacking.
+    ``table`` is None if whole tables are missing.
     """
 
     what: str
@@ -246,7 +246,7 @@ class Lacking(msgspec.Struct, frozen=True):
 
     @property
     def question(self) -> Question:
-        """What decides whether the packet goes on as it is."""
+        """The question whether the packet continues unchanged."""
         text = f"{self.what}, not in this text, would let the packet pass unchanged"
         return Question("missing-rules", text, (Input("rules"),))
 
@@ -259,7 +259,7 @@ Closure: TypeAlias = tuple[tuple[str, str | None, str], ...]
 
 
 class Ruleset(Protocol):
-    """One back end's tables of one family, as one dump told them."""
+    """One back end's tables of one family, from one dump."""
 
     @property
     def family(self) -> Family:
@@ -268,7 +268,7 @@ class Ruleset(Protocol):
 
     @property
     def backend(self) -> IptablesBackend | None:
-        """Which iptables wrote it, where that is known."""
+        """Which iptables wrote it, if that is known."""
         ...
 
     @property
@@ -319,11 +319,11 @@ class Ruleset(Protocol):
         ...
 
     def chain(self, table: TableName, name: ChainName) -> Chain | None:
-        """A chain, or None where the dump has no such chain."""
+        """A chain, or None if the dump has no such chain."""
         ...
 
     def asks(self, pattern: re.Pattern[str]) -> bool:
-        """Whether the pattern is found in a rule, outside of quoted words, wherever the rule stands."""
+        """Whether the pattern is found in a rule, outside of quoted words, in any rule."""
         ...
 
     def closure(self, table: TableName, name: ChainName, most: int) -> Closure | None:
@@ -331,8 +331,8 @@ class Ruleset(Protocol):
         ...
 
     def has(self, table: TableName, closure: Closure) -> bool:
-        """Whether all chains of a closure of another ruleset read the same here, counters apart.
+        """Whether all chains of a closure of another ruleset are the same here, apart from counters.
 
-        They do the same, then, where hosts answer the same.
+        Then they do the same if hosts answer the same.
         """
         ...

@@ -1,4 +1,4 @@
-"""What became of a packet: its ways through the rules, as data that every view is made from."""
+"""A packet's ways through the rules, as data for every view."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Matched(msgspec.Struct, frozen=True):
 
 
 class ChainPolicy(msgspec.Struct, frozen=True):
-    """The end of a built-in chain, where its policy decided."""
+    """The end of a built-in chain, at which its policy decided."""
 
     place: Place
     chain: ChainName
@@ -40,7 +40,7 @@ class ChainPolicy(msgspec.Struct, frozen=True):
 
 
 class Routed(msgspec.Struct, frozen=True):
-    """The routing decision: where the packet goes from here, in words, and if it could go on."""
+    """The routing decision: where the packet goes from here, in words, and whether it could go on."""
 
     where: str
     dropped: bool = False
@@ -70,15 +70,15 @@ CONNECTION: Final = "its connection"
 
 
 class Way(msgspec.Struct, frozen=True):
-    """One way that a packet can go, to its end, and how much of the traffic goes it."""
+    """One way of a packet to its end, and its share of the traffic."""
 
     verdict: Verdict
     packet: Packet  # as it left, or as it was when it died
     weight: Weight
     last: Step | None
-    snat: str | None = None  # the source that it leaves with, where that was rewritten
+    snat: str | None = None  # the source that it leaves with, if that was rewritten
     delivered: bool = False  # to this host itself
-    missing: str | None = None  # the rules that it goes to and that the text lacks: its end is not known
+    missing: str | None = None  # the missing rules that it goes to: its end is not known
 
     def events(self) -> list[Event]:
         """All events, the first first."""
@@ -87,7 +87,7 @@ class Way(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """A rule that was looked at, and why it did or did not match (for ``--explain``)."""
+    """A rule that was evaluated, and why it did or did not match (for ``--explain``)."""
 
     place: Place
     rule: Rule
@@ -97,7 +97,7 @@ class Considered:
 
 
 RuleKey = tuple[str, str, int]
-"""Source (file), table and line of a rule: what names it in one dump."""
+"""Source (file), table and line of a rule: its identity in one dump."""
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +109,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     met: Mapping[RuleKey, Rule] = msgspec.field(default_factory=dict)  # the rules of ``hits``
     considered: tuple[Considered, ...] = ()
     notes: tuple[str, ...] = ()
-    lacking: tuple[Lacking, ...] = ()  # what the packet meets and the texts do not hold
+    lacking: tuple[Lacking, ...] = ()  # rules that the packet meets and the texts do not hold
 
     def __iter__(self) -> Iterator[Way]:
         return iter(self.ways)

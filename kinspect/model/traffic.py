@@ -1,4 +1,4 @@
-"""Traffic to a service: who sends, by which way in, at which node, and what becomes of it."""
+"""Traffic to a service: the sender, the way in, the node, and the result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SenderClass = Literal["outside", "pod", "process"]
 
 
 class Traffic(msgspec.Struct, frozen=True):
-    """What one class of sources sends to a service at one node, by one way in: where it goes."""
+    """Traffic of one class of senders to a service at one node, by one way in, and where it goes."""
 
     service: Service
     endpoints: tuple[Endpoint, ...]  # all that the API lists for the service, ready or not

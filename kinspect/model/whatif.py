@@ -77,7 +77,7 @@ class Unscheduled(msgspec.Struct, frozen=True):
 Consequence: TypeAlias = (
     Placeholder | Evicted | Replaced | NoEffect | NotFromPods | HintsKept | NoAddress | Unscheduled
 )
-"""What follows from a change, apart from traffic."""
+"""A consequence of a change, apart from traffic."""
 
 
 class Inferred(msgspec.Struct, frozen=True):
@@ -174,7 +174,7 @@ class WhatIfAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def undetermined(self) -> tuple[Undetermined, ...]:
-        """What is not known and the answer depends on."""
+        """Unknowns that the answer depends on."""
         return self.diagnostics.undetermined
 
     @property

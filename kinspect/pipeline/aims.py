@@ -1,4 +1,4 @@
-"""What ``--to`` and ``--through`` mean in one cluster: nodes, pods and addresses."""
+"""The meaning of ``--to`` and ``--through`` in one cluster: nodes, pods and addresses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DRAINED_TAINTS: Final = (
 
 
 def meant(aims: Sequence[NoTrafficTo], facts: Facts, namespace: str) -> Avoided:
-    """The nodes, pods and addresses that are meant. Raises NotFound: a slip must not pass."""
+    """The nodes, pods and addresses that are meant. Raises NotFound: a typo must not pass."""
     cluster = facts.cluster
     nodes: set[str] = set()
     pods: set[tuple[str, str]] = set()

@@ -95,9 +95,9 @@ class _Found:
 
 
 def audit(request: AuditRequest, source: Source) -> AuditAnswer:
-    """Follow all traffic, look at all rules, and tell what is wrong. Raises KinspectError.
+    """Follow all traffic, look at all rules, and report what is wrong. Raises KinspectError.
 
-    Node after node: none is kept once it was looked at.
+    Node after node: none is kept afterwards.
     """
     if isinstance(source, Rules):
         raise CallError("--rules alone has no services to audit", hint="give a --snapshot")
@@ -111,7 +111,7 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
     rounds = _Round(request, snapshot, cluster, services, namespace)
     found = _Found(diagnostics=[diagnostics])
     if len(chosen) < usable_cores():
-        for name in chosen:  # the services of each are shared out among the cores
+        for name in chosen:  # the services of each are distributed over the cores
             found.add(rounds.node(name, alone=True))
     else:
         least = -(-WORTH // max(1, len(services)))
@@ -137,18 +137,18 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
 
 
 def _existing(request: AuditRequest, snapshot: Snapshot, services: Sequence[Service]) -> list[Observation]:
-    """What is wrong with connections that exist, if they were recorded: a live audit does not read them."""
+    """Problems of existing connections, if they were recorded: a live audit does not read them."""
     if not any(file in files for files in snapshot.nodes.values() for file in names.CONNECTIONS):
         return []
     try:
         facts = read_facts(snapshot, request.nodes)
     except KinspectError:
-        return []  # it is said with the rules, that cannot be read either
+        return []  # reported with the rules, which cannot be read either
     found = read_tables(facts, snapshot, request.nodes, families=request.families, services=services)
     asked = {service.key for service in services}
     flows = [flow for flow in found.flows if flow.service in asked]
     seen = list(of_connections.existing(flows, drained_nodes(facts.cluster)))
-    if not found.unknown:  # else the connections of one endpoint may be what is missing
+    if not found.unknown:  # otherwise the connections of one endpoint may be missing
         by_service: dict[ServiceKey, list[Flow]] = {}
         for flow in flows:
             if flow.service is not None:
@@ -165,7 +165,7 @@ def _memory() -> Healthy:
 
 @dataclass
 class _Round:
-    """The way from node to node, and what is remembered on it."""
+    """The walk from node to node, and what is remembered on it."""
 
     request: AuditRequest
     snapshot: Snapshot
@@ -174,10 +174,10 @@ class _Round:
     namespace: str
     chains: ChainMemo = field(default_factory=ChainMemo)
     healthy: Healthy = field(default_factory=_memory)
-    _more: bool = False  # there is another node to come, to remember what is well for
+    _more: bool = False  # whether results should be remembered for later nodes
 
     def __post_init__(self) -> None:
-        # Read now, what all processes share; a node's turn would be too late.
+        # Read now what all processes share; at a node's turn it would be too late.
         _ = self._families
 
     def nodes(self, names: Sequence[NodeName]) -> _Found:
@@ -267,7 +267,7 @@ class _Round:
         return found
 
     def _look(self, tracer: Tracer, survey: Survey, planned: PlannedProbe, found: _Found) -> None:
-        """Follow what is sent and see what is wrong, unless it is known to be well."""
+        """Follow what is sent and see what is wrong, unless it is known to be healthy."""
         probe = planned.probe
         judged = planned.sources == "outside"  # source addresses are judged for outside clients only
         service, endpoints, sources = planned.service, planned.endpoints, planned.sources
@@ -291,7 +291,7 @@ class _Round:
                 self.healthy.add(about, ends, vote)
 
     def _examine(self, traffic: Traffic, rules_of: RulesOf, found: _Found) -> tuple[Ballot | None, bool]:
-        """See what is wrong with traffic; gives what its node does, and if all is well."""
+        """See what is wrong with traffic; returns its node's vote, and whether it is healthy."""
         context = of_traffic.Context(self._zones, self._owners, rules_of, self._changed)
         well = True
         for family in of_traffic.FAMILIES:
@@ -318,7 +318,7 @@ class _Round:
 
 
 def _chosen(request: AuditRequest, cluster: Cluster, namespace: str) -> list[Service]:
-    """The services asked for. Raises NotFound for a name that is none."""
+    """The requested services. Raises NotFound for an unknown name."""
     services = [
         s for s in cluster.services() if not request.only_namespace or s.namespace == request.namespace
     ]

@@ -1,7 +1,7 @@
-"""``kinspect capture``: a source of facts to a snapshot that can be kept, with a record of how it came.
+"""``kinspect capture``: a source of facts to a snapshot that can be kept, with a record of how it was read.
 
-What fails is written down and stops nothing else; an interrupt ends the reading, and what was read
-until then is kept.
+Failures are recorded and stop nothing else; an interrupt ends the reading, and what was read until then
+is kept.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kinspect.pipeline.gather.whole_cluster import Reading
     from kinspect.snapshot.redact.redactor import Redactor
 
-CONNECTIONS: Final = 65_536  # of each family, a node: Linux's own limit where nobody raised it
+CONNECTIONS: Final = 65_536  # per family and node: Linux's default limit
 
 API_FILES: Final = tuple(
     f"{kind}.json"
@@ -54,9 +54,9 @@ class Captured:
 
 
 def capture(request: CaptureRequest, source: Source, redactor: Redactor | None = None) -> Captured:
-    """Read all that is wanted. Raises KinspectError where there is nothing to keep.
+    """Read all that is wanted. Raises KinspectError if there is nothing to keep.
 
-    ``redactor`` is for tests, which know its key; with ``request.redact`` one is made anew.
+    ``redactor`` is for tests, which know its key; with ``request.redact`` a new one is made.
     """
     captured = _live(request, source) if isinstance(source, Live) else _recorded(request, source)
     if not request.redact:
@@ -68,7 +68,7 @@ def capture(request: CaptureRequest, source: Source, redactor: Redactor | None =
 
 def _live(request: CaptureRequest, source: Live) -> Captured:
     from kinspect.pipeline.gather.whole_cluster import (
-        read_cluster,  # what reaches clusters takes its time to import
+        read_cluster,  # code that reaches clusters is slow to import
     )
 
     started = now()
@@ -97,7 +97,7 @@ def _live(request: CaptureRequest, source: Live) -> Captured:
 
 
 def _recorded(request: CaptureRequest, source: Source) -> Captured:
-    """A capture of what was recorded already, to narrow or to redact it."""
+    """A capture of recorded data, to narrow or to redact it."""
     assert not isinstance(source, Live)
     started = now()
     snapshot = open_rules(source) if isinstance(source, Rules) else open_recorded(source)
@@ -159,7 +159,7 @@ def _lists(api: Files, failed: Mapping[str, str]) -> dict[str, ListRecord]:
 
 
 def _records(records: Mapping[str, NodeRecord], nodes: Mapping[NodeName, Files]) -> dict[str, NodeRecord]:
-    """The records in order of names, with the versions that the files tell."""
+    """The records in order of names, with the versions in the files."""
     found = {}
     for name in sorted(records):
         record = records[name]

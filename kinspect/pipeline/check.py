@@ -67,13 +67,13 @@ class CheckRequest:
 
     @property
     def established(self) -> bool:
-        """Whether any assertion is about connections that exist."""
+        """Whether any assertion is about existing connections."""
         return any(isinstance(a.claim, NoTraffic) and a.claim.established for a in self.assertions)
 
 
 @dataclass(slots=True)
 class _Asked:
-    """An assertion as it stands in one cluster, and what was found so far."""
+    """An assertion resolved in one cluster, and what was found so far."""
 
     assertion: Assertion
     services: dict[ServiceKey, None]  # in their order
@@ -89,7 +89,7 @@ def check(request: CheckRequest, source: Source, *, connections: bool = False) -
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One answer, and what it was made from: to see what moves until the next."""
+    """One answer and its data, to compare with the next."""
 
     answer: CheckAnswer
     snapshot: Snapshot
@@ -157,7 +157,7 @@ def read_and_judge(request: CheckRequest, source: Source, *, connections: bool =
 
 
 def _towards(one: _Asked, request: CheckRequest, facts: Facts) -> Asked:
-    """An assertion about traffic to somewhere, for what is asked about connections."""
+    """An assertion about traffic to destinations, for questions about connections."""
     assertion = one.assertion
     assert isinstance(assertion.claim, NoTraffic)
     assert one.avoided is not None
@@ -173,7 +173,7 @@ def _towards(one: _Asked, request: CheckRequest, facts: Facts) -> Asked:
 
 @dataclass(slots=True)
 class _Followed:
-    """What some of the services' traffic says: of each assertion its findings, and the services entered."""
+    """Results of some of the services' traffic: the findings of each assertion, and the services entered."""
 
     findings: list[list[Finding]]
     entered: list[set[ServiceKey]]
@@ -187,7 +187,7 @@ def _survey(
     asked: Sequence[_Asked],
     namespace: str,
 ) -> Diagnostics:
-    """Follow what any of the assertions is about, once, and judge it service by service.
+    """Follow all traffic that the assertions are about once, and judge it service by service.
 
     Returns what could not be followed.
     """
@@ -303,7 +303,7 @@ def _within(scope: Scope, traffic: Traffic, namespace: str) -> bool:
 
 
 def _services(request: CheckRequest, cluster: Cluster, namespace: str) -> dict[ServiceKey, Service]:
-    """The services that can be asked about. Raises NotFound where a namespace has none."""
+    """The services in question. Raises NotFound if a namespace has none."""
     if not cluster.has("services"):
         raise CallError(
             "there is no api/services.json", hint="kinspect capture -f writes all files that are needed"
@@ -318,7 +318,7 @@ def _services(request: CheckRequest, cluster: Cluster, namespace: str) -> dict[S
 def _named(
     assertion: Assertion, cluster: Cluster, services: dict[ServiceKey, Service], namespace: str
 ) -> list[Note]:
-    """What is worth a word about the names in a scope. Raises NotFound for those that do not exist."""
+    """Notes about the names in a scope. Raises NotFound for those that do not exist."""
     notes: list[Note] = []
     for pattern in assertion.scope.services:
         if not pattern.open:
@@ -341,7 +341,7 @@ def _named(
 
 @contextmanager
 def _said_of(assertion: Assertion) -> Iterator[None]:
-    """What an assertion of a file names, and is not there, is an error at its line."""
+    """A missing name in an assertion of a file is an error at its line."""
     try:
         yield
     except NotFound as error:
@@ -358,7 +358,7 @@ def _without_rules(service: Service) -> bool:
 def _asked(
     assertion: Assertion, facts: Facts, services: dict[ServiceKey, Service], namespace: str
 ) -> tuple[_Asked, Diagnostics]:
-    """An assertion as it stands in this cluster, and what is not known about that."""
+    """An assertion resolved in this cluster, and what is not known about it."""
     scope, claim = assertion.scope, assertion.claim
     chosen = {
         key: None

@@ -1,7 +1,7 @@
-"""The connections that exist, as the nodes' own tables hold them: for ``flows``, ``check`` and ``audit``.
+"""The existing connections in the nodes' own tables: for ``flows``, ``check`` and ``audit``.
 
-What is not known is kept beside what is: a node without a table, one that was cut, a line that
-cannot be read. Whoever asserts something decides what that means.
+Unknowns are kept with the rest: a node without a table, one that was cut, a line that cannot be
+read. The caller decides what they mean.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NOT_ALL: Final = (5, 4, 200)  # a node counts more than 5/4 of what was read, a
 
 @dataclass(slots=True)
 class Connections:
-    """What the nodes' tables hold of services.
+    """Connections to services in the nodes' tables.
 
     ``unknown``: by node, why its connections, or some of them, are not known. ``damage``: by node,
     lines that could not be read.
@@ -69,11 +69,11 @@ def read_tables(
     services: Iterable[Service] | None = None,
     also: Callable[[Address], bool] | None = None,
 ) -> Connections:
-    """The connections of all nodes asked for, each once.
+    """The connections of all requested nodes, each once.
 
-    ``services`` are those that are asked about, None for all: if none of them has IPv6, its connections
-    need not be known. ``also`` says to which other addresses connections are wanted, though they go
-    through no service.
+    ``services`` are those in question, None for all: if none of them has IPv6, its connections
+    need not be known. ``also`` says to which other addresses connections are wanted, although they
+    do not go through a service.
     """
     found = Connections()
     seen = _Seen(facts)
@@ -104,7 +104,7 @@ def read_tables(
 def straight(ends: Avoided, facts: Facts) -> Callable[[Address], bool]:
     """Whether connections straight to an address are wanted: to a pod on one of the nodes, or the address.
 
-    Of a node's own addresses only services' endpoints are: kubelet and sshd are no services.
+    Of a node's own addresses only services' endpoints are: kubelet and sshd are not services.
     """
     locator = Locator(facts.cluster, facts.states)
 
@@ -117,7 +117,7 @@ def straight(ends: Avoided, facts: Facts) -> Callable[[Address], bool]:
 
 
 def judged(found: Iterable[Flow], facts: Facts) -> tuple[list[Flow], Diagnostics]:
-    """The same with ``not-by-rules`` where it holds, and for which that cannot be told."""
+    """The same with ``not-by-rules`` if it holds, and those for which that is not known."""
     rules = _Rules(facts)
     flows = [
         msgspec.structs.replace(flow, stale="not-by-rules")
@@ -137,7 +137,7 @@ def _by_text(also: Callable[[Address], bool] | None) -> Callable[[str], bool] | 
 
 
 def _table(name: str, files: Files, keep: Keep) -> Table | None:
-    """A node's table, of both families; None where nothing of it was recorded."""
+    """A node's table, of both families; None if nothing of it was recorded."""
     recorded = [file for file in (names.CONNTRACK, names.CONNTRACK6) if file in files]
     if not recorded:
         return None
@@ -157,7 +157,7 @@ def _unknown(
     """Why a node's connections are not known, or not all of them."""
     commands = [c for c in _commands(snapshot, name, files) if c.file.startswith("conntrack")]
     for command in commands:
-        # Earlier versions looked at the status of the end of a pipe: what was refused looked empty.
+        # Earlier versions looked at the status of the end of a pipe: a refusal looked empty.
         if command.status != 0 or (_REFUSED.search(command.stderr) and not (table and table.total)):
             return _failed(command)
     if table is None:
@@ -208,7 +208,7 @@ def _only_ipv4(text: bytes) -> bool:
 
 
 class _Seen:
-    """The cluster, as the matching asks about it: each address is looked up once."""
+    """The cluster's facts for the matching: each address is looked up once."""
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
@@ -254,7 +254,7 @@ class _Seen:
         return None if owner is None else owner == node
 
     def owner(self, address: str, port: int | None, service: ServiceKey | None) -> Owned:
-        """What stands at an address; ``service`` is the one that sent there."""
+        """The owner of an address; ``service`` is the one that sent there."""
         key = (address, port, service)
         known = self._owners.get(key)
         if known is None:
@@ -270,7 +270,7 @@ class _Seen:
         endpoint = next((e for e in endpoints if e.address == address and port in (None, e.port)), None)
         location = self._locator.at(address, endpoint)
         if endpoint is None and self._cluster.pod_at(address) is None:
-            # Clients outside are many, and alike: one object for all of them.
+            # Clients outside are many and equal here: one object for all of them.
             return self._nobody.setdefault(location, Owned(EndpointOwner(node=location.node), location.known))
         found = self._cluster.backend(address, port, endpoints)
         owner = EndpointOwner(found.namespace, found.pod, location.node, found.listed, found.terminating)
@@ -287,7 +287,7 @@ class _Seen:
 
 
 class _Rules:
-    """Whether a node's rules of today send a connection where it goes. Each kind is followed once."""
+    """Whether a node's present rules send a connection where it goes. Each kind is followed once."""
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
@@ -298,7 +298,7 @@ class _Rules:
         self._interfaces: dict[tuple[str, str], str | None] = {}
 
     def allow(self, flow: Flow) -> bool | None:
-        """None where it cannot be told."""
+        """None if it is not known."""
         state = self._facts.states.get(flow.node)
         number = PROTOCOLS.get(flow.protocol)
         if state is None or number is None:
@@ -307,7 +307,7 @@ class _Rules:
         local = state.host.is_local(src) is True
         iif = None if local else self._interface(flow.node, flow.src)
         service = self._services.get(flow.service) if flow.service is not None else None
-        # What kube-proxy's rules ask of a sender: is it the node itself, one of the pods, in a source range.
+        # Conditions of kube-proxy's rules on a sender: the node itself, a pod, a source range.
         sender = flow.src if service is None or service.source_ranges else (local, iif, flow.client.node)
         key = (flow.node, flow.protocol, flow.dst, flow.dport, sender)
         if key not in self._followed:
@@ -334,7 +334,7 @@ class _Rules:
         return self._interfaces[key]
 
     def _follow(self, flow: Flow, packet: Packet) -> tuple[frozenset[str], bool] | None:
-        """Where the rules may send it, and whether that is all that may become of it."""
+        """Where the rules may send it, and whether nothing else may happen to it."""
         endpoints = self._facts.cluster.endpoints(flow.service) if flow.service is not None else ()
         probe = Probe(flow.node, flow.via or "packet", packet, flow.src, flow.port)
         trace, diagnostics = self._tracer.follow(probe, endpoints, among_many=True)

@@ -1,4 +1,4 @@
-"""``kinspect diff BEFORE AFTER``: two states of a cluster, by what they do to traffic."""
+"""``kinspect diff BEFORE AFTER``: two states of a cluster, by their effect on traffic."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def diff(request: DiffRequest, before: Source, after: Source) -> DiffAnswer:
 
 
 def _rules(request: DiffRequest, old: Facts, new: Facts) -> list[RulesDrift]:
-    """How the rules of each node differ, those of others too."""
+    """How the rules of each node differ, including those that kube-proxy did not write."""
     found = []
     families: Sequence[Family] = (request.family,) if request.family else (4, 6)
     for name, state in old.states.items():
@@ -93,7 +93,7 @@ def _carrying(rulesets: Sequence[Ruleset]) -> Ruleset | None:
 def _services(
     request: DiffRequest, old: Facts, new: Facts, rules: Sequence[RulesDrift], namespace: str
 ) -> list[Key]:
-    """The service asked for; or those whose objects, endpoints or rules differ."""
+    """The requested service; or those whose objects, endpoints or rules differ."""
     if request.target is not None:
         key = (request.target.namespace or namespace, request.target.name)
         if not old.cluster.has_service(key) and not new.cluster.has_service(key):

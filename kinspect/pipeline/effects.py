@@ -53,7 +53,7 @@ def effect_of(key: Key, before: Facts, after: Facts, ways: Ways, port: str | Non
 
 
 def _vias(ways: Ways, old: Service | None, new: Service | None) -> tuple[Via, ...]:
-    """The ways in of before and of after, unless one is asked for."""
+    """The ways in before and after, unless one is requested."""
     if ways.via == "all":
         return VIAS
     if ways.via is not None:
@@ -64,7 +64,7 @@ def _vias(ways: Ways, old: Service | None, new: Service | None) -> tuple[Via, ..
             found |= dict.fromkeys(default_vias(service, ways.sender))
             if service.external_ips and ways.sender is None:
                 found["externalip"] = None
-    # What a change of the internal policy does is seen at the cluster IP only.
+    # A change of the internal policy shows only at the cluster IP.
     if old and new and old.internal_policy != new.internal_policy:
         found["clusterip"] = None
     return tuple(found)
@@ -73,7 +73,7 @@ def _vias(ways: Ways, old: Service | None, new: Service | None) -> tuple[Via, ..
 def _traced(
     facts: Facts, service: Service | None, ways: Ways, vias: tuple[Via, ...], port: str | None
 ) -> tuple[TraceAnswer | None, str | None]:
-    """A service's trace; or why there is nothing to trace."""
+    """A service's trace, or why there is nothing to trace."""
     if service is None:
         return None, None
     request = TraceRequest(
@@ -112,13 +112,13 @@ def frontends(service: Service | None) -> dict[str, Frontend]:
 
 
 def differences(before: TraceAnswer | None, after: TraceAnswer | None) -> list[Difference]:
-    """The ends whose share is another one after than before, way by way."""
+    """The ends whose share differs after the change, by way in."""
     old, new = _ways(before), _ways(after)
     found = []
     for key in dict.fromkeys([*old, *new]):
         was, now = old.get(key), new.get(key)
         if was is None or now is None:
-            continue  # a way in that opens or closes: said apart
+            continue  # a way in that opens or closes is reported apart
         left, right = _ends(was), _ends(now)
         for end in dict.fromkeys([*left, *right]):
             shares = [_share(left.get(end, ())), _share(right.get(end, ()))]
@@ -143,7 +143,7 @@ def differences(before: TraceAnswer | None, after: TraceAnswer | None) -> list[D
 
 
 def _ways(answer: TraceAnswer | None) -> dict[tuple[object, ...], NodeTrace]:
-    """Traces by what enters where."""
+    """Traces by frontend and entry node."""
     found: dict[tuple[object, ...], NodeTrace] = {}
     for trace in answer.traces if answer is not None else ():
         packet = trace.packet

@@ -1,4 +1,4 @@
-"""Connections that exist, for ``check``: what an assertion about new ones says of them, or asserts."""
+"""Existing connections, for ``check``: findings and notes about them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _OUT_OF_BALANCERS = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An assertion about traffic to some nodes, pods or addresses, as it stands in one cluster."""
+    """An assertion about traffic to some nodes, pods or addresses, resolved in one cluster."""
 
     assertion: Assertion
     claim: NoTraffic
     avoided: Avoided
     services: frozenset[ServiceKey]
-    addresses: frozenset[str]  # that should get nothing, of pods on the nodes too
+    addresses: frozenset[str]  # that should get nothing, including pods on the nodes
     narrowed: bool  # to some services or a namespace, so that connections to none do not count
 
     def about(self, flows: Sequence[Flow]) -> list[Flow]:
@@ -46,14 +46,14 @@ class Asked:
         return [flow for flow in flows if within(scope, self.services, flow, narrowed=self.narrowed)]
 
     def watched(self, flows: Sequence[Flow]) -> list[Flow]:
-        """Those of them that should not be."""
+        """Those of them that should not exist."""
         return [flow for flow in self.about(flows) if self._watches(flow)]
 
     def _watches(self, flow: Flow) -> bool:
         return ends_there(self.avoided, flow) or (entered_there(self.avoided, flow) and not flow.own)
 
     def sends_there(self, destination: str) -> bool:
-        """Whether a rule's ``--to-destination`` is where nothing should go."""
+        """Whether a rule's ``--to-destination`` should get nothing."""
         address = destination.rpartition(":")[0].strip("[]") or destination
         return address in self.addresses
 
@@ -66,7 +66,7 @@ def read_existing(
     nodes: Sequence[str],
     families: Sequence[Family],
 ) -> Connections | None:
-    """The connections, if any assertion is about them or if they were recorded anyway; else None."""
+    """The connections, if any assertion is about them or if they were recorded anyway; otherwise None."""
     recorded = any(names.CONNTRACK in files for files in snapshot.nodes.values())
     if not asked or not (recorded or any(one.claim.established for one in asked)):
         return None
@@ -87,7 +87,7 @@ def read_existing(
 
 
 def judge_existing(one: Asked, found: Connections, cluster: Cluster) -> Iterator[Finding]:
-    """What speaks against an assertion that is about connections that exist."""
+    """Findings against an assertion about existing connections."""
 
     def of_daemon_set(owner: EndpointOwner) -> bool:
         pod = cluster.pods.get((owner.namespace or "", owner.pod or ""))
@@ -105,7 +105,7 @@ def unknown_connections(found: Connections) -> Iterator[Finding]:
 
 
 def existing_notes(one: Asked, found: Connections | None, facts: Facts) -> Iterator[Note]:
-    """What an assertion about new connections leaves open: those that exist, and the node as a way in."""
+    """What an assertion about new connections does not cover: existing ones, and the node as a way in."""
     if one.claim.established:
         return
     if found is None or found.unknown:

@@ -32,7 +32,7 @@ _CHANGED = "endpoints.kubernetes.io/last-change-trigger-time"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedRequest:
-    """Which nodes and families; ``config`` counts before what the rules show."""
+    """Which nodes and families; ``config`` takes precedence over what the rules show."""
 
     nodes: Sequence[str] = ()
     families: Sequence[Family] = (4, 6)
@@ -52,7 +52,7 @@ class Expected:
     _objects: Objects | None = None
 
     def written(self, rules: Ruleset, name: str) -> Written | None:
-        """All that it writes; None if the rules are of a release that writes others, which is then said."""
+        """All that it writes; None, with a warning, if the rules are from a release that writes others."""
         older = older_form(rules)
         if older is not None:
             text = f"{name}: {rules.source}: {older}, and kinspect writes the rules of later releases"
@@ -81,7 +81,7 @@ class Expected:
                 yield min(found, key=lambda each: (each.missing + each.surplus, len(each.chains)))
 
     def _unwritten(self, state: NodeState, family: Family) -> Iterator[RulesDrift]:
-        """A family without any rules of kube-proxy: which is right if there is no service of it."""
+        """A family without any rules of kube-proxy: right if no service has it."""
         if not any(served(service, family) for service, _ in self._every()):
             return
         if not state.rulesets[family]:
@@ -124,7 +124,7 @@ class Expected:
 
 
 def _times(item: Mapping[str, Any] | None) -> Iterator[str]:
-    """When an object was made or changed, by its own word."""
+    """When an object was made or changed, by its own fields."""
     meta = (item or {}).get("metadata") or {}
     managed = [entry.get("time") for entry in meta.get("managedFields") or ()]
     for time in [meta.get("creationTimestamp"), (meta.get("annotations") or {}).get(_CHANGED), *managed]:
@@ -152,7 +152,7 @@ def _read(request: ExpectedRequest, source: Source) -> tuple[Facts, Files]:
 
 
 def node_rules(request: ExpectedRequest, source: Source, *, as_expected: bool) -> RulesAnswer:
-    """kube-proxy's rules on nodes: recorded, or as the API says that they should be. Raises KinspectError."""
+    """kube-proxy's rules on nodes: recorded, or expected from the API. Raises KinspectError."""
     if as_expected:
         facts, api = _read(request, source)
     else:

@@ -1,4 +1,4 @@
-"""``kinspect explain``: what a code means, of the findings of audit and of all else that has one."""
+"""``kinspect explain``: what a code means, for findings of audit and everything else that has one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kinspect.model.codes import CODES, CodePage, CodePages
 
 
 def explain(code: str | None = None) -> CodePages:
-    """The page of a code, or all; case counts only where two differ in nothing else. Raises NotFound."""
+    """The page of a code, or all; case matters only if two differ in nothing else. Raises NotFound."""
     pages = _pages()
     if code is None:
         return CodePages(tuple(pages))

@@ -73,7 +73,7 @@ def flows(request: FlowsRequest, source: Source) -> FlowsAnswer:
     direct = [flow for flow in listed if flow.service is None and not flow.translated and not flow.closing]
     if ends is None:
         listed = [flow for flow in listed if flow.service is not None or flow.translated]
-    if not request.stale:  # then it is but a remark
+    if not request.stale:  # then it is only a remark
         untold = warned([*untold.warnings, *map(str, untold.undetermined)])
     diagnostics = together(
         [
@@ -95,7 +95,7 @@ def flows(request: FlowsRequest, source: Source) -> FlowsAnswer:
 
 
 def _named(request: FlowsRequest, cluster: Cluster, namespace: str) -> None:
-    """Raises NotFound for a service, or a port, that is not there."""
+    """Raises NotFound for a service or port that does not exist."""
     for pattern in request.services:
         if not pattern.open:
             service = cluster.service(pattern.namespace or namespace, pattern.name)
@@ -127,7 +127,7 @@ def _of_services(request: FlowsRequest, flow: Flow, namespace: str) -> bool:
 
 
 def _unplaced(flows: Iterable[Flow]) -> Iterator[Undetermined]:
-    """Which connections may end on a node that is asked about: nothing says on which they do."""
+    """Connections that may end on a node in question: their node is not known."""
     for address in dict.fromkeys(flow.to_address for flow in flows if not flow.placed and not flow.closing):
         text = f"connections go to {address}, and the data does not show on which node that is"
         yield Undetermined(text=text, code="unplaced")

@@ -1,7 +1,7 @@
-"""``trace --ctstate established`` of a service: where the connections that exist go, by connection tracking.
+"""``trace --ctstate established`` of a service: where existing connections go, by connection tracking.
 
-No rule of nat is asked for them, so the rules do not tell. Of each entry node and way in, the connections
-are counted by where they go, and one of each is followed through the rest of the rules.
+They skip the nat table, so the rules do not show it. Of each entry node and way in, the connections are
+counted by where they go, and one of each is followed through the rest of the rules.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def ongoing(
     nodes: Sequence[str],
     sender: Sender | None = None,
 ) -> tuple[list[NodeTrace], Mapping[str, Fraction], Diagnostics]:
-    """The traces of connections that exist, how many entered at each node, and what is not known.
+    """The traces of existing connections, how many entered at each node, and what is not known.
 
-    ``sender``: only what that one opened. A node whose table was not read, or was cut, has no trace:
-    what decides there is not known.
+    ``sender``: only those that it opened. A node whose table was not read, or was cut, has no
+    trace.
     """
     found = read_tables(facts, snapshot, nodes, services=[service])
     tracer = Tracer(facts.cluster, facts.states, one_of_many=True)
@@ -67,7 +67,7 @@ def ongoing(
 
 
 def _enters(flow: Flow, probe: Probe, service: Service) -> bool:
-    """Whether a connection came in where the probe does."""
+    """Whether a connection entered where the probe does."""
     packet = probe.packet
     same = flow.node == probe.node and flow.service == service.key and flow.via == probe.via
     if not same or flow.closing or flow.protocol != protocol_name(packet.protocol):
@@ -76,7 +76,7 @@ def _enters(flow: Flow, probe: Probe, service: Service) -> bool:
 
 
 def _by(sender: Sender | None, flow: Flow, probe: Probe) -> bool:
-    """Whether the sender asked for opened it; a node may do that from any of its addresses."""
+    """Whether the requested sender opened it; a node may do that from any of its addresses."""
     if isinstance(sender, FromNode):
         return flow.client.node == sender.node and flow.client.pod is None
     return sender is None or flow.src == str(probe.packet.src)
@@ -126,13 +126,13 @@ def _trace(
 
 
 def _nowhere(way: Way) -> Way:
-    """The way of a packet to an address that only a rule of nat could have taken it from."""
+    """The way of a packet to an address that only a nat rule could have rewritten."""
     last = Step(Routed("no rule rewrote its destination, and nothing answers there", dropped=True), way.last)
     return msgspec.structs.replace(way, verdict=Verdict.DROP, last=last, delivered=False)
 
 
 def _with_connection(probe: Probe, flow: Flow, tracer: Tracer) -> Probe:
-    """A packet of the connection, with what connection tracking makes of it."""
+    """A packet of the connection, with its translation by connection tracking."""
     src = read_address(flow.src)
     state = tracer.states[probe.node]
     local = state.host.is_local(src) is True

@@ -1,4 +1,4 @@
-"""Each node's rules as they would be: kube-proxy's own are written anew, everything else stays."""
+"""Each node's predicted rules: kube-proxy's own are rewritten, everything else stays."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kinspect.parse.user.proxy_config import ProxyConfig
 
 @dataclass(slots=True)
 class Predicted:
-    """Nodes after a change, and what is to be said of their rules."""
+    """Nodes after a change, and notes on their rules."""
 
     states: dict[str, NodeState] = field(default_factory=dict)
     inferred: list[Inferred] = field(default_factory=list)
@@ -84,7 +84,7 @@ def _node(
     found: Predicted,
 ) -> NodeState:
     if state.data_path != "iptables":
-        return state  # which is said when a packet is to be followed there
+        return state  # which is reported when a packet is followed there
     rulesets: dict[Family, Sequence[Ruleset]] = {}
     lagging: set[str] = set()
     for family, dumps in state.rulesets.items():
@@ -112,7 +112,7 @@ def _node(
                 found.changed.add((state.name, family))
         if dumps and not carrying and any(each and served(each[0], family) for each in new.values()):
             found.undetermined.append(_unwritten(state.name, family))
-        # With two back ends, kube-proxy writes one: the other is behind for good.
+        # With two back ends, kube-proxy writes one: the other stays behind.
         lagging |= set.intersection(*behind) if behind else set()
         rulesets[family] = [made.get(id(rules), rules) for rules in dumps]
     if lagging:

@@ -1,7 +1,7 @@
 """Work over many items on all cores: each process takes a part, and shares what was read before.
 
-The parts are forked, so that rules and objects are read once. Where there is nothing to gain, or no
-fork, the one process does it all.
+The processes are forked, so that rules and objects are read once. Without a gain, or without fork,
+one process does it all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Final, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-WORTH: Final = 200  # services at a node for each process, below which starting one costs more than it brings
+WORTH: Final = 200  # services at a node for each process, below which starting one costs more than it gains
 
 
 @dataclass(slots=True)
@@ -36,10 +36,10 @@ def spread(
     least: int = WORTH,
     cores: int | None = None,
 ) -> list[R]:
-    """What ``work`` makes of each part of the items, in their order; ``least``: of so many at least.
+    """The results of ``work`` for each part of the items, in order; a part has ``least`` items or more.
 
-    What it raises in any process is raised here. It must hand back what it finds: changes that it
-    makes to anything else stay in its process.
+    What it raises in any process is raised here. It must return its results: changes that it makes to
+    anything else stay in its process.
     """
     parts = _parts(items, cores or usable_cores(), least)
     if len(parts) < 2:
@@ -65,7 +65,10 @@ _allowed: ContextVar[bool] = ContextVar("in_parallel", default=False)
 
 @contextlib.contextmanager
 def in_parallel() -> Iterator[None]:
-    """Within it, work is spread over all cores. Outside nothing forks: who imports us may have threads."""
+    """Within it, work is spread over all cores.
+
+    Outside, nothing forks: an importing program may have threads.
+    """
     token = _allowed.set(True)
     try:
         yield
@@ -94,7 +97,7 @@ def _forked(part: Sequence[Any], work: Callable[[Sequence[Any]], Any]) -> _Child
     if pid:
         os.close(writing)
         return _Child(pid, os.fdopen(reading, "rb"))
-    # The child: it never comes back from here, and says nothing but its result.
+    # The child: it never returns from here, and prints nothing except its result.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     code = 1
     with contextlib.suppress(BaseException):

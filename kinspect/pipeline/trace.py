@@ -50,7 +50,7 @@ from kinspect.report.numbers import exact_text
 from kinspect.snapshot.types import NodeName, Snapshot
 
 Connection = Callable[[str, Packet], Translation | None]
-"""What is known of the connection of an established packet, at a node."""
+"""The known translation of an established packet's connection, at a node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +61,12 @@ class TraceRequest:
     packet: Packet | None = None
     namespace: str | None = None
     via: Via | Literal["all"] | None = None
-    vias: Sequence[Via] = ()  # several ways in; none: those of ``via``, or what the service's type is for
+    vias: Sequence[Via] = ()  # several ways in; none: those of ``via``, or the default of the service's type
     entry: Mapping[str, Fraction] | None = None
     sender: Sender | None = None
     iif: str | None = None
     local: Sequence[Address] = ()
-    state: CtState | None = None  # None: what connection tracking makes of a first packet
+    state: CtState | None = None  # None: the state of a first packet
     nodes: Sequence[str] = ()
     family: Family | None = None
     start: tuple[TableName | None, ChainName] | None = None
@@ -118,7 +118,7 @@ def _prober(request: TraceRequest, facts: Facts, namespace: str = "default") -> 
 
 
 def _of_packet(request: TraceRequest, facts: Facts, packet: Packet, connection: Connection) -> TraceAnswer:
-    """One packet, at every node asked for."""
+    """One packet, at every requested node."""
     probes = []
     for name, state in facts.states.items():
         local = request.iif is None and state.host.is_local(packet.src) is True
@@ -139,7 +139,7 @@ def of_target(
 ) -> TraceAnswer:
     """Trace a request's target, of a cluster and nodes that were read. Raises KinspectError.
 
-    ``snapshot`` has the nodes' connections, which decide where those that exist go.
+    ``snapshot`` has the nodes' connections, which decide where existing ones go.
     """
     target = request.target
     assert target is not None
@@ -185,7 +185,7 @@ def of_target(
 
 
 def _should_be_a_frontend(facts: Facts, address: Address) -> bool:
-    """Whether an address is nothing but a frontend can be: no pod's, and the services are known."""
+    """Whether an address can only be a frontend: it is not a pod's, and the services are known."""
     cluster = facts.cluster
     if not cluster.has("services"):
         return False
@@ -195,7 +195,7 @@ def _should_be_a_frontend(facts: Facts, address: Address) -> bool:
 
 
 def _nodes_that_take(facts: Facts, address: Address | None, port: int, protocol: int) -> tuple[str, ...]:
-    """The nodes whose rules have a frontend; an address of a node stands for its NodePorts too."""
+    """The nodes whose rules have a frontend; an address of a node stands for its NodePorts, too."""
     found = []
     for name, state in facts.states.items():
         own = address is None or state.host.is_local(address) is True
@@ -240,7 +240,7 @@ def _ongoing(
     service: Service,
     snapshot: Snapshot,
 ) -> TraceAnswer:
-    """Where a service's connections that exist go; entry nodes count by how many entered there."""
+    """Where a service's existing connections go; entry nodes are weighted by how many entered there."""
     traces, counts, unknown = ongoing(probes, service, facts, snapshot, request.nodes, request.sender)
     entry = request.entry or counts
     return TraceAnswer(
@@ -254,7 +254,7 @@ def _ongoing(
 
 
 def _service_probes(request: TraceRequest, prober: Prober, service: Service, port: str | None) -> Probes:
-    """The packets into a service; an error that says why there is no path, where there is none."""
+    """The packets into a service; if there is no path, an error that says why."""
     if service.type == "ExternalName":
         raise CallError(
             f"service {service} is of type ExternalName: a DNS name for {service.external_name}, without"
@@ -308,7 +308,7 @@ def _frontend(
 
 
 def _address_way(facts: Facts, service: Service | None, address: Address) -> tuple[Via, Sequence[str] | None]:
-    """By which way an address is entered, and at which nodes: a node's own address at that node."""
+    """The way in of an address, and the nodes where packets enter it: a node's own address at that node."""
     home = [name for name, state in facts.states.items() if state.host.is_local(address) is True]
     if service is None:
         return "packet", home or None
@@ -361,7 +361,7 @@ def _answer(
 
 
 def _senders(trace: NodeTrace, facts: Facts) -> SenderClass:
-    """The class of senders that a packet stands for."""
+    """The class of senders that a packet represents."""
     packet = trace.packet
     if packet.local:
         return "process"

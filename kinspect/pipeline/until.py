@@ -1,4 +1,4 @@
-"""``check --wait`` and ``--observe``: one answer after the other, until it holds, or while nothing moves."""
+"""``check --wait`` and ``--observe``: repeats the check until it holds, or while nothing moves."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def check_until(
 ) -> CheckAnswer:
     """Ask again until all assertions hold, for ``wait`` seconds at most; then watch for ``observe`` seconds.
 
-    The last answer counts. Raises KinspectError: the source does not change, or could not be read to
-    the end of the time.
+    The last answer counts. Raises KinspectError: the source does not change, or could not be read
+    until the end.
     """
     if not isinstance(source, Live):
         raise CallError("--wait and --observe need a live cluster", hint="a snapshot does not change")
@@ -74,7 +74,7 @@ def _watched(
 ) -> Reading:
     """Read again until the time is up, or something moved since the first reading: with what moved.
 
-    Each is held against the first: the longer the time between, the surer a timeout tells of a packet.
+    Each is compared with the first: the longer the time between, the more reliably a timeout shows a packet.
     """
     began = clock()
     last = first
@@ -86,7 +86,7 @@ def _watched(
 
 
 def _compared(before: Reading, after: Reading, seconds: float) -> Reading:
-    """A reading with what moved since the one before; ``seconds`` passed between them at least."""
+    """A reading with what moved since the one before, at least ``seconds`` earlier."""
     moved: dict[Assertion, list[Finding]] = {}
     earlier = {one.assertion: one for one in before.asked}
     for now in after.asked:

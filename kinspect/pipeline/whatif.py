@@ -1,7 +1,7 @@
 """``kinspect whatif``: changes and a source to traffic before and after.
 
-The changes are made to the API's objects (``whatif``); from these come the rules that each node's
-kube-proxy would write (``predicted``); and then both states are traced as any cluster is.
+The changes are made to the API's objects (``whatif``); from these follow the rules that each node's
+kube-proxy would write (``predicted``); then both states are traced like any cluster.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from kinspect.pipeline.predicted import Predicted, predicted
 from kinspect.snapshot.types import Files, NodeName, Snapshot
 from kinspect.whatif.apply import Changed, apply
 
-_SHOWN = 200  # services that are traced, where a change touches more
+_SHOWN = 200  # services that are traced, if a change affects more
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A change as it was typed: its option's name and value; of a manifest, the bytes too."""
+    """A change as typed: its option's name and value; for a manifest, its bytes, too."""
 
     option: str
     text: str
@@ -52,7 +52,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhatIfRequest:
-    """What to change, and what to look at. No target: all services that the change touches."""
+    """What to change, and what to look at. No target: all services that the change affects."""
 
     target: ServiceTarget | None
     changes: Sequence[Asked]
@@ -76,7 +76,7 @@ class WhatIf:
 
 
 def whatif(request: WhatIfRequest, source: Source) -> WhatIf:
-    """Make the changes, and tell what they do. Raises KinspectError."""
+    """Make the changes and trace their effects. Raises KinspectError."""
     if isinstance(source, Rules):
         raise CallError("--rules alone has no services to change", hint="give a --snapshot")
     snapshot, namespace = opened(source, Wanted(namespace=request.namespace, pods=True))
@@ -88,7 +88,7 @@ def whatif(request: WhatIfRequest, source: Source) -> WhatIf:
 
 
 def _target(request: WhatIfRequest, cluster: Cluster, namespace: str) -> Key | None:
-    """The service that the call names; one that a manifest makes need not be there yet."""
+    """The service that the call names; one that a manifest creates need not exist yet."""
     if request.target is None:
         return None
     key = (request.target.namespace or namespace, request.target.name)
@@ -113,7 +113,7 @@ def _changes(request: WhatIfRequest, namespace: str, target: Key | None) -> list
 
 @dataclass
 class _Run:
-    """One call, from the changes on."""
+    """One call, from its changes."""
 
     request: WhatIfRequest
     namespace: str
@@ -151,7 +151,7 @@ class _Run:
         return made, Facts(cluster, made.states, self.before.diagnostics)
 
     def _diagnostics(self, effects: Sequence[ServiceEffect]) -> list[Diagnostics]:
-        """What could not be had, of the cluster and of each trace."""
+        """What could not be determined, of the cluster and of each trace."""
         traces = [trace for effect in effects for trace in (effect.before, effect.after) if trace is not None]
         return [self.before.diagnostics, *(trace.diagnostics for trace in traces)]
 
@@ -183,7 +183,7 @@ class _Run:
     def _replacements(self, changes: Sequence[Change], changed: Changed) -> list[Replacement]:
         """Shares once evicted pods were replaced, by the node that their replacements run on.
 
-        Where the scheduler puts them is not known; what any placement comes to lies between these.
+        Where the scheduler puts them is not known; the result of any placement lies between these.
         """
         evicted = {pod for each in changed.evicted for pod in each.replaced}
         drained = {each.node for each in changed.evicted}
@@ -204,7 +204,7 @@ class _Run:
         return found
 
     def _placed(self, changes: Sequence[Change], key: Key, node: str, pods: int) -> Shares | None:
-        # Replacements are made like the pods that go: they are added first, while these are there.
+        # Replacements are copies of the removed pods, so they are added first.
         try:
             changed = apply(self.snapshot.api, self.snapshot.origin, [AddPods(key, node, pods), *changes])
         except CallError:
@@ -237,14 +237,14 @@ def _snapshot(before: Snapshot, changed: Changed, made: Predicted) -> Snapshot:
         rulesets = made.states[name].rulesets[family]
         for file, rules in zip(rules_files(files, family), rulesets, strict=True):
             nodes[node] = _Predicted(nodes[node], file, rules)
-    # The old Endpoints follow EndpointSlices, and are not asked when there are any.
+    # The old Endpoints follow EndpointSlices, and are not read if there are any.
     stale = {"endpoints.json"} if "endpointslices.json" in changed.api else set()
     api = {name: changed.api[name] for name in changed.api if name not in stale}
     return replace(before, origin=f"{before.origin}, changed", api=api, nodes=nodes)
 
 
 class _Predicted(Mapping[str, bytes]):
-    """A node's files, one of which is made from predicted rules when it is asked for."""
+    """A node's files, one of which is made from predicted rules when first used."""
 
     def __init__(self, files: Files, name: str, rules: Ruleset) -> None:
         self._files, self._name, self._rules = files, name, rules

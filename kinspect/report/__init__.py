@@ -1,4 +1,4 @@
 """The model to text, without decisions: tables, trees, JSON, captures. ``words`` has all wording.
 
-All text of a cluster is hostile: ``safe`` is the one way by which it comes to a screen.
+All text of a cluster is hostile: it reaches a screen only through ``safe``.
 """

@@ -42,7 +42,7 @@ NotExact = Annotated[
 
 
 class UndeterminedFact(msgspec.Struct, rename="camel", kw_only=True):
-    """Something that is not known, which makes the exit code 3 unless something else is worse."""
+    """An unknown, which makes the exit code 3 unless something else is worse."""
 
     code: Annotated[str, Meta(description="One of those that kinspect explain lists.")]
     text: str
@@ -70,7 +70,7 @@ class ServiceName(msgspec.Struct, kw_only=True):
 
 
 class Endpoint(msgspec.Struct, kw_only=True):
-    """What has an address, as far as the API says."""
+    """The owner of an address, as far as the API knows."""
 
     namespace: str | None
     pod: str | None
@@ -80,7 +80,7 @@ class Endpoint(msgspec.Struct, kw_only=True):
 
 
 class RuleText(msgspec.Struct, kw_only=True):
-    """A rule and where it is."""
+    """A rule and its location."""
 
     source: str
     line: Annotated[int | None, Meta(description="null for the policy of a chain.")]
@@ -90,12 +90,12 @@ class RuleText(msgspec.Struct, kw_only=True):
 
 
 def exit_code(status: Status) -> int:
-    """What the process ends with."""
+    """The exit code."""
     return int(EXIT_CODES[status])
 
 
 def opened(entries: Iterable[Undetermined]) -> list[UndeterminedFact]:
-    """What is not known, each once."""
+    """The unknowns, each once."""
     return [
         UndeterminedFact(code=entry.code, text=entry.text, node=entry.node, answered_by=entry.answered_by)
         for entry in dict.fromkeys(entries)
@@ -103,7 +103,7 @@ def opened(entries: Iterable[Undetermined]) -> list[UndeterminedFact]:
 
 
 def endpoint(owner: EndpointOwner | None) -> Endpoint | None:
-    """What stands behind an address; None where nothing is known of it."""
+    """The owner of an address; None if it is not known."""
     if owner is None or not (owner.pod or owner.node):
         return None
     return Endpoint(
@@ -134,7 +134,7 @@ def builtins(document: msgspec.Struct) -> Any:
 
 
 def to_json(document: msgspec.Struct) -> str:
-    """JSON of two spaces, in ASCII. Bytes that are no UTF-8 come out as escapes."""
+    """JSON of two spaces, in ASCII. Bytes that are not UTF-8 become escapes."""
     plain = builtins(document)
     try:
         return msgspec.json.format(json.dumps(plain), indent=2)

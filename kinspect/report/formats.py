@@ -20,7 +20,7 @@ DOCUMENTS: Final = ("json", "yaml")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer's type, its document, and its other formats. Functions are named from this package on.
+    """An answer's type, its document, and its other formats. Functions are named relative to this package.
 
     ``document`` takes an answer and gives a ``document.Document``, of which its return type is the schema.
     ``texts`` take an answer and a ``View`` and give text.
@@ -33,7 +33,7 @@ class Answer:
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """What ``-o`` takes, what people read first."""
+        """The values of ``-o``, those for people first."""
         people = [name for name in ("table", "wide") if name in self.texts]
         return (*people, *DOCUMENTS, *(name for name in self.texts if name not in people))
 
@@ -113,7 +113,7 @@ ANSWERS: Final = (
 
 _SCHEMA: Final = "https://json-schema.org/draft/2020-12/schema"
 
-# Documents that are no answer of a command.
+# Documents that are not a command's answer.
 _OTHERS: Final[Mapping[str, str]] = {"Manifest": "kinspect.snapshot.manifest.Manifest"}
 
 

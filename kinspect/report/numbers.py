@@ -1,7 +1,7 @@
 """Shares as text and as numbers, in bounded length.
 
 kube-proxy's chain for n endpoints multiplies n draws of 31 bits, so the exact share of one endpoint of 5,000
-has some 90,000 digits. It stays exact inside; what is written has a length.
+has some 90,000 digits. It stays exact inside; the output has a limited length.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Final
 
 LONGEST: Final = 80  # characters of a fraction, "/" included
-_SURE: Final = 120  # bits of numerator and denominator together that surely fit
-_NEVER: Final = 600  # bits that surely do not; also how many are looked at to approximate
+_SURE: Final = 120  # bits of numerator and denominator together that certainly fit
+_NEVER: Final = 600  # bits that certainly do not; also the number used for an approximation
 
 
 def number(share: Fraction) -> float:
@@ -39,7 +39,7 @@ def _nearest(numerator: int, denominator: int) -> str:
         numerator, denominator = numerator >> spare, denominator >> spare
     digits = LONGEST - 1
     value = Fraction(numerator, denominator)
-    # Of the digits that there are, the denominator takes the more the smaller the share is.
+    # The smaller the share, the more of the digits the denominator takes.
     ahead = (denominator.bit_length() - numerator.bit_length()) * 30103 // 100_000
     even = min((digits - ahead) // 2, digits - 2)
     best: Fraction | None = None

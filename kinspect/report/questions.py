@@ -1,4 +1,4 @@
-"""How the command line answers an open question: which option, or which file of a snapshot."""
+"""The option or the file of a snapshot that answers an open question."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FILES: Final = {
 
 
 def answered_by(question: Question) -> str | None:
-    """``--local 192.168.0.11``; None where nothing that the user can give answers it."""
+    """``--local 192.168.0.11``; None if no input from the user answers it."""
     return " or ".join(map(_input_text, question.answered_by)) or None
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How an answer is shown to people: in how many columns (None: as the terminal has), in which colours.
+    """How an answer is shown to people: the number of columns (None: the terminal's) and the colours.
 
     ``explain``: every rule considered, and why it did or did not match.
     """
@@ -23,7 +23,7 @@ class View:
 
 
 def screen(view: View, draw: Callable[[Console], None]) -> str:
-    """What is drawn, as text: colours only if they are wanted and standard output can show them."""
+    """The drawing as text: colours only if they are wanted and standard output can show them."""
     from rich.console import Console
 
     console = Console(
@@ -31,5 +31,5 @@ def screen(view: View, draw: Callable[[Console], None]) -> str:
     )
     with console.capture() as captured:
         draw(console)
-    # Tables pad their last column; nobody wants that in a message.
+    # Tables pad their last column, which is useless in a message.
     return "\n".join(line.rstrip() for line in captured.get().splitlines())

@@ -1,4 +1,4 @@
-"""All wording of answers: shares, remarks, notes. Nothing here decides; it only says."""
+"""All wording of answers: shares, remarks, notes. Nothing here decides anything."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ VIA_NAMES: Final[dict[Via, str]] = {
     "packet": "packet",
 }
 
-_SMALL: Final = 100  # denominators that read well as they are
+_SMALL: Final = 100  # denominators that read well unchanged
 _NEAR: Final = Fraction(1, 100_000)  # early kube-proxy wrote probabilities of five digits
 
 
 def share_text(share: Fraction) -> str:
-    """``1/2``; ``≈1/3`` where only the kernel's 31 bits keep it from being that; else per cent."""
+    """``1/2``; ``≈1/3`` if only the kernel's 31 bits make the difference; otherwise a percentage."""
     if share.denominator <= _SMALL:
         return str(share)
     near = share.limit_denominator(_SMALL)
@@ -69,7 +69,7 @@ def share_text(share: Fraction) -> str:
 
 
 def percent(share: Fraction) -> str:
-    """``12.5 %`` with as many digits as tell it from nothing and from all."""
+    """``12.5 %`` with enough digits to differ from 0 and 100."""
     for digits in (0, 1, 2, 4):
         text = f"{float(share * 100):.{digits}f}"
         if abs(float(text) - float(share * 100)) < 0.005 and (share in (0, 1) or 0 < float(text) < 100):
@@ -78,7 +78,7 @@ def percent(share: Fraction) -> str:
 
 
 def bounded(bounds: Bounds) -> str:
-    """A share, or its bounds where it is not known."""
+    """A share, or its bounds if it is not known."""
     low, high = bounds
     if low == high == 1:
         return "all"
@@ -123,11 +123,11 @@ def remark_text(remark: Remark) -> str:
         case Crossing(entry, nodes, share, cause):
             way = "enters" if cause == "externalTrafficPolicy" else "is sent to the cluster IP"
             return (
-                f"{_begins(spoken(share))} of what {way} at {safe_name(entry)} leaves for {listed(nodes)},"
+                f"{_begins(spoken(share))} of the traffic that {way} at {safe_name(entry)} leaves for {listed(nodes)},"
                 f" because {cause} is Cluster."
             )
         case StaysLocal(cause, without):
-            text = f"Nothing crosses nodes: {cause} is Local, so each node keeps to its own endpoints."
+            text = f"No traffic crosses nodes: {cause} is Local, so each node uses only its own endpoints."
             if without:
                 has = "has none and drops" if len(without) == 1 else "have none and drop"
                 text += f" {listed(without)} {has} what enters."
@@ -137,10 +137,8 @@ def remark_text(remark: Remark) -> str:
         case SourceHidden(nodes, crossing):
             where = listed(nodes or ())
             if crossing:
-                return f"Of what enters at {where} some is masqueraded (the table shows which): those pods see the node's address, not the client's."
-            return (
-                f"What enters at {where} is masqueraded: the pods see the node's address, not the client's."
-            )
+                return f"Some of the traffic that enters at {where} is masqueraded (see the table): those pods see the node's address, not the client's."
+            return f"Traffic that enters at {where} is masqueraded: the pods see the node's address, not the client's."
         case Stale(node, via, to, share, backend, silent):
             now = f" (now {backend_text(backend)})" if backend and (backend.pod or backend.node) else ""
             return (
@@ -150,14 +148,14 @@ def remark_text(remark: Remark) -> str:
         case Missing(node, via, to, silent):
             what, them = ("a ready endpoint", "it") if len(to) == 1 else ("ready endpoints", "them")
             return (
-                f"{safe_name(node)} sends nothing of its {VIA_NAMES[via]} traffic to {_some(to)}, {what},"
+                f"{safe_name(node)} sends none of its {VIA_NAMES[via]} traffic to {_some(to)}, {what},"
                 f" because its rules do not have {them}: {_behind(silent)}"
             )
         case FollowsOldPolicy(nodes, via, follows):
             return (
                 f"{listed(nodes)} still {'follows' if len(nodes) == 1 else 'follow'} traffic policy {follows} for"
-                f" the {VIA_NAMES[via]}, which is not the service's any more: kube-proxy there is behind, or"
-                " stopped (kinspect audit tells more)."
+                f" the {VIA_NAMES[via]}, which the service no longer has: kube-proxy there is behind, or"
+                " stopped (see kinspect audit)."
             )
         case TakenByRule(node, via, rule):
             what = f" ({safe(rule.source)}:{rule.line}: {safe(rule.text)})" if rule and rule.line else ""
@@ -167,12 +165,12 @@ def remark_text(remark: Remark) -> str:
             )
         case HintsKeep(nodes):
             return (
-                f"Topology hints (trafficDistribution) keep what enters at {listed(nodes)} on some of the"
-                " endpoints, as the API says."
+                f"Topology hints (trafficDistribution) limit traffic that enters at {listed(nodes)} to some"
+                " of the endpoints, as the API says."
             )
         case NodeNameDiffers(node):
             return (
-                f"kube-proxy of {safe_name(node)} has the node's own endpoint in its rules and takes it for another"
+                f"kube-proxy of {safe_name(node)} has the node's own endpoint in its rules but considers it another"
                 " node's: its node name differs from the API's (--hostname-override)."
             )
         case NotServedHere(nodes, via, frontend, cause):
@@ -180,17 +178,17 @@ def remark_text(remark: Remark) -> str:
         case NoSuchService(frontend, nodes):
             if nodes:
                 return (
-                    f"No service of the API has {safe(frontend)}, and the rules of {listed(nodes)} still take it:"
+                    f"No service of the API has {safe(frontend)}, but the rules of {listed(nodes)} still take it:"
                     " the service was deleted or changed, and kube-proxy there is behind, or stopped."
                 )
             return f"No service of the API has {safe(frontend)}: no rule of kube-proxy takes it."
         case NoSuchPod(to, node):
-            return f"{safe(to)} is in the pod network of {safe_name(node)}, and no pod has it."
+            return f"{safe(to)} is in the pod network of {safe_name(node)}, but no pod has it."
         case Cordoned(node, share, own_entry):
             name = safe_name(node)
             text = f"{name} is cordoned but still receives {spoken(share)} of the traffic: cordoning keeps new pods away, not traffic."
             if own_entry:
-                return f"{text} It gets only what enters at {name} itself: take it out of the load balancer in front."
+                return f"{text} It gets only traffic that enters at {name} itself: take it out of the load balancer in front."
             return f"{text} kubectl drain {name} --ignore-daemonsets takes its pods out of the endpoints."
         case Died(nodes, via, verdict, share, by, ranges):
             did = (
@@ -212,7 +210,7 @@ def remark_text(remark: Remark) -> str:
         case NodeLabelled(node, (key, value), (_, wanted)):
             return (
                 f"{safe_name(node)} is labelled {safe(key)}={safe(value)}. That changes nothing here: the service's"
-                f" selector, {safe(key)}={safe(wanted)}, asks for labels of pods, not of nodes."
+                f" selector, {safe(key)}={safe(wanted)}, matches labels of pods, not of nodes."
             )
         case WaysOut(service, node, pod, key):
             space, name = map(safe_name, service)
@@ -225,16 +223,16 @@ def remark_text(remark: Remark) -> str:
             ways.append(
                 f"kubectl patch svc -n {space} {name} -p"
                 ' \'{"spec":{"externalTrafficPolicy":"Local"}}\' (each node then serves only its own pods, and'
-                " drops what enters if it has none)"
+                " drops traffic if it has none)"
             )
             return f"To keep traffic from a node: {', or '.join(ways)}."
         case NoEndpoint():
-            return "The service has no endpoint that is ready: nothing can answer."
+            return "The service has no ready endpoint: nothing can answer."
         case Terminating():
             return "All endpoints are terminating: Kubernetes sends to those that still serve, on purpose."
         case Sticky(seconds):
             return (
-                f"Client affinity: these are a new client's shares; one that returns within {seconds} s stays with"
+                f"Client affinity: these shares are for a new client; one that returns within {seconds} s stays with"
                 " its endpoint."
             )
         case _:
@@ -275,13 +273,13 @@ def _not_served(nodes: Sequence[str], via: Via, frontend: str, cause: NotServed)
         case "not-this-address":
             why = f"the rules have the NodePort, but not for the address {safe(cause.detail)} (see nodePortAddresses in kube-proxy's configuration)"
         case "empty-chain":
-            why = f"the chain {safe(cause.detail)} is there and empty: it was flushed, or a restore failed half way"
+            why = f"the chain {safe(cause.detail)} exists but is empty: it was flushed, or a restore failed half way"
         case "no-jump":
-            why = f"nothing leads from {safe(cause.detail)} of nat to KUBE-SERVICES"
+            why = f"nat {safe(cause.detail)} does not jump to KUBE-SERVICES"
         case "untracked":
             why = "a NOTRACK rule keeps it out of nat, and the node does not have the address"
         case "unknown":
-            why = "its rules do not have this frontend: kube-proxy there is behind, or stopped, or leaves it out"
+            why = "its rules do not have this frontend: kube-proxy there is behind, or stopped, or leaves the frontend out"
         case _:
             assert_never(cause.why)
     return (
@@ -290,7 +288,7 @@ def _not_served(nodes: Sequence[str], via: Via, frontend: str, cause: NotServed)
 
 
 def backend_text(backend: EndpointOwner | None) -> str:
-    """``pod default/web-1 on node1``, as far as it is known."""
+    """``pod default/web-1 on node1``, as far as known."""
     if backend is None:
         return ""
     parts = []
@@ -322,7 +320,7 @@ def port_text(port: ServicePort) -> str:
 
 
 def service_text(service: Service) -> str:
-    """One line of what a service is."""
+    """One line that describes a service."""
     parts = ["/".join(map(safe_name, service.key)), service.type]
     if service.cluster_ips:
         parts.append(" ".join(map(str, service.cluster_ips)))

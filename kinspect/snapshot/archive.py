@@ -35,7 +35,7 @@ def can_be_kept(node: str) -> bool:
 def write_archive(file: BinaryIO, snapshot: Snapshot, manifest: Manifest) -> None:
     """Write the archive of a snapshot: always the same bytes for the same content.
 
-    All stands in one folder, as tar users expect; the manifest comes first. Raises OSError.
+    Everything is in one folder, as tar users expect; the manifest comes first. Raises OSError.
     """
     when = dt.datetime.fromisoformat(manifest.started.replace("Z", "+00:00"))
     top = f"kinspect-{when:%Y%m%dT%H%M%SZ}"
@@ -67,10 +67,10 @@ Keep: TypeAlias = Callable[[Callable[[BinaryIO], None]], None]
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Keep]:
-    """A way to make a file at ``path``, which stays as it is where that does not come about.
+    """A way to make a file at ``path``, which stays unchanged if that fails.
 
-    Raises CallError at once where nothing can be written there: before anything is collected. What
-    is no plain file, such as a pipe or a device, is written as it is.
+    Raises CallError at once, before anything is collected, if nothing can be written there. A pipe or a
+    device is written directly.
     """
     with _told(path):
         if path.is_dir():
@@ -79,7 +79,7 @@ def replacing(path: Path) -> Iterator[Keep]:
         if path.exists() and not path.is_file():
             file: BinaryIO = path.open("wb")
         else:
-            place = Path(os.path.realpath(path))  # what is written through a link is the file it leads to
+            place = Path(os.path.realpath(path))  # writing through a link writes the file that it points to
             number, name = tempfile.mkstemp(prefix=f".{place.name[:200]}.", suffix=".part", dir=place.parent)
             part = Path(name)  # mkstemp makes it 0600
             file = open(number, "wb")  # noqa: PTH123, SIM115 - a descriptor, closed below

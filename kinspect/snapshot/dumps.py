@@ -56,7 +56,7 @@ def looks_like_rules(data: bytes) -> bool:
 def rules_files(data: bytes, source: str) -> dict[str, bytes]:
     """The files of a node that a text of rules makes, by family and back end.
 
-    Raises SnapshotError where it has two dumps of one table that disagree.
+    Raises SnapshotError if it has two dumps of one table that disagree.
     """
     data = as_utf8(data).replace(b"\r\n", b"\n")
     headers = list(_HEADER.finditer(data))
@@ -67,7 +67,7 @@ def rules_files(data: bytes, source: str) -> dict[str, bytes]:
     for header, end in zip(headers, ends, strict=True):
         nft = header[2] == b"-nft" or header[3] == b"nf_tables"
         parts.setdefault((header[1], b"nft" if nft else b"legacy"), []).append((header.start(), end))
-    # What stands before the first header, a prompt or a grep's lines, is the first dump's.
+    # Lines before the first header, such as a prompt, belong to the first dump.
     first = next(iter(parts.values()))
     first[0] = (0, first[0][1])
     if len(parts) == 1:
@@ -92,7 +92,7 @@ def _alone(data: bytes, spans: list[tuple[int, int]]) -> bytes:
 
 
 def _check_agreement(data: bytes, spans: list[tuple[int, int]], source: str) -> None:
-    """Two dumps of one table of one node must be of one state, counters aside."""
+    """Two dumps of one table of one node must have the same state, apart from counters."""
     seen: dict[bytes, tuple[int, bytes]] = {}
     for start, end in spans:
         table = re.search(rb"^\*(\w+)", data[start:end], re.M)

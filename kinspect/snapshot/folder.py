@@ -1,4 +1,4 @@
-"""A snapshot as a folder of plain files, there as a whole or not at all."""
+"""A snapshot as a folder of plain files, written as a whole or not at all."""
 
 from __future__ import annotations
 

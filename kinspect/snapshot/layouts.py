@@ -1,4 +1,4 @@
-"""Where tools put what a node printed: kinspect's own layout, loose files, log collectors.
+"""The layouts in which tools store what a node printed: kinspect's own layout, loose files, log collectors.
 
 One row each. A row's patterns say which members it reads and as which file of a node; the first
 row whose ``marker`` is among the members is the layout of a folder or an archive. Sources:
@@ -94,7 +94,7 @@ class Layout:
     """A row: how members become files of nodes.
 
     Patterns match a member's whole path. Their group ``node`` names the node; ``around`` is a
-    folder around the whole, which names it where nothing else does; else ``stem`` does, from the
+    folder around the whole, which names it if nothing else does; otherwise ``stem`` does, from the
     name of the archive or folder. ``api`` and ``manifest`` are groups of kinspect's own.
     """
 
@@ -187,7 +187,7 @@ def loose_node(name: str) -> str:
 
 
 def place(row: Layout, member: str) -> tuple[Mapping[str, str | None], Reader] | None:
-    """The groups and the reader of a member; None where the layout does not read it."""
+    """The groups and the reader of a member; None if the layout does not read it."""
     for pattern, reader in row.files:
         found = re.fullmatch(pattern, member)
         if found is not None:

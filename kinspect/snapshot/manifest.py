@@ -14,7 +14,7 @@ import msgspec
 from kinspect.errors import SnapshotError, Status
 
 NAME: Final = "manifest.json"
-FORMAT: Final = 1  # grows where an older kinspect would misread a capture
+FORMAT: Final = 1  # grows if an older kinspect would misread a capture
 KIND: Final = "Capture"
 INTERRUPTED: Final = "interrupted"
 
@@ -68,7 +68,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool = True
     source: str | None = None
     server: str | None = None  # the API server's version
-    services: tuple[str, ...] = ()  # what it was narrowed to
+    services: tuple[str, ...] = ()  # what it was limited to
     namespace: str | None = None
     api: dict[str, ListRecord] = {}
     changed: tuple[str, ...] = ()  # services whose endpoints changed while nodes were read
@@ -77,7 +77,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def failures(self) -> list[str]:
-        """What was not read, a line each."""
+        """What was not read, one line each."""
         records: dict[str, ListRecord | NodeRecord] = {**self.api, **self.nodes}
         return [f"{name}: {record.error}" for name, record in records.items() if record.error]
 
@@ -95,7 +95,7 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def status(self) -> Status:
-        """Whether all that was asked for was read."""
+        """Whether everything requested was read."""
         if self.interrupted:
             return "interrupted"
         return "undetermined" if self.manifest.failures else "answered"

@@ -74,7 +74,7 @@ def _of_folder(folder: Path) -> Snapshot:
     found = dict(_walk(folder, own or [folder]))
     if own and (folder / manifest.NAME).is_file():
         found[manifest.NAME] = folder / manifest.NAME
-    # A folder of snapshots is none: only an archive may have a folder around the whole.
+    # A folder of snapshots is not a snapshot: only an archive may have a folder around the whole.
     row = layout_of(filter(may_hold, found), LAYOUTS if own else LAYOUTS[1:])
     if row is not None:
         contents: dict[str, Content] = {name: _reader(file) for name, file in found.items() if may_hold(name)}
@@ -104,7 +104,7 @@ def _walk(folder: Path, roots: Sequence[Path]) -> Iterator[tuple[str, Path]]:
             path = Path(at, file)
             if not path.is_file() or (name in found and path.suffix == ".gz"):
                 continue
-            # What was unpacked from an archive of strangers may lead anywhere.
+            # A link that was unpacked from an untrusted archive may point anywhere.
             if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
                 raise SnapshotError(
                     f"{path}: a link that points out of the folder", hint="copy the file that it points to"
@@ -148,7 +148,7 @@ def _stranger(path: Path) -> SnapshotError:
 
 
 def _of_rules(path: Path) -> Snapshot | None:
-    """A file of rules as the snapshot of one node; None where it is something else."""
+    """A file of rules as the snapshot of one node; None if it is something else."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
         packed = head.startswith(_GZIP)
@@ -172,9 +172,9 @@ def _of_rules(path: Path) -> Snapshot | None:
 def _built(
     origin: str, stem: str, row: Layout, contents: Mapping[str, Content], *, file: str | None = None
 ) -> Snapshot | None:
-    """The snapshot of a layout's members; None where they hold nothing of one.
+    """The snapshot of a layout's members; None if they hold nothing of one.
 
-    ``file`` is what users named, where the member is not a part of it.
+    ``file`` is the path that users named, if the member is not a part of it.
     """
     own = row is LAYOUTS[0]
     api, nodes = _Files(), dict[str, _Files]()
@@ -223,7 +223,7 @@ def _built(
 def _add(
     held: _Files, name: str, data: bytes, node: str, source: str, paths: dict[tuple[str, str], str]
 ) -> None:
-    """A file for a node. Raises SnapshotError where it has another one already that says otherwise."""
+    """A file for a node. Raises SnapshotError if it already has another one that differs."""
     before = held.contents.get(name)
     if isinstance(before, bytes) and name == "sysctl.txt":
         data = before + data
@@ -252,7 +252,7 @@ def _joined(folder: Path, snapshots: list[Snapshot]) -> Snapshot:
 
 
 def _sane(name: str, origin: str) -> str:
-    """A node's name that can be shown and asked for. Raises SnapshotError for one that cannot."""
+    """A node's name that can be shown and typed. Raises SnapshotError for one that cannot."""
     if not name or len(name) > 253 or not name.isprintable():
         shown = safe(name, 40)
         raise SnapshotError(f"{origin}: {shown!r} cannot be the name of a node")

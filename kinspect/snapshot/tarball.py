@@ -1,6 +1,6 @@
 """Tar archives from untrusted sources: streamed, bounded, and never unpacked to disk.
 
-An inconsistent archive is refused as a whole, in one line: there is no telling which part of it is
+An inconsistent archive is refused as a whole, in one line: nothing shows which part of it is
 genuine. Members that are not part of a snapshot are skipped unread, but counted.
 """
 
@@ -20,8 +20,8 @@ from typing_extensions import Self
 from kinspect.errors import SnapshotError
 from kinspect.sanitise import safe
 
-# Larger than any node's dump, and any cluster's, by far: bounds against archives made to fill the
-# memory, or to be read for ever.
+# Much larger than any dump of a node or a cluster: limits against archives made to fill the memory,
+# or to be read for ever.
 LARGEST_FILE = 1 << 30
 LARGEST_KEPT = 4 << 30
 LARGEST_ARCHIVE = 16 << 30
@@ -43,8 +43,8 @@ class _Member(tarfile.TarInfo):
 def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     """Name and content of each member that is wanted, gzipped ones unpacked (``NAME.gz`` as ``NAME``).
 
-    Names have no ``./`` before them. Raises SnapshotError where the archive is damaged, too large,
-    names places outside of itself or one place twice, or has a link in a place that is wanted.
+    Names have no ``./`` before them. Raises SnapshotError if the archive is damaged or too large,
+    names paths outside of itself or one path twice, or has a link in place of a wanted file.
     """
     try:
         with tarfile.open(path, "r|*", tarinfo=_Member) as archive:

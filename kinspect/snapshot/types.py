@@ -1,4 +1,4 @@
-"""A snapshot: the API's lists and each node's dumps, as they came.
+"""A snapshot: the API's lists and each node's dumps, unchanged.
 
 The layout is that of the files (and of the archive that ``capture`` writes)::
 
@@ -24,7 +24,7 @@ Files = Mapping[str, bytes]
 
 
 class Fetched(dict[str, bytes]):
-    """The files of a node, with the commands that brought them, or did not."""
+    """The files of a node, with the commands for them, successful or not."""
 
     def __init__(self, files: Mapping[str, bytes], ran: Sequence[Command] = ()) -> None:
         super().__init__(files)
@@ -32,7 +32,7 @@ class Fetched(dict[str, bytes]):
 
 
 # Files of a node. The first that exists of a family's dumps is used; the two back ends are
-# kept apart where a node has both.
+# kept apart if a node has both.
 IPTABLES = "iptables-save.txt"
 IP6TABLES = "ip6tables-save.txt"
 IPTABLES_LEGACY = "iptables-legacy-save.txt"
@@ -71,7 +71,7 @@ class Snapshot:
     """One state of a cluster.
 
     ``failed`` names the nodes that could not be read, with the reason: a node is in ``nodes``
-    or in ``failed``, or in both where a part of it was read.
+    or in ``failed``, or in both if a part of it was read.
     """
 
     origin: str

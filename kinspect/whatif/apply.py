@@ -1,4 +1,4 @@
-"""Changes made to the API's objects, with what the API server and the controllers do about them."""
+"""Changes to the API's objects, with the reactions of the API server and the controllers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _CORDONED = "node.kubernetes.io/unschedulable"
 
 @dataclass(slots=True)
 class Changed:
-    """The API after changes: its lists, the services whose rules may differ, and what follows."""
+    """The API after changes: its lists, the services whose rules may differ, and the consequences."""
 
     api: Files
     services: tuple[Key, ...]
@@ -59,7 +59,7 @@ class Changed:
 def apply(api: Files, origin: str, changes: Sequence[Change]) -> Changed:
     """The API after some changes, made in their order.
 
-    Raises NotFound for what is not there, CallError for what the API server would refuse.
+    Raises NotFound for a missing object, CallError for a change that the API server would refuse.
     """
     maker = _Maker(Objects(api, origin), Objects(api, origin))
     for change in changes:
@@ -76,14 +76,14 @@ def apply(api: Files, origin: str, changes: Sequence[Change]) -> Changed:
 
 @dataclass
 class _Maker:
-    """The objects before and after, and what has to follow from the changes made so far."""
+    """The objects before and after, and the necessary consequences of the changes so far."""
 
     before: Objects
     after: Objects
     found: list[Consequence] = field(default_factory=list)
     services: set[Key] = field(default_factory=set)  # those whose rules may differ
     _pods: set[Key] = field(default_factory=set)  # changed, added or gone
-    _slices: set[Key] = field(default_factory=set)  # services whose slices must be made anew
+    _slices: set[Key] = field(default_factory=set)  # services whose slices must be rebuilt
 
     def make(self, change: Change) -> None:
         """One change."""
@@ -230,7 +230,7 @@ class _Maker:
             self._new_pod(template, change.service[0], change.node, node)
 
     def _template(self, service: Key, spec: Object) -> Object:
-        """A pod of the service to make others like; the ready ones first."""
+        """A pod of the service to copy; ready ones first."""
         found: list[Object] = []
         for key, head in self.after.heads("pods").items():
             if key[0] == service[0] and slices.selects(spec["selector"], head.labels):
@@ -312,7 +312,7 @@ class _Maker:
                 continue
             own = [ip_address(a) for a in here if (":" in a) == (version == 6)]
             fitting = [n for n in networks if n.version == version and (not own or any(a in n for a in own))]
-            if not fitting and own:  # the pods' network does not go by podCIDR
+            if not fitting and own:  # the pod network does not follow podCIDR
                 fitting = [ip_network((int(own[0]) >> 8 << 8, own[0].max_prefixlen - 8))]
             for network in fitting[:1]:
                 # High ones are free for longest, and the very last is a gateway in some networks.
@@ -367,7 +367,7 @@ class _Maker:
         self.found.append(Evicted(name, *what))
 
     def _drain_by_slices(self, name: str, gone: list[Key]) -> None:
-        """Pods were not read: what EndpointSlices say of the node's."""
+        """Pods were not read: the node's endpoints from EndpointSlices."""
         pods = dict.fromkeys(
             (key[0], endpoint["targetRef"]["name"])
             for key in self.after.keys("endpointslices")
@@ -390,7 +390,7 @@ class _Maker:
             self._moved(change.key[1])
 
     def _moved(self, node: str) -> None:
-        """A node is in another zone: its endpoints are, and its kube-proxy heeds other hints."""
+        """A node is in another zone: its endpoints are, and its kube-proxy uses other hints."""
         for key, head in self.after.heads("pods").items():
             if head.spec is not None and head.spec.node_name == node:
                 self._pods.add(key)
@@ -429,7 +429,7 @@ class _Maker:
                 self._moved(key[1])
 
     def _applied_pod(self, pod: Object) -> None:
-        """A pod that a manifest makes: it runs, ready, on its node if it names one."""
+        """A pod that a manifest creates: it runs, ready, on its node if it names one."""
         if _pod_ips(pod):
             return
         name = (pod.get("spec") or {}).get("nodeName")
@@ -488,7 +488,7 @@ class _Maker:
         return found
 
     def _follow_by_name(self, service: Key) -> None:
-        """Slices that are not what the pods make: only what refers to a changed pod is changed."""
+        """Slices that do not match the pods: only parts that refer to a changed pod are changed."""
         self.found.append(NotFromPods("/".join(service)))
         self.services.add(service)
         for key in self._pods:
@@ -503,7 +503,7 @@ class _Maker:
 
 
 def _put(item: Object, path: Sequence[str | int], value: Any) -> None:
-    """Set a field; None removes it. Raises CallError where the path leads nowhere."""
+    """Set a field; None removes it. Raises CallError if the path does not exist."""
     at: Any = item
     shown = ".".join(map(str, path))
     for number, step in enumerate(path[:-1]):
@@ -531,7 +531,7 @@ def _put(item: Object, path: Sequence[str | int], value: Any) -> None:
 
 
 def _endpoint_fields(service: Object) -> tuple[Any, ...]:
-    """What EndpointSlices are made from."""
+    """The data from which EndpointSlices are made."""
     spec = service.get("spec") or {}
     ports = [
         (p.get("name"), p.get("protocol"), p.get("targetPort"), p.get("port"))

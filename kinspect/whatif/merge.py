@@ -1,8 +1,8 @@
-"""An object as ``kubectl apply`` merges it into the one that is there.
+"""An object as ``kubectl apply`` merges it into the existing one.
 
-What was applied last, by the annotation that kubectl leaves, and is applied no more goes; the rest
-of the live object stays. Ports of a Service are told apart by their number and protocol
-(patchMergeKey), as those of containers by theirs; other lists are replaced whole.
+Fields that were applied last, according to kubectl's annotation, and are no longer applied are removed;
+the rest of the live object stays. The key of a Service's port is its number and protocol (patchMergeKey),
+as for ports of containers; other lists are replaced whole.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _merged(live: Any, applied: Any, last: Any) -> Any:
 
 
 def _ports(live: Any, applied: list[Any], last: Any) -> list[Any]:
-    """Ports by number and protocol: those that are applied, and live ones that never were."""
+    """Ports by number and protocol: the applied ones, and live ones that were never applied."""
     standing = {_port(p): p for p in live or () if isinstance(p, dict)}
     before = {_port(p): p for p in last or () if isinstance(p, dict)}
     wanted = {_port(p): p for p in applied if isinstance(p, dict)}

@@ -1,4 +1,4 @@
-"""The API's lists as objects that can be changed; those that nobody changes stay as they came."""
+"""The API's lists as objects that can be changed; unchanged ones stay as they were read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Spec(msgspec.Struct, rename="camel", gc=False):
 
 
 class Head(msgspec.Struct, gc=False):
-    """What is read of every object: enough to find those that a change concerns."""
+    """The fields that are read of every object: enough to find those that a change affects."""
 
     metadata: _Meta = msgspec.field(default_factory=_Meta)
     spec: _Spec | None = None
@@ -107,7 +107,7 @@ class Objects:
         return found
 
     def missing(self, kind: Kind, key: Key) -> NotFound:
-        """The error for an object that is not there."""
+        """The error for an object that does not exist."""
         name = "/".join(part for part in key if part)
         scope = "" if kind == "nodes" else " -A"
         return NotFound(
@@ -129,7 +129,7 @@ class Objects:
             self._heads[kind][key] = msgspec.convert(item, type=Head)
 
     def delete(self, kind: Kind, key: Key) -> None:
-        """Take an object away. Raises NotFound."""
+        """Remove an object. Raises NotFound."""
         if self.get(kind, key) is None:
             raise self.missing(kind, key)
         self._changed.setdefault(kind, {})[key] = None
@@ -140,7 +140,7 @@ class Objects:
         yield from tuple(self.heads(kind))
 
     def touched(self, kind: Kind) -> Mapping[Key, Object | None]:
-        """What was changed, and how; None: it is gone."""
+        """The changed objects; None: removed."""
         return self._changed.get(kind, {})
 
     @cached_property

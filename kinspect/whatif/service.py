@@ -1,7 +1,7 @@
-"""What the API server makes of a Service that is written: defaults, and what no longer applies.
+"""A Service as the API server would store it: with defaults, without fields that no longer apply.
 
-As pkg/registry/core/service (strategy and storage) of Kubernetes 1.36 does. What it would choose,
-a cluster IP or a NodePort, is a placeholder from the same range.
+As pkg/registry/core/service (strategy and storage) of Kubernetes 1.36 does. A cluster IP or a
+NodePort that it would choose is a placeholder from the same range.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _affinity(spec: Object) -> None:
 
 
 def _cluster_ips(objects: Objects, spec: Object, was: Object, name: str) -> Iterator[Consequence]:
-    """The cluster IPs: kept, given, or chosen in each family that the service asks for."""
+    """The cluster IPs: kept, given, or chosen in each family that the service requests."""
     old = was.get("clusterIPs") or ([was["clusterIP"]] if was.get("clusterIP") else [])
     given = spec.get("clusterIPs") or ([spec["clusterIP"]] if spec.get("clusterIP") else [])
     other = old and given and (old[0] != given[0] or spec.get("clusterIP", old[0]) != old[0])
@@ -199,7 +199,7 @@ def _free_address(family: str, used: list[str]) -> str:
 
 
 def _external_policy(spec: Object, was: Object, name: str) -> None:
-    """ExternalTrafficPolicy is for services that can be reached from outside, and no others."""
+    """ExternalTrafficPolicy applies only to services that can be reached from outside."""
     wanted = spec.get("externalTrafficPolicy")
     if spec["type"] in ("NodePort", "LoadBalancer") or spec.get("externalIPs"):
         spec.setdefault("externalTrafficPolicy", "Cluster")
@@ -248,7 +248,7 @@ def _free_port(objects: Objects, taken: set[Any]) -> int:
 
 
 def _health_check(objects: Objects, spec: Object, name: str) -> Iterator[Consequence]:
-    """A load balancer asks each node whether it has endpoints, under policy Local only."""
+    """A load balancer checks each node for endpoints under policy Local only."""
     if spec["type"] != "LoadBalancer" or spec.get("externalTrafficPolicy") != "Local":
         spec.pop("healthCheckNodePort", None)
     elif not spec.get("healthCheckNodePort"):

@@ -22,7 +22,7 @@ _Ports = tuple[tuple[str, int, str], ...]
 
 
 def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """Whether a service's selector names a pod with the labels; one without selector names none."""
+    """Whether a service's selector matches a pod with the labels; one without a selector matches none."""
     return bool(selector) and all(labels.get(key) == value for key, value in (selector or {}).items())
 
 
@@ -47,7 +47,7 @@ def made(objects: Objects, service: Object) -> dict[tuple[str, _Ports], list[Obj
 
 
 def _counts(pod: Object) -> bool:
-    """Whether a pod can be an endpoint at all: it has not ended, and has an address."""
+    """Whether a pod can be an endpoint: it has not ended, and has an address."""
     status = pod.get("status") or {}
     return status.get("phase") not in ("Succeeded", "Failed") and bool(_addresses(pod))
 
@@ -124,7 +124,7 @@ def _hints(distribution: str | None, endpoint: Object) -> Object | None:
 
 
 def hinted_by_cpus(service: Object) -> bool:
-    """Whether a service asks for hints in proportion to the zones' CPUs, which no list tells."""
+    """Whether a service requests hints in proportion to the zones' CPUs, which no list has."""
     annotations = service["metadata"].get("annotations") or {}
     return any(str(annotations.get(name, "")).lower() == "auto" for name in _AUTO)
 
@@ -140,7 +140,7 @@ def managed(objects: Objects, service: Key) -> list[Key]:
 
 
 def agrees(objects: Objects, service: Object) -> bool:
-    """Whether a service's slices are what its pods make: then those after a change can be told."""
+    """Whether a service's slices match its pods: then those after a change can be computed."""
     key = _key(service)
     recorded = {}
     for slice_key in managed(objects, key):
@@ -178,7 +178,7 @@ def _key(service: Object) -> Key:
 
 
 def reconcile(objects: Objects, service: Object) -> None:
-    """Write a service's slices anew from its pods."""
+    """Rebuild a service's slices from its pods."""
     key = _key(service)
     standing = managed(objects, key)
     kept_hints = _standing_hints(objects, standing) if hinted_by_cpus(service) else None
@@ -232,7 +232,7 @@ def _new(service: Object, family: str, number: int) -> Object:
 
 
 def edit_by_pod(objects: Objects, service: Key, pod: Key, change: Callable[[Object], Object | None]) -> None:
-    """Change the endpoints that refer to a pod, where its slices cannot be made anew."""
+    """Change the endpoints that refer to a pod, if its slices cannot be rebuilt."""
     for slice_key in objects.slices_by_service.get(service, ()):
         item = objects.get("endpointslices", slice_key)
         if item is None or not any(_is_of(e, pod) for e in item.get("endpoints") or ()):

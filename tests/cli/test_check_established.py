@@ -48,7 +48,7 @@ def test_rules_that_send_nothing_there_pass_and_say_what_is_left_open() -> None:
     ran = check(GONE, "no-traffic", "--to", "node/node2")
     assert ran.code == 0
     assert "holds for new connections to" in ran.out
-    assert f"{alive('test-server-2')} connections that exist still end there, and " in ran.err
+    assert f"{alive('test-server-2')} connections still end there, and " in ran.err
     assert "(--established counts them)" in ran.err
 
 
@@ -80,7 +80,7 @@ def test_what_only_came_in_by_a_drained_node_is_cut_with_it_and_told_apart() -> 
 def test_without_it_the_drained_node_is_named_as_a_way_in() -> None:
     ran = check(GONE, "drained")
     assert (
-        "node2 still takes in what balancers send to NodePorts and load-balancer addresses, for other nodes' pods: default/chat"
+        "node2 still takes in traffic that balancers send to NodePorts and load-balancer addresses for other nodes' pods: default/chat"
         in ran.err
     )
     assert "node2 without the label node.kubernetes.io/exclude-from-external-load-balancers" in ran.err

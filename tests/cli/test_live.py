@@ -99,7 +99,7 @@ def test_check_reads_all_services_and_pods_and_a_node_that_does_not_answer_is_no
 ) -> None:
     ran = kinspect("check", "in-sync", "--kubeconfig", str(api.kubeconfig), *NODES)
     assert ran.code == 3
-    assert ran.out.startswith("UNDETERMINED  in-sync: no violation found in 22 services")
+    assert ran.out.startswith("UNDETERMINED  in-sync: no violations found in 22 services")
     assert [line.split(":")[1].strip() for line in ran.err.splitlines()] == ["node1", "node2"]
     api.faults.append(Fault(403, kind="pods"))
     ran = kinspect("check", "drained", "--kubeconfig", str(api.kubeconfig), *NODES)

@@ -1,4 +1,4 @@
-"""A capture's file: plain tar, private, there as a whole or not at all."""
+"""A capture's file: plain tar, private, written as a whole or not at all."""
 
 from __future__ import annotations
 

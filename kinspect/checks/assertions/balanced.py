@@ -1,7 +1,7 @@
-"""``balanced``: entered at all nodes alike, each endpoint gets its fair share within a tolerance.
+"""``balanced``: entered equally at all nodes, each endpoint gets its fair share within a tolerance.
 
 A node that sends nothing by a way in, as under policy Local without an endpoint of its own, is
-left out: balancers' health checks pass it over.
+left out: balancers' health checks avoid it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""``--established``: besides new connections, none that exist may end there, or have entered there.
+"""``--established``: besides new connections, no existing one may end there, or have entered there.
 
-A node that is switched off cuts two kinds of connections: those that end at its pods, and those that
-came in by it and were sent on to other nodes' pods. What is not known is never a pass.
+A node that is shut down cuts two kinds of connections: those that end at its pods, and those that
+entered there and were sent on to other nodes' pods. An unknown never passes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kinspect.model.traffic import SenderClass
 
 
 def ends_there(avoided: Avoided, flow: Flow) -> bool:
-    """Whether a connection ends where nothing should."""
+    """Whether a connection ends where none should."""
     owner = flow.endpoint
     return (
         owner.node in avoided.nodes
@@ -37,7 +37,7 @@ def ends_there(avoided: Avoided, flow: Flow) -> bool:
 
 
 def entered_there(avoided: Avoided, flow: Flow) -> bool:
-    """Whether a connection came in by a node where nothing should be, and ends elsewhere."""
+    """Whether a connection entered at a node where none should, and ends elsewhere."""
     return flow.translated and flow.node in avoided.nodes and not ends_there(avoided, flow)
 
 
@@ -70,7 +70,7 @@ def established(
     services: Callable[[ServiceKey], Service],
     of_daemon_set: Callable[[EndpointOwner], bool],
 ) -> Iterator[Finding]:
-    """The connections that should not be, and those of which it cannot be told."""
+    """The connections that should not exist, and those for which that is not known."""
 
     def found(row: FlowsRow, problem: StillConnected | EnteredThere, standing: Standing) -> Finding:
         policy = services(row.service).external_policy if row.service is not None else "Cluster"
@@ -89,14 +89,14 @@ def established(
 
 
 def not_known(unknown: Iterable[tuple[str, str]]) -> Iterator[Finding]:
-    """Nodes whose connections, or some of them, are not known, and why: never a pass."""
+    """Nodes whose connections, or some of them, are not known, and why: they never pass."""
     for node, why in unknown:
         problem = ConnectionsUnknown(node, why)
         yield Finding(service=None, entry=None, policy="Cluster", problem=problem, standing="undetermined")
 
 
 def _unplaced(avoided: Avoided, flows: Iterable[Flow]) -> Iterator[Finding]:
-    """Connections to an address that nothing places on a node."""
+    """Connections to an address whose node is not known."""
     for row in summary(flow for flow in flows if not flow.placed and not ends_there(avoided, flow)):
         problem = ConnectionsUnplaced(row.to, row.connections)
         yield Finding(

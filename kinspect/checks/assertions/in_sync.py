@@ -1,7 +1,7 @@
-"""``in-sync``: every node sends exactly to the endpoints that the API says, in equal shares.
+"""``in-sync``: every node sends exactly to the endpoints that the API lists, in equal shares.
 
-Equal as the kernel can: a probability is a number of 2**31 draws, and each of the rules on the way
-to an endpoint may be off by one.
+Equal within the kernel's precision: a probability is a number of 2**31 draws, and each of the rules on
+the way to an endpoint may be off by one.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ End: TypeAlias = tuple[Address | None, int | None]
 
 
 def in_sync(traffics: Iterable[Traffic], zones: Zones, rules_of: RulesOf) -> Iterator[Finding]:
-    """What the rules do otherwise than the API says."""
+    """How the rules differ from the API."""
     for traffic in traffics:
         if traffic.service.other_proxy:
             continue  # kube-proxy leaves it alone
         answers = [_compared(traffic, answer, zones, rules_of) for answer in expected_of(traffic, zones)]
-        # One right answer that fits is enough. If none does, the one that differs least is what was
+        # One right answer that fits is enough. If none does, the one that differs least was
         # meant: rules that follow topology hints differ from it by a rule that drops, say.
         if all(answers):
             undecided = [a for a in answers if all(f.standing == "undetermined" for f in a)]
@@ -69,7 +69,7 @@ def in_sync(traffics: Iterable[Traffic], zones: Zones, rules_of: RulesOf) -> Ite
 
 
 def _compared(traffic: Traffic, answer: EndpointSet, zones: Zones, rules_of: RulesOf) -> list[Finding]:
-    """What is otherwise than one right answer; shares only where the endpoints are the right ones."""
+    """Differences from one right answer; shares only if the endpoints are right."""
     ends: dict[End, list[Outcome]] = {}
     findings: list[Finding] = []
     rulesets = rules_of(traffic.trace.node, traffic.trace.family)
@@ -88,13 +88,13 @@ def _compared(traffic: Traffic, answer: EndpointSet, zones: Zones, rules_of: Rul
             unexpected = Unexpected(destination(first), first.backend, share, traffic.service.in_api)
             cause = why_sent_there(traffic, first)
             findings.append(found(traffic, unexpected, first, standing_of(share), cause))
-    if ends:  # else it was said above that nothing is sent at all
+    if ends:  # otherwise the finding above says that nothing is sent at all
         for (address, port), endpoint in wanted.items():
             if (address, port) not in ends:
                 to = SocketAddress(endpoint.address, endpoint.port)
                 cause = why_nothing_goes_to(endpoint, traffic, zones, rulesets)
                 if isinstance(cause, EndedByRule | EndedByRouting):
-                    continue  # it was chosen, and what ended the packets is a finding already
+                    continue  # it was chosen, and a finding already names what ended the packets
                 findings.append(found(traffic, Unserved(to, backend_of(endpoint)), cause=cause))
     findings += _sources(traffic, wanted, ends)
     if not any(finding.standing == "violated" for finding in findings):
@@ -117,10 +117,10 @@ def _unsent(traffic: Traffic, outcome: Outcome, rulesets: Sequence[Ruleset]) -> 
 def _sources(
     traffic: Traffic, wanted: Mapping[End, Endpoint], ends: Mapping[End, list[Outcome]]
 ) -> Iterator[Finding]:
-    """Source addresses that are wrong for what enters from outside.
+    """Source addresses that are wrong for traffic from outside.
 
-    Under policy Cluster what crosses to another node must leave with this node's address: else the
-    endpoint answers the client directly, and the client drops the answer. Under policy Local the
+    Under policy Cluster, traffic that crosses to another node must leave with this node's address: else
+    the endpoint answers the client directly, and the client drops the answer. Under policy Local the
     client's address must stay.
     """
     trace = traffic.trace
@@ -154,6 +154,6 @@ def _fair(traffic: Traffic, outcomes: list[Outcome], endpoints: int) -> Iterator
 
 @lru_cache
 def _band(endpoints: int) -> Bounds:
-    """What a fair share of so many endpoints may be, as the kernel draws."""
+    """The bounds of a fair share of so many endpoints, as the kernel draws."""
     fair, slack = Fraction(1, endpoints), STEP * endpoints
     return fair - slack, fair + slack

@@ -10,7 +10,7 @@ from kinspect.model.traffic import Traffic
 
 
 def local_only(traffics: Iterable[Traffic], locate: Locate) -> Iterator[Finding]:
-    """What crosses nodes, or may."""
+    """Traffic that crosses nodes, or may."""
     for traffic in traffics:
         for outcome in may_be(traffic.trace.outcomes):
             unsure = elsewhere(traffic, outcome)

@@ -1,8 +1,8 @@
 """``drained`` and ``no-traffic``: nothing new is sent to some nodes, pods or addresses.
 
-Sound: what may get there is not determined, and passes for nothing. Of DaemonSets, whose pods stay
-on a drained node by design, and of endpoints that get traffic because only terminating ones are
-left, it is said apart.
+Traffic that may get there is undetermined, never a pass. DaemonSet pods, which stay on a drained
+node by design, and endpoints that get traffic because only terminating ones are left are reported
+apart.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def no_traffic(
     of_daemon_set: OfDaemonSet,
     zones: Zones,
 ) -> Iterator[Finding]:
-    """What reaches, or may reach, what should get nothing."""
+    """Traffic that reaches, or may reach, a destination that should get none."""
     for traffic in traffics:
         for outcome in may_be(traffic.trace.outcomes):
             unsure = elsewhere(traffic, outcome)
@@ -57,7 +57,7 @@ def no_traffic(
 def _place(
     avoided: Avoided, traffic: Traffic, outcome: Outcome, locate: Locate
 ) -> Literal["named", "node", "unknown"] | None:
-    """Whether an outcome ends where nothing should; ``named``: at a pod or address that was named."""
+    """Whether an outcome ends where none should; ``named``: at a pod or address that was named."""
     backend = outcome.backend
     if outcome.address in avoided.addresses or (
         backend is not None and (backend.namespace, backend.pod) in avoided.pods

@@ -1,8 +1,8 @@
-"""``--observe``: between two readings nothing moved to where nothing should go.
+"""``--observe``: between two readings no traffic moved to where none should go.
 
 Four signs of traffic: a connection that was not there before; packets of one, if the node counts them
-(nf_conntrack_acct); a timeout that began anew, which each packet makes it do; a counter of a rule that
-sends there. A connection without any sign to read is not known to be quiet.
+(nf_conntrack_acct); a timeout that started again, as it does with each packet; a counter of a rule that
+sends there. A connection without any readable sign is not known to be quiet.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SLACK: Final = 2  # seconds by which two readings of a timeout may be off
 def observed(
     before: Sequence[Flow], after: Sequence[Flow], seconds: float, rules: tuple[Counted, Counted]
 ) -> Iterator[Finding]:
-    """What moved between two readings, ``seconds`` apart at least, of the connections that should not be."""
+    """Connections that should not exist and moved between two readings, at least ``seconds`` apart."""
     known = {_tuple(flow): flow for flow in before}
     seen: Counter[tuple[ServiceKey | None, _Sign, str, str]] = Counter()
     for flow in after:
@@ -36,7 +36,7 @@ def observed(
         yield _found(service, Observed(sign, node, to, amount))
     sent: Counter[tuple[str, str]] = Counter()
     for (node, rule, to), packets in rules[1].items():
-        # A counter that fell was set to 0 when its rule was written anew: what it says now is since then.
+        # A counter that fell was reset when its rule was rewritten: it has counted since then.
         was = rules[0].get((node, rule, to), 0)
         sent[node, to] += packets - was if packets >= was else packets
     for (node, to), amount in sent.items():
@@ -45,7 +45,7 @@ def observed(
 
 
 def _sign(was: Flow | None, flow: Flow, seconds: float) -> tuple[_Sign | None, int]:
-    """What a connection shows of traffic, and how much of it."""
+    """The sign of traffic that a connection shows, and the amount."""
     if was is None:
         return "opened", 1
     if flow.packets is not None and was.packets is not None:

@@ -19,7 +19,7 @@ from kinspect.model.traffic import Traffic
 
 
 def reachable(claim: Reachable, traffics: Iterable[Traffic]) -> Iterator[Finding]:
-    """What does not arrive."""
+    """The traffic that does not arrive."""
     for traffic in traffics:
         sure, possible = set(), set()
         for outcome in may_be(traffic.trace.outcomes):
@@ -42,7 +42,7 @@ def reachable(claim: Reachable, traffics: Iterable[Traffic]) -> Iterator[Finding
 
 
 def no_way(service: Service, *, all_followed: bool) -> Finding:
-    """Nothing at all to follow into a service: that is no success."""
+    """A service without any traffic to follow: that is not a success."""
     return Finding(
         service=service.key,
         entry=None,

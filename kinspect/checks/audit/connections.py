@@ -1,7 +1,7 @@
-"""Connections that exist, and go where none should; and tables that can hold no more.
+"""Existing connections that go where none should, and tables that are nearly full.
 
-Rules decide about new connections only. What is found here is of the nodes' connection tracking, and so
-of a snapshot that has it; how full a table is is told by two settings of the node, which are always read.
+Rules decide about new connections only. These findings are about the nodes' connection tracking, and so
+need a snapshot with it; two settings of the node, which are always read, show how full a table is.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ GONE: Final = FindingKind(
     title="connections to an endpoint that is gone",
     severity=Severity.WARNING,
     means="Connections still go to an address that the API does not list for the service any more. No rule sends"
-    " there, but rules are asked for new connections only, and kube-proxy never ends TCP.",
-    todo="If the pod lives, let it close them; if it is gone, clients wait for their own timeouts: shorten those, or"
-    " end the entries with conntrack -D --reply-src ADDRESS on the nodes named.",
+    " there, but only new connections pass the rules, and kube-proxy never ends TCP connections.",
+    todo="If the pod still runs, let it close them; if it is gone, clients wait for their own timeouts: shorten those,"
+    " or delete the entries with conntrack -D --reply-src ADDRESS on the listed nodes.",
     look=("kinspect flows --stale", "conntrack -L --reply-src ADDRESS"),
     settles=True,
 )
@@ -34,10 +34,10 @@ PINNED: Final = FindingKind(
     title="UDP flows pinned to nowhere",
     severity=Severity.ERROR,
     means="UDP flows go to an endpoint that is gone, or to a service's address that no rule rewrote, and each packet"
-    " keeps the entry alive: a client that uses one port, such as a DNS resolver, gets no answer for as long as it"
-    " asks. kube-proxy deletes such entries if it runs and can.",
-    todo="See whether kube-proxy runs on the nodes named and what its log says of conntrack. conntrack -D -p udp"
-    " --orig-dst ADDRESS there ends it at once.",
+    " keeps the entry alive: a client that uses one port, such as a DNS resolver, never gets an"
+    " answer. A working kube-proxy deletes such entries.",
+    todo="Check on the listed nodes whether kube-proxy runs and what it logs about conntrack. conntrack -D -p udp"
+    " --orig-dst ADDRESS there ends the flow at once.",
     look=("kinspect flows --stale", "conntrack -L -p udp --orig-dst ADDRESS"),
     settles=True,
 )
@@ -45,7 +45,7 @@ DRAINED: Final = FindingKind(
     code="KI403",
     title="connections to a drained node",
     severity=Severity.WARNING,
-    means="A node is cordoned or about to go, and connections still end at its pods: switching it off cuts them.",
+    means="A node is cordoned or about to go, and connections still end at its pods: shutting it down cuts them.",
     todo="Wait until they end (kinspect check drained --established --wait 10m), or move the pods.",
     look=("kinspect flows --to drained",),
 )
@@ -55,8 +55,8 @@ FULL: Final = FindingKind(
     severity=Severity.ERROR,
     means="A node tracks almost as many connections as it can. When the table is full, packets of new connections"
     " are dropped, of all services and of the node itself (nf_conntrack: table full, dropping packet).",
-    todo="Raise net.netfilter.nf_conntrack_max (kube-proxy's --conntrack-max-per-core), and find who opens so many:"
-    " kinspect flows lists those of services.",
+    todo="Raise net.netfilter.nf_conntrack_max (kube-proxy's --conntrack-max-per-core), and find out who opens so"
+    " many: kinspect flows lists connections to services.",
     look=("sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max",),
 )
 UNEVEN: Final = FindingKind(
@@ -64,15 +64,15 @@ UNEVEN: Final = FindingKind(
     title="uneven load, even rules",
     severity=Severity.INFO,
     means="An endpoint has far more, or far fewer, connections than its share of new ones, and chance does not explain"
-    " it. The rules decide once for each connection: clients that keep theirs open (gRPC, HTTP keep-alive, database"
-    " pools) stay where they are, so endpoints that came later have few.",
-    todo="The rules are as they should be. Let clients or servers close connections now and then (a maximum age), or"
-    " balance requests, not connections (headless service with client-side balancing, a proxy).",
+    " it. The rules decide once for each connection: clients that keep connections open (gRPC, HTTP keep-alive,"
+    " database pools) stay with their endpoint, so newer endpoints have few.",
+    todo="The rules are right. Close connections after a maximum age, at clients or servers, or balance requests"
+    " instead of connections (a proxy, or a headless service with client-side balancing).",
     look=("kinspect flows svc/SERVICE -n NAMESPACE", "kinspect trace svc/SERVICE -n NAMESPACE"),
 )
 KINDS: Final = (GONE, PINNED, DRAINED, FULL, UNEVEN)
 
-_UNLIKELY: Final = 1e-6  # a chance below this is none, over all endpoints of a service port
+_UNLIKELY: Final = 1e-6  # a probability below this is not chance, over all endpoints of a service port
 _NEARLY: Final = 9, 10  # of what it can hold
 
 
@@ -86,7 +86,7 @@ def full(tables: Mapping[str, tuple[int, int]]) -> Iterator[Observation]:
 
 
 def existing(flows: Iterable[Flow], drained: Collection[str]) -> Iterator[Observation]:
-    """What is wrong with connections that exist; those that are closing are none."""
+    """Problems of existing connections; closing ones do not count."""
     counted = [flow for flow in flows if not flow.closing]
     for row in summary(flow for flow in counted if flow.stale in ("endpoint-gone", "untranslated")):
         pinned = row.protocol == "udp"
@@ -97,9 +97,9 @@ def existing(flows: Iterable[Flow], drained: Collection[str]) -> Iterator[Observ
 
 
 def uneven(flows: Iterable[Flow], service: Service, endpoints: Sequence[Endpoint]) -> Iterator[Observation]:
-    """Endpoints whose connections are not what equal shares of new ones would come to.
+    """Endpoints whose numbers of connections do not fit equal shares of new ones.
 
-    Only where all nodes give each endpoint the same share: policy Cluster, no affinity, no topology hints.
+    Only if all nodes give each endpoint the same share: policy Cluster, no affinity, no topology hints.
     """
     if (
         service.external_policy != "Cluster"
@@ -124,7 +124,7 @@ def uneven(flows: Iterable[Flow], service: Service, endpoints: Sequence[Endpoint
 def _unlikely(service: Service, counts: Mapping[Endpoint, int]) -> Iterator[Observation]:
     drawn, fair = sum(counts.values()), Fraction(1, len(counts))
     for endpoint, number in counts.items():
-        # With many endpoints one of them is far off sooner: the bar is shared among them.
+        # With many endpoints, one of them is more likely to be far off: the limit is divided among them.
         if chance(number, drawn, fair) < _UNLIKELY * fair:
             place = endpoint_text(endpoint.address, endpoint.port)
             text = f"{place} has {number:,} of {drawn:,} connections; its share of new ones is {fair}"

@@ -1,4 +1,4 @@
-"""Ways in that lead nowhere by the API's own word: no endpoints, none on the node, only terminating ones."""
+"""Ways in that lead nowhere, according to the API: no endpoints, none on the node, only terminating ones."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ NONE: Final = FindingKind(
     title="no endpoints",
     severity=Severity.WARNING,
     depends=_DEPENDS,
-    means="A service has no endpoint that is ready: its selector chooses no pod, or none of them is ready."
-    " kube-proxy's rules refuse connections; a rule that takes the packets before them lets clients hang.",
-    todo="Compare the service's selector with the labels of its pods, and look at their readiness.",
+    means="A service has no endpoint that is ready: its selector matches no pod, or no matching pod is ready."
+    " kube-proxy's rules refuse connections; if another rule takes the packets first, clients hang.",
+    todo="Compare the service's selector with the labels of its pods, and check whether the pods are ready.",
     look=("kubectl describe service -n NAMESPACE SERVICE", "kubectl get pods -n NAMESPACE --show-labels"),
 )
 NO_LOCAL: Final = FindingKind(
@@ -32,10 +32,10 @@ NO_LOCAL: Final = FindingKind(
     severity=Severity.WARNING,
     depends=_DEPENDS,
     means="Under policy Local a node sends to its own pods only, and these nodes have none: what enters there"
-    " is dropped. That is right where the balancer in front asks the health check port and stays away, and a"
-    " black hole where it does not (as with a NodePort behind a balancer of your own).",
-    todo="Let the balancer check the health (healthCheckNodePort), take these nodes out of it, or run a pod"
-    " on each node.",
+    " is dropped. That is right if the balancer in front checks the health check port and avoids these nodes,"
+    " and a black hole if it does not (such as your own balancer in front of a NodePort).",
+    todo="Make the balancer check healthCheckNodePort, take these nodes out of it, or run a pod on each"
+    " node.",
     look=(
         "kubectl get service -n NAMESPACE SERVICE -o jsonpath='{.spec.healthCheckNodePort}'",
         "kubectl get pods -n NAMESPACE -o wide",
@@ -46,23 +46,23 @@ TERMINATING: Final = FindingKind(
     title="only terminating endpoints are left",
     severity=Severity.INFO,
     depends=_DEPENDS,
-    means="No endpoint is ready, and some that terminate still serve: Kubernetes sends to those on purpose, also"
-    " on a drained node, rather than to none.",
-    todo="Nothing, if others are starting. Else see why none gets ready.",
+    means="No endpoint is ready, but some terminating ones still serve: Kubernetes sends to those on purpose, even"
+    " on a drained node.",
+    todo="Nothing, if others are starting. Otherwise find out why none becomes ready.",
     look=("kubectl get endpointslices -n NAMESPACE -l kubernetes.io/service-name=SERVICE -o yaml",),
 )
 KINDS: Final = (NONE, NO_LOCAL, TERMINATING)
 
 
 def empty(traffic: Traffic, zones: Zones) -> Iterator[Observation]:
-    """What is said of one class of traffic that has nowhere to go, or only there."""
+    """Findings for a class of traffic without ready endpoints."""
     answer = expected_of(traffic, zones)[0]
     if traffic.service.other_proxy:
         return
     if answer.terminating:
         gets = any(sent(traffic, outcome) for outcome in may_be(traffic.trace.outcomes))
-        fate = "get the traffic" if gets else f"get nothing: it is {_fate(traffic)}"
-        yield _seen(TERMINATING, traffic, f"all endpoints left are terminating, and {fate}")
+        fate = "get the traffic" if gets else f"get nothing: the traffic is {_fate(traffic)}"
+        yield _seen(TERMINATING, traffic, f"only terminating endpoints are left, and they {fate}")
         return
     outcomes = may_be(traffic.trace.outcomes)
     if answer.endpoints or traffic.trace.port is None or not outcomes:
@@ -75,7 +75,7 @@ def empty(traffic: Traffic, zones: Zones) -> Iterator[Observation]:
             yield _seen(
                 NONE,
                 traffic,
-                f"no endpoint is ready; what {_WHO[traffic.sources]} send is {_fate(traffic)}",
+                f"no endpoint is ready; traffic from {_WHO[traffic.sources]} is {_fate(traffic)}",
                 rule,
             )
     elif not any(endpoint.node == traffic.trace.node for endpoint in ready):
@@ -99,7 +99,7 @@ def _fate(traffic: Traffic) -> str:
         Verdict.REJECT: "refused",
         Verdict.DROP: "dropped, and hangs",
         Verdict.ACCEPT: "sent on with the service's address, and hangs",
-        Verdict.QUEUE: "handed to a program of the node",
+        Verdict.QUEUE: "handed to a program on the node",
     }
     return " or ".join(dict.fromkeys(fates[o.verdict] for o in may_be(traffic.trace.outcomes)))
 

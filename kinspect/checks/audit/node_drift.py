@@ -1,4 +1,4 @@
-"""Nodes that do otherwise than the others for a service that is the same everywhere."""
+"""Nodes that differ from the others for a service that is the same everywhere."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ _Signature: TypeAlias = frozenset[tuple[object, ...]]
 class Ballot:
     """What a node does with one way in."""
 
-    about: tuple[object, ...]  # the way in: as all nodes that should do alike have it
+    about: tuple[object, ...]  # the way in: equal at all nodes that should do the same
     said: tuple[ServiceKey, str]  # the same, as it is shown
     does: _Signature
 
 
 def ballot(traffic: Traffic) -> Ballot | None:
-    """What a node does with one way in; None where nodes may do otherwise than others."""
+    """What a node does with one way in; None if nodes may differ."""
     trace, service = traffic.trace, traffic.service
     hinted = any(e.for_zones or e.for_nodes for e in traffic.endpoints)
     if policy_of(service, trace.via) == "Local" or hinted or trace.undecided or service.other_proxy:
         return None
     front = trace.packet.dport if trace.via == "nodeport" else trace.packet.dst
-    # Source ranges tell clients apart; pods and processes differ from node to node anyway.
+    # Source ranges distinguish clients; pods and processes differ between nodes anyway.
     client = trace.packet.src if traffic.sources == "outside" else None
     about = (service.key, trace.port, trace.via, traffic.sources, trace.family, front, client)
     return Ballot(about, (service.key, way_of(traffic)), _signature(trace.outcomes))
@@ -77,7 +77,7 @@ class Votes:
             self._said.setdefault(about, said)
 
     def observations(self) -> Iterator[Observation]:
-        """The minorities; where there is no majority, all are named."""
+        """The minorities; without a majority, all nodes."""
         for key, groups in self._cast.items():
             if len(groups) < 2:
                 continue
@@ -90,12 +90,12 @@ class Votes:
                 text = f"these nodes disagree, and neither side has a majority: {sides}"
             else:
                 odd = sorted(node for nodes in others for node in nodes)
-                text = f"sent elsewhere, or in other shares, than on the {len(most)} other nodes"
+                text = f"goes to different endpoints, or in different proportions, than on the {len(most)} other nodes"
             yield Observation(kind=DISAGREE, text=text, service=service, nodes=tuple(odd), ways=(way,))
 
 
 def _signature(outcomes: Iterable[Outcome]) -> _Signature:
-    """Ends and their shares; which source address a packet leaves with is the node's own affair."""
+    """Ends and their shares; the source address that a packet leaves with may differ between nodes."""
     shares: dict[tuple[object, ...], Fraction] = {}
     for outcome in outcomes:
         to = (int(outcome.address), outcome.port) if outcome.dnat and outcome.address is not None else ()

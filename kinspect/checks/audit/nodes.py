@@ -1,4 +1,4 @@
-"""Nodes whose rules tell little: not read, or not what kube-proxy works by."""
+"""Nodes whose rules say little: not read, or not the data path of kube-proxy."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ UNREAD: Final = FindingKind(
     title="node not read",
     severity=Severity.WARNING,
     depends=frozenset({"node files", "rules"}),
-    means="Nothing is known of the rules of a node: it did not answer, or its dump could not be read.",
-    todo="See why, and audit it again; --node narrows an audit to nodes that can be read.",
+    means="The rules of a node are not known: it did not answer, or its dump could not be read.",
+    todo="Fix the reason shown and audit again, or limit the audit to other nodes with --node.",
 )
 DATA_PATH: Final = FindingKind(
     code="KI202",
     title="data path is not iptables",
     severity=Severity.WARNING,
     depends=frozenset({"node files", "rules"}),
-    means="kube-proxy works by IPVS or nftables there, or something else (an eBPF data path) does its work."
-    " kinspect follows iptables rules: it can say nothing of services there.",
-    todo="Where it is meant so, leave the node out with --node. Where only some nodes are like this, find out"
-    " why they differ.",
+    means="kube-proxy uses IPVS or nftables there, or an eBPF data path replaces it. kinspect follows iptables"
+    " rules only, so it cannot judge services there.",
+    todo="If this is intended, exclude the node with --exclude-node. If only some nodes are like this, find"
+    " out why they differ.",
     look=("curl http://127.0.0.1:10249/proxyMode", "kubectl -n kube-system get cm kube-proxy -o yaml"),
 )
 BOTH: Final = FindingKind(
@@ -36,8 +36,8 @@ BOTH: Final = FindingKind(
     title="kube-proxy's rules in both back ends",
     severity=Severity.ERROR,
     depends=frozenset({"node files", "rules"}),
-    means="Both iptables-legacy and iptables-nft hold rules of kube-proxy on a node. Packets meet both; the one"
-    " that kube-proxy no longer writes sends to endpoints of the day on which it was left.",
+    means="Both iptables-legacy and iptables-nft hold rules of kube-proxy on a node. Packets pass both; the one"
+    " that kube-proxy no longer writes still points at the endpoints that existed when kube-proxy stopped updating it.",
     todo="Find which of the two kube-proxy writes (its image's iptables), and flush the other's KUBE- chains, or"
     " restart the node.",
     look=("iptables-legacy-save | grep -c KUBE", "iptables-nft-save | grep -c KUBE"),
@@ -50,7 +50,7 @@ FLUSHED: Final = FindingKind(
     means="The node has no rules of kube-proxy while other nodes of the cluster do: they were flushed (a firewall"
     " that restarts does that), or kube-proxy is not running there. Services cannot be reached through the"
     " node, nor by its pods.",
-    todo="Check whether kube-proxy runs on the listed nodes, and restart it: it writes its rules anew. If the nodes"
+    todo="Check whether kube-proxy runs on the listed nodes, and restart it: it writes its rules again. If the nodes"
     " are meant to have another data path, exclude them with --exclude-node.",
     look=(
         "kubectl get pods -n kube-system -l k8s-app=kube-proxy -o wide",
@@ -81,7 +81,7 @@ class Standing:
     name: str
     data_path: DataPath
     proof: str
-    answers: bool | None  # its status port; None: it was not asked
+    answers: bool | None  # its status port; None: it was not read
 
 
 def standing(state: NodeState) -> Standing:
@@ -90,13 +90,13 @@ def standing(state: NodeState) -> Standing:
 
 
 def unread(names: Iterable[str]) -> Iterator[Observation]:
-    """Nodes of which nothing is known; why is said with what was not determined."""
+    """Nodes that were not read; the reasons are among what was not determined."""
     for node in names:
         yield Observation(kind=UNREAD, text="none of its rules were read", nodes=(node,))
 
 
 def kube_proxies(nodes: Sequence[Standing]) -> Iterator[Observation]:
-    """Nodes whose services are not kept by iptables, and those whose kube-proxy does not answer."""
+    """Nodes whose services are not in iptables rules, and those whose kube-proxy does not answer."""
     some_iptables = any(node.data_path == "iptables" for node in nodes)
     some_answer = any(node.answers for node in nodes)
     for node in nodes:

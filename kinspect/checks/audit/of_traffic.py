@@ -1,8 +1,8 @@
 """All that audit looks for in traffic: a row for each family of findings.
 
-``pipeline.audit`` asks each row about each class of traffic at each node, unless it is known from
-another node that nothing is found (``seen_healthy``): that is known only for rows all of whose kinds
-depend on nothing but what the memory tells traffic apart by.
+``pipeline.audit`` calls each row for each class of traffic at each node, unless it is known from
+another node that nothing is found (``seen_healthy``): that is known only for rows whose kinds all
+depend on no other facts than the memory's key.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What was found in traffic; ``well``: there was nothing that could have been found."""
+    """What was found in traffic; ``well``: there was nothing to find."""
 
     observations: tuple[Observation, ...]
     well: bool

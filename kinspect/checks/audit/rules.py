@@ -1,4 +1,4 @@
-"""Rules that are not as kube-proxy leaves them: half written, jumps into nothing, a port lost."""
+"""Rules that kube-proxy would not leave like this: half written, jumps to missing chains, a lost port."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ HALF: Final = FindingKind(
     title="incomplete kube-proxy rules",
     severity=Severity.ERROR,
     depends=frozenset({"rules"}),
-    means="Some of what kube-proxy writes is there and some is not: the chains but not the jumps to them from"
+    means="Only some of kube-proxy's rules are there: the chains but not the jumps to them from"
     " PREROUTING, OUTPUT or POSTROUTING, an empty KUBE-SERVICES, or one family's rules but not the other's. A"
     " restore failed half way, or something flushed a chain. kube-proxy's health check does not notice.",
-    todo="Restart kube-proxy on the node; find out what else there writes iptables rules.",
+    todo="Restart kube-proxy on the node, and find out what else writes iptables rules there.",
     root=True,
     look=("iptables-save -t nat | grep -e '-A PREROUTING' -e '-A OUTPUT' -e '-A POSTROUTING'",),
 )
 DANGLING: Final = FindingKind(
     code="KI302",
-    title="jump to a chain that is not there",
+    title="jump to a missing chain",
     severity=Severity.ERROR,
     depends=frozenset({"rules"}),
-    means="A rule leads to a chain that the dump does not have. No kernel holds such rules: the dump is"
+    means="A rule jumps to a chain that the dump does not have. No kernel holds such rules: the dump is"
     " damaged, cut short, or edited.",
     todo="Take the dump again.",
 )
@@ -42,11 +42,11 @@ PORTLESS: Final = FindingKind(
     title="a service's rule lost its port",
     severity=Severity.ERROR,
     depends=frozenset({"rules"}),
-    means="A rule of KUBE-SERVICES or KUBE-NODEPORTS leads to a service without asking for a port: every"
-    " connection to that address, or to any NodePort, goes to this one service. It is seen where two versions"
+    means="A rule of KUBE-SERVICES or KUBE-NODEPORTS leads to a service without matching a port: every"
+    " connection to that address, or to any NodePort, goes to this one service. This happens when two versions"
     " of iptables write the same rules.",
-    todo="See that kube-proxy's image and the node have iptables of the same back end and of near versions, and"
-    " restart kube-proxy.",
+    todo="Make sure that kube-proxy's image and the node have the same iptables back end and similar versions,"
+    " and restart kube-proxy.",
     look=(
         "iptables-save -t nat | grep -e KUBE-SERVICES -e KUBE-NODEPORTS | grep -v dport",
         "iptables --version",
@@ -120,7 +120,7 @@ def _leading(dump: Ruleset, table: TableName, name: str) -> Iterator[Rule]:
 
 
 def portless(state: NodeState) -> Iterator[Observation]:
-    """Rules that lead to a service and ask for no port."""
+    """Rules that lead to a service without matching a port."""
     for rulesets in state.rulesets.values():
         for dump in rulesets:
             for name in (SERVICES, NODEPORTS):

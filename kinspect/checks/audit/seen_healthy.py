@@ -1,9 +1,9 @@
-"""Traffic that audit has nothing new to ask about: it ends as other traffic did, where all was well.
+"""Traffic that audit need not look at again: it ends as other traffic did, which was healthy.
 
 What audit finds in traffic depends on where it ends, on what the API says of the service, and on the
 few things of the node named in ``asked``. So the same traffic at the next node, with the same ends, is
-as well as it was at the first. Each kind of finding declares what it depends on; if one that is looked
-for depends on more than ``KEYED``, nothing is remembered.
+as healthy as at the first. Each kind of finding declares what it depends on; if a wanted one depends
+on more than ``KEYED``, nothing is remembered.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from kinspect.model.packet import Packet
 from kinspect.model.traffic import SenderClass
 
 KEYED: Final[frozenset[Fact]] = frozenset({"way in", "endpoints", "ends", "outside source"})
-"""What traffic is told apart by here: the first two are in ``Asked``, the others in ``PacketEnds``."""
+"""The facts that distinguish traffic here: the first two are in ``Asked``, the others in ``PacketEnds``."""
 
 Asked: TypeAlias = tuple[object, ...]
-"""All that audit's questions about a class of traffic depend on, but for where it ends."""
+"""All that audit's findings about a class of traffic depend on, except where it ends."""
 
 
 def asked(
@@ -37,7 +37,7 @@ def asked(
     packet: Packet,
     node: str,
 ) -> Asked | None:
-    """None where the node itself is asked about in other ways than by its endpoints: topology hints."""
+    """None if findings depend on the node itself in other ways than by its endpoints: topology hints."""
     if any(e.for_zones or e.for_nodes for e in endpoints):
         return None
     local = "Local" in (service.external_policy, service.internal_policy)
@@ -57,7 +57,7 @@ def asked(
 class Healthy:
     """Traffic in which nothing was found, with what its node's vote was.
 
-    ``kinds`` are those that are looked for in traffic.
+    ``kinds`` are those that audit looks for in traffic.
     """
 
     kinds: Iterable[FindingKind]
@@ -65,11 +65,11 @@ class Healthy:
 
     @cached_property
     def serves(self) -> bool:
-        """Whether the kinds depend on no more than traffic is told apart by."""
+        """Whether the kinds depend on no more than the facts that distinguish traffic."""
         return all(kind.depends <= KEYED for kind in self.kinds)
 
     def among(self, about: Asked) -> bool:
-        """Whether such traffic was well somewhere, so that it is worth asking where this one ends."""
+        """Whether such traffic was healthy somewhere, so that it is worth finding out where this one ends."""
         return self.serves and about in self._known
 
     def add(self, about: Asked, ends: PacketEnds, ballot: Ballot | None) -> None:
@@ -78,6 +78,6 @@ class Healthy:
             self._known.setdefault(about, {})[ends] = ballot
 
     def get(self, about: Asked, ends: PacketEnds) -> tuple[Ballot | None] | None:
-        """The vote of the same traffic elsewhere; None: it is not known to be well."""
+        """The vote of the same traffic elsewhere; None: it is not known to be healthy."""
         known = self._known.get(about)
         return (known[ends],) if known is not None and ends in known else None

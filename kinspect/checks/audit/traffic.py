@@ -1,6 +1,6 @@
-"""Traffic that goes elsewhere than the API says: stale, missing, uneven, refused, unknown, taken.
+"""Traffic that does not go where the API says: stale, missing, uneven, refused, unknown, taken.
 
-What ``checks.assertions.in_sync`` finds, told apart by its cause.
+What ``checks.assertions.in_sync`` finds, by cause.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ STALE: Final = FindingKind(
     severity=Severity.ERROR,
     depends=_DEPENDS,
     means="A node's rules send a share of new connections to an address that the API does not list for the"
-    " service: to a pod that is gone, or is no longer meant to get traffic. Clients time out, or reach what"
-    " was taken out of service. Only rules that packets can reach count: kube-proxy leaves chains that"
+    " service: a pod that is gone, or that should no longer get traffic. Clients time out, or reach a pod"
+    " that was taken out of service. Only rules that packets can reach count: kube-proxy leaves chains that"
     " nothing leads to behind on purpose in large clusters.",
-    todo="Look at kube-proxy on the nodes named: is it running, does it reach the API, what does it log? If"
+    todo="Check kube-proxy on the listed nodes: is it running, does it reach the API, what does it log? If"
     " the finding is gone when you run this again, a change was under way.",
     look=(
         "kubectl get endpointslices -n NAMESPACE -l kubernetes.io/service-name=SERVICE",
@@ -62,9 +62,9 @@ REUSED: Final = FindingKind(
     severity=Severity.ERROR,
     depends=_DEPENDS,
     means="A node's rules send a share of a service's connections to an address that now belongs to another"
-    " pod: the pod behind the rule is gone, and its address was given anew. Clients of one service are"
-    " answered by another.",
-    todo="As for a stale endpoint, and sooner: restart kube-proxy on the nodes named.",
+    " pod: the pod behind the rule is gone, and its address was reused. Another service answers the"
+    " clients of this one.",
+    todo="Restart kube-proxy on the listed nodes now.",
     look=("kubectl get pods -A -o wide | grep ADDRESS", "iptables-save -t nat | grep ADDRESS"),
     settles=True,
 )
@@ -75,7 +75,7 @@ UNREADY: Final = FindingKind(
     depends=_DEPENDS,
     means="A node's rules send a share of new connections to an endpoint that the API lists, but that is not"
     " ready, is terminating, or is on another node although the policy is Local.",
-    todo="As for a stale endpoint: the node's kube-proxy has not followed the API.",
+    todo="Check kube-proxy on the listed nodes: its rules are older than the API.",
     look=("kubectl get endpointslices -n NAMESPACE -l kubernetes.io/service-name=SERVICE -o yaml",),
     settles=True,
 )
@@ -86,7 +86,7 @@ MISSING: Final = FindingKind(
     depends=_DEPENDS,
     means="An endpoint that the API lists as ready gets no new connection from a node that should send to it:"
     " its share goes to the others.",
-    todo="Look at kube-proxy on the nodes named. If the finding is gone when you run this again, a change was"
+    todo="Check kube-proxy on the listed nodes. If the finding is gone when you run this again, a change was"
     " under way.",
     look=("iptables-save -t nat | grep NAMESPACE/SERVICE",),
     settles=True,
@@ -96,9 +96,9 @@ UNEVEN: Final = FindingKind(
     title="uneven shares",
     severity=Severity.WARNING,
     depends=_DEPENDS,
-    means="Endpoints of a service get other shares of new connections than equal ones, by more than the"
-    " kernel's rounding (a probability is one of 2**31 steps). kube-proxy never writes such rules.",
-    todo="See which rules of the service's chain have another probability, and who wrote them.",
+    means="Endpoints do not receive equal shares of new connections, and the kernel's rounding (a"
+    " probability has 2**31 steps) does not explain the difference. kube-proxy never writes such rules.",
+    todo="Find the rules of the service's chain that have another probability, and what wrote them.",
     look=("iptables-save -t nat | grep 'KUBE-SVC-.*statistic'",),
     settles=True,
 )
@@ -107,9 +107,9 @@ UNKNOWN: Final = FindingKind(
     title="service unknown to a node",
     severity=Severity.ERROR,
     depends=_DEPENDS,
-    means="A node has no rule for a way into a service that has ready endpoints: the packet passes with its"
-    " destination as it is, and is lost.",
-    todo="Look at kube-proxy on the nodes named; for a NodePort see also its nodePortAddresses setting.",
+    means="A node has no rule for a way into a service that has ready endpoints: the packet keeps its"
+    " destination and is lost.",
+    todo="Check kube-proxy on the listed nodes; for a NodePort, also check its nodePortAddresses setting.",
     look=(
         "iptables-save -t nat | grep NAMESPACE/SERVICE",
         "kubectl -n kube-system get cm kube-proxy -o yaml",
@@ -123,8 +123,8 @@ REFUSED: Final = FindingKind(
     depends=_DEPENDS,
     means="A rule of kube-proxy (has no endpoints, a firewall chain) rejects or drops connections although the"
     " API lists ready endpoints for this way in.",
-    todo="Check kube-proxy on the listed nodes: it is behind, or stopped. If its rules have the endpoint and"
-    " take it for another node's, compare its node name (--hostname-override) with the API's.",
+    todo="Check kube-proxy on the listed nodes: it is behind, or stopped. If its rules have the endpoint but"
+    " consider it another node's, compare its node name (--hostname-override) with the API's.",
     look=("iptables-save | grep 'has no'",),
     settles=True,
 )
@@ -135,7 +135,7 @@ FILTERED: Final = FindingKind(
     depends=_DEPENDS,
     means="Connections to a service are dropped or rejected by a rule or a policy that is not kube-proxy's: a"
     " firewall, a network plugin, a FORWARD policy of DROP.",
-    todo="Decide whether that rule is meant for this traffic; the evidence names it.",
+    todo="Decide whether that rule, shown as evidence, is meant for this traffic.",
     look=("iptables-save -c -t filter | less", "kubectl get networkpolicy -A"),
 )
 TAKEN: Final = FindingKind(
@@ -143,18 +143,18 @@ TAKEN: Final = FindingKind(
     title="another rule takes the traffic first",
     severity=Severity.ERROR,
     depends=_DEPENDS,
-    means="A rule that is not kube-proxy's rewrites the destination before kube-proxy's rules are asked: the"
-    " hostPort of a pod, a port published by a container engine, a redirect. The service gets nothing of it.",
-    todo="Free the port: another NodePort for the service, or another hostPort for what took it.",
+    means="A rule that is not kube-proxy's rewrites the destination before kube-proxy's rules: the"
+    " hostPort of a pod, a port published by a container engine, a redirect. The service gets none of this traffic.",
+    todo="Free the port: give the service another NodePort, or give the other user another hostPort.",
     look=("iptables-save -t nat | grep -e PREROUTING -e HOSTPORT -e DOCKER",),
 )
 UNSURE: Final = FindingKind(
     code="KI110",
-    title="what becomes of it, no rule tells",
+    title="outcome cannot be determined from the rules",
     severity=Severity.WARNING,
     depends=_DEPENDS,
-    means="A program of the node decides (NFQUEUE), or a target that kinspect does not model.",
-    todo="Ask the program.",
+    means="A program on the node decides (NFQUEUE), or a target that kinspect does not model.",
+    todo="Check the configuration of that program or target.",
 )
 NOT_ROUTED: Final = FindingKind(
     code="KI111",
@@ -217,12 +217,12 @@ NO_CACHE: Final = FindingKind(
 )
 NOT_MASQUERADED: Final = FindingKind(
     code="KI117",
-    title="what crosses nodes is not masqueraded",
+    title="traffic that crosses nodes is not masqueraded",
     severity=Severity.ERROR,
     depends=_OF_SOURCES,
     means="Connections that enter at a node and leave for an endpoint on another one keep the client's address."
-    " The endpoint answers the client directly, the client does not know the answer's address and drops it:"
-    " every connection that crosses fails.",
+    " The endpoint answers the client directly, but the client does not know that address and drops the"
+    " answer: every connection that crosses nodes fails.",
     todo="Check KUBE-MARK-MASQ and KUBE-POSTROUTING of nat on the listed nodes (are they empty?), and rules that"
     " change the packet's mark (0x4000) between them.",
     look=(
@@ -274,7 +274,7 @@ Owners: TypeAlias = Callable[[Address], Collection[ServiceKey]]
 def astray(
     traffic: Traffic, differences: Sequence[Finding], owners: Owners, *, moved: bool
 ) -> Iterator[Observation]:
-    """What the rules do otherwise than the API says, for one class of traffic.
+    """How the rules differ from the API, for one class of traffic.
 
     ``differences`` are what ``in_sync`` found; ``moved``: the service's endpoints changed while
     they were read.
@@ -300,18 +300,18 @@ def astray(
 
 
 def follows_from_missing_jump(cause: Cause | None) -> bool:
-    """Whether nothing leads to kube-proxy's rules: one finding about the node says so."""
+    """Whether nothing leads to kube-proxy's rules: that is one finding about the node."""
     return isinstance(cause, NotServed) and cause.why == "no-jump"
 
 
 def _text(cause: Cause | None) -> str:
-    """What to say in place of the problem, if the cause says more."""
+    """The text to show instead of the problem, if the cause is more precise."""
     match cause:
         case OldPolicy(follows):
-            return f"its rules follow traffic policy {follows}, which is not the service's any more"
+            return f"its rules follow traffic policy {follows}, which the service no longer has"
         case RefusedByProxy(knows=True):
             return (
-                "kube-proxy has the endpoint of this node in its rules and takes it for another node's: its node"
+                "kube-proxy has the endpoint of this node in its rules but considers it another node's: its node"
                 " name (hostname) differs from the API's"
             )
         case EndedByRouting(_, why):
@@ -319,7 +319,7 @@ def _text(cause: Cause | None) -> str:
         case NotServed("not-this-address", address):
             return f"its rules have the NodePort, but not for its address {address}"
         case NotServed("empty-chain", chain):
-            return f"the chain {chain} is there and empty"
+            return f"the chain {chain} exists but is empty"
         case NotServed("untracked", address):
             return f"a NOTRACK rule keeps {address} out of nat, and no interface of the node has the address"
         case _:
@@ -327,10 +327,10 @@ def _text(cause: Cause | None) -> str:
 
 
 def _consequences(traffic: Traffic, kinds: set[FindingKind | None]) -> set[FindingKind]:
-    """What follows from something else that was found: it is no finding of its own."""
+    """Whether it follows from another finding: then it is not a separate one."""
     found: set[FindingKind] = set()
     if kinds - {UNEVEN}:
-        found.add(UNEVEN)  # shares count where the ends are right
+        found.add(UNEVEN)  # shares matter only if the ends are right
     if _taken(traffic) or kinds & {FILTERED, REFUSED, UNSURE, NOT_ROUTED}:
         found.add(MISSING)
     if OLD_POLICY in kinds:
@@ -341,7 +341,7 @@ def _consequences(traffic: Traffic, kinds: set[FindingKind | None]) -> set[Findi
 
 
 def way_of(traffic: Traffic) -> str:
-    """The way in, as people name it: without the address of the node that has the NodePort."""
+    """The way in, as users name it: without the address of the node that has the NodePort."""
     trace = traffic.trace
     if trace.via == "nodeport":
         return f"NodePort {trace.packet.dport}"
@@ -381,6 +381,6 @@ def _kind(finding: Finding, owners: Owners) -> FindingKind | None:
 
 
 def _taken(traffic: Traffic) -> bool:
-    """Whether all of it that is sent anywhere is sent by rules that are not kube-proxy's."""
+    """Whether rules that are not kube-proxy's send all of the traffic that is sent anywhere."""
     rules = [cited(outcome) for outcome in traffic.trace.outcomes if outcome.dnat]
     return bool(rules) and all(rule is not None and not is_kube(rule.chain) for rule in rules)

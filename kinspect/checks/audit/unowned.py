@@ -16,8 +16,8 @@ UNOWNED: Final = FindingKind(
     title="service that the API does not have",
     severity=Severity.ERROR,
     depends=frozenset({"rules", "ends"}),
-    means="A node's rules still send traffic for a service, or for a port or address of one, that the API does"
-    " not have: it was deleted or changed, and the node's kube-proxy has not followed. Clients that use the old"
+    means="A node's rules still send traffic for a service (or a port or address of one) that the API does not"
+    " have: it was deleted or changed, and the node's kube-proxy has not followed. Clients that use the old"
     " frontend at this node still reach the old endpoints.",
     todo="Check kube-proxy on the listed nodes: is it running, does it reach the API? If the finding is gone when"
     " you run this again, a change was under way.",

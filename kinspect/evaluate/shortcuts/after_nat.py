@@ -1,13 +1,13 @@
-"""Packets that part in their destination only, and that nothing behind nat tells apart.
+"""Packets that differ only in their destination, and that nothing after nat distinguishes.
 
-Behind the choice of an endpoint a host asks some dozen rules, and they are the same for most of its
-endpoints: none looks at more of a destination than in which networks it is. Two destinations that
-are in the same of all networks that these rules, the routes and the choice of a source ask for go
-the same way, which is then walked once.
+After the choice of an endpoint a packet meets a few dozen rules, which are the same for most
+endpoints: they depend only on the networks that contain the destination. Two destinations in the same
+networks of all that these rules, the routes and the choice of a source mention go the same way,
+which is walked once. If a rule depends on
 
-Where a rule asks more than that (a set, a range, a list of recent clients) nothing is shared.
-A memo plugs into a journey as its ``beyond``. Of what it gives, ``hits`` lack the rules so taken, and
-an event of a way may name another packet of its kind.
+more (a set, a range, a list of recent clients) nothing is shared.
+A memo plugs into a journey as its ``beyond``. In its results, ``hits`` lack the rules on shared ways,
+and an event of a way may name another packet of its class.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from kinspect.model.rules import ChainName, Rule, Ruleset, Span
 from kinspect.model.trace import Step, Way
 from kinspect.netfilter.arrival import solicited
 
-# What routing and the choice of a source address tell apart (scopes of RFC 4291, labels of RFC 6724,
+# What routing and the choice of a source address distinguish (scopes of RFC 4291, labels of RFC 6724,
 # groups that every host is a member of).
 _SPECIAL: Final = tuple(
     ip_network(text)
@@ -41,8 +41,8 @@ _SPECIAL: Final = tuple(
     )
 )  # fmt: skip
 
-# Kinds of questions that are the same question for every destination, if a rule says that it tells none
-# apart. Those of routing may name the destination, and are not among them.
+# Kinds of questions that are the same for every destination, if a rule says that it distinguishes none.
+# Questions of routing may name the destination, and are not among them.
 _OF_NO_DESTINATION: Final[frozenset[QuestionKind]] = frozenset(
     {
         "back-end-difference", "back-end-order", "clock", "connection", "conversation", "cpu", "mark",
@@ -54,7 +54,7 @@ _OF_NO_DESTINATION: Final[frozenset[QuestionKind]] = frozenset(
 
 @dataclass
 class AfterNatMemo:
-    """The ways behind nat of one host that are known already."""
+    """The known ways after nat of one host."""
 
     host: Host
     rulesets: Sequence[Ruleset]
@@ -63,9 +63,9 @@ class AfterNatMemo:
     _kinds: dict[int, tuple[Partition, Partition] | None] = field(default_factory=dict)
 
     def beyond(self, journey: Journey, point: Point, branch: Branch) -> None:
-        """Take the ways of a branch that goes the same, or follow this one. A ``Beyond``."""
-        # Where a question is open already, branches that part by a draw become one (``walk.merged``); walked
-        # from a weight of everything they stay apart.
+        """Reuse the ways of a branch that goes the same way, or follow this one. A ``Beyond``."""
+        # If a question is already open, branches that differ by a draw become one (``walk.merged``); walked
+        # with a weight of 1 they stay apart.
         ways = self.ways(journey, point, branch) if branch.weight.plain else None
         if ways is None:
             journey.follow(point, branch)
@@ -79,10 +79,10 @@ class AfterNatMemo:
             )
 
     def ways(self, journey: Journey, point: Point, branch: Branch) -> Sequence[Way] | None:
-        """The ways from here on, as if the branch were everything and came from nowhere, where known."""
+        """The ways from this point for a branch of weight 1, if known."""
 
         def walk() -> Sequence[Way]:
-            # What is shared keeps its way, also where only ends are asked for now.
+            # Shared results keep their way, even if only ends are needed now.
             record = Record() if journey.record.silent else journey.record
             inner = Journey(journey.host, journey.rulesets, record, beyond=self.beyond)
             inner.follow(point, Branch(branch.packet, EVERYTHING, None, branch.snat))
@@ -91,9 +91,9 @@ class AfterNatMemo:
         return self.follow(point, branch.packet, walk)
 
     def follow(self, where: str, packet: Packet, walk: Callable[[], Sequence[Way]]) -> Sequence[Way] | None:
-        """The ways of a packet from a point of its journey on; None: they cannot be shared.
+        """The ways of a packet from a point of its journey; None: they cannot be shared.
 
-        ``walk`` walks them, for a packet whose weight is everything and that has no way behind it.
+        ``walk`` walks them, for a packet of weight 1 without a way so far.
         They may be those of another packet: ``as_if`` makes them this one's.
         """
         key = self.key(where, self.rest(packet), packet.dst.version, int(packet.dst), packet.dport)
@@ -104,11 +104,11 @@ class AfterNatMemo:
         return self._known[key]
 
     def known(self, key: Hashable) -> Sequence[Way] | None:
-        """The ways of packets with this key, where they were followed and can be shared."""
+        """The ways of packets with this key, if they were followed and can be shared."""
         return self._known.get(key)
 
     def rest(self, packet: Packet) -> int:
-        """A number for all of a packet but its destination."""
+        """A number for all fields of a packet except its destination."""
         fields = msgspec.structs.astuple(
             # An address is slow to hash, a number is not.
             packet.replace(
@@ -116,14 +116,14 @@ class AfterNatMemo:
                 dst=packet.original is None,
                 dport=None,
                 via=packet.via and int(packet.via),
-                # A rule that asks for more of what the packet was than its source shares nothing.
+                # A rule that depends on more of the original packet than its source shares nothing.
                 original=packet.original and int(packet.original.src),
             )
         )
         return self._rests.setdefault(fields, len(self._rests))
 
     def key(self, where: str, rest: int, version: int, dst: int, dport: int | None) -> Hashable | None:
-        """What tells packets apart at a point of their journey; None: they cannot be told apart so.
+        """A key of the class of a packet at a point of its journey; None: there is no such class.
 
         ``dst`` is the number of the address, of the family ``version``.
         """
@@ -137,7 +137,7 @@ class AfterNatMemo:
 
     @staticmethod
     def _alike(ways: Sequence[Way], packet: Packet) -> Sequence[Way] | None:
-        """The ways, if no more of them depends on the destination than that it is kept."""
+        """The ways, if they do not depend on the destination other than by keeping it."""
         to = (packet.dst, packet.dport)
         for way in ways:
             shared = all(question.kind in _OF_NO_DESTINATION for question in way.weight.questions())
@@ -146,7 +146,7 @@ class AfterNatMemo:
         return ways
 
     def _told_apart(self, version: int) -> tuple[Partition, Partition] | None:
-        """The addresses and the ports that anything tells apart; None: rules ask for more than that."""
+        """The addresses and ports that anything distinguishes; None: rules depend on more."""
         told = told_apart(rule for rules in self.rulesets for rule in _behind_nat(rules))
         if told is None or told.destinations is None:
             return None
@@ -157,7 +157,7 @@ class AfterNatMemo:
 
 
 def _of_host(host: Host, version: int) -> Iterator[Span]:
-    """The networks that routing and the choice of a source ask for."""
+    """The networks that routing and the choice of a source depend on."""
     for network in _SPECIAL:
         if network.version == version:
             yield int(network.network_address), int(network.broadcast_address)
@@ -178,7 +178,7 @@ def _of_host(host: Host, version: int) -> Iterator[Span]:
         if address.version == version:
             if isinstance(address, IPv6Address):
                 yield int(solicited(address)), int(solicited(address))
-            # Of IPv6 it counts, too, how many bits a destination shares with it.
+            # For IPv6, the number of bits that a destination shares with it matters, too.
             for size in range(129 if version == 6 else 1):
                 first = int(address) >> size << size
                 yield first, first + (1 << size) - 1
@@ -194,7 +194,7 @@ def _behind_nat(rules: Ruleset) -> Iterator[Rule]:
 
 
 def as_if(way: Way, packet: Packet) -> Way:
-    """The way of a packet that parts from the one that went it in its destination only."""
+    """The way of a packet that differs only in its destination from the one that was walked."""
     original = packet.original
     if original is None and way.packet.original is not None:  # nat changed it on this way, at first
         original = way.packet.original.replace(dst=packet.dst, dport=packet.dport)

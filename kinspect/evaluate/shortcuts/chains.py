@@ -1,14 +1,14 @@
-"""What a chain does to a packet, known for all hosts on which it reads the same.
+"""What a chain does to a packet, known for all hosts on which its text is the same.
 
-kube-proxy writes a service's chains alike on every node. What such a chain, and all that it leads
-to, does to a packet is a matter of its text, of the packet, and of nothing else, as long as no rule
-in it asks about the host; packets that its rules do not tell apart are treated alike. So it is
-walked once, for one of them, and not again on the next node. What no rule may look at (a rule that
-counts, asks the host or has an unknown extension) is not shared: ``equivalence`` tells which.
+kube-proxy writes a service's chains the same on every node. What such a chain, and all that it
+leads to, does to a packet depends only on its text and the packet, unless a rule in it depends on
+the host; packets that its rules do not distinguish are treated the same. So it is
+walked once, for one of them, and not again on the next node. Chains with rules that count, depend
+on the host or have an unknown extension are not shared: see ``equivalence``.
 
 A memo plugs into a walk as its ``enter``: ``learn`` walks each chain and remembers what it did,
-``recall`` gives what is remembered. Which rules were met on the way is not kept, so ``recall`` is
-for a packet's ends only, not for its explanation.
+``recall`` gives what is remembered. The rules on the way are not kept, so ``recall`` is only for
+a packet's ends, not for its explanation.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from kinspect.model.odds import EVERYTHING, Weight
 from kinspect.model.packet import Address, Packet
 from kinspect.model.rules import Chain, ChainName, Closure, Ruleset, TableName, Verdict
 
-_MOST: Final = 1024  # rules in a chain and all that it leads to: beyond, it is no small part of a table
+_MOST: Final = 1024  # rules in a chain and all that it leads to: beyond, it is a large part of a table
 
-_CANDIDATES: Final = 8  # texts of one chain that are kept: nodes that differ do so in a few ways
+_CANDIDATES: Final = 8  # texts of one chain that are kept: nodes differ in few ways
 
 NatAlternatives: TypeAlias = tuple[tuple[Address, int | None, Weight], ...]
 """Destinations with their ports, and the weights that go there."""
@@ -38,22 +38,22 @@ class Bundle(Branch, frozen=True):
     """A branch that a nat rule bound, and others that go from here as it does, to other destinations.
 
     The kernel knows nothing of the others: a step that makes another branch of it loses them.
-    Between the binding and ``Journey.beyond`` there is no such step, but who opens a bundle has to
-    check that the shares of all packets are still there (``outcomes_only`` does).
+    Between the binding and ``Journey.beyond`` there is no such step, so code that opens a bundle
+    has to check that the shares of all packets are still there (``outcomes_only`` does).
     """
 
     others: NatAlternatives = ()
 
 
 class _Result(msgspec.Struct, frozen=True):
-    """How a part of any packet of a kind leaves: what of it changes."""
+    """How a part of any packet of a class leaves: its changes."""
 
     changes: dict[str, object]  # of the packet's fields
-    original: dict[str, object] | None  # the same of what it was before nat changed it, where that did
+    original: dict[str, object] | None  # the same for the packet before nat, if nat changed it
     weight: Weight
     verdict: Verdict | None
     bound: bool
-    others: NatAlternatives = ()  # where nat sends others that leave just like these
+    others: NatAlternatives = ()  # where nat sends others that leave the same way
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class PacketClass:
-    """Packets that a chain does the same to."""
+    """Packets that a chain treats the same."""
 
     _results: dict[object, Sequence[_Result] | None]
     _key: object
@@ -78,11 +78,11 @@ class PacketClass:
         return self._key in self._results
 
     def learn(self, packet: Packet, left: Left) -> None:
-        """What became of one of them, its weight everything."""
+        """The result for one of them, with weight 1."""
         self._results[self._key] = _learned(packet, left)
 
     def apply(self, branch: Branch) -> Left | None:
-        """What becomes of a branch of another one, but for its way; None: it must be walked."""
+        """The result for a branch of another one, without its way; None: it must be walked."""
         results = self._results[self._key]
         if results is None:
             return None
@@ -130,7 +130,7 @@ class ChainMemo:
         return left
 
     def kind(self, rules: Ruleset, table: TableName, name: ChainName, packet: Packet) -> PacketClass | None:
-        """The kind of packet that it is to a chain; None: none that another could be of."""
+        """The class of a packet for a chain; None: one that it shares with no other."""
         if packet.original is not None or not rules.complete:
             return None
         chains = self._by_chain.setdefault(rules, {})
@@ -156,7 +156,7 @@ class ChainMemo:
                 return known
         closure = rules.closure(table, name, _MOST)
         if closure is None:
-            self._large.add(about)  # and so it is elsewhere, more or less
+            self._large.add(about)  # and probably elsewhere, too
             return None
         known = _cut(rules, table, name)
         candidates.append((closure, known))
@@ -165,12 +165,12 @@ class ChainMemo:
 
 
 def _inner(walk: Walk) -> Walk:
-    """The walk of what a chain leads to: that is a part of it, and not worth remembering for itself."""
+    """The walk of what a chain leads to: a part of it that is not remembered separately."""
     return Walk(walk.place, walk.rules, walk.host, walk.record)
 
 
 def _cut(rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
-    """What the rules of a chain, and of those that it leads to, tell apart; None: they ask for more."""
+    """What the rules of a chain, and of those that it leads to, distinguish; None: they depend on more."""
     told = told_apart(reached(rules, table, [name]))
     if told is None or told.of_host or told.sources is None or told.destinations is None:
         return None
@@ -178,7 +178,7 @@ def _cut(rules: Ruleset, table: TableName, name: ChainName) -> _Known | None:
 
 
 def _learned(packet: Packet, left: Left) -> Sequence[_Result] | None:
-    """What becomes of the packet's fields; None where a part of it hangs on what is not known."""
+    """The changes to the packet's fields; None if some depend on unknown facts."""
     ended, returned = left
     exits: list[tuple[Branch, Verdict | None, bool]] = [(e.branch, e.verdict, e.bound) for e in ended]
     exits += [(branch, None, False) for branch in returned]
@@ -188,7 +188,7 @@ def _learned(packet: Packet, left: Left) -> Sequence[_Result] | None:
             return None
         fields = _changes(packet, branch.packet)
         original = branch.packet.original
-        if original is not None:  # nat changed it here, for the first time; perhaps to what it was
+        if original is not None:  # nat changed it here, for the first time; perhaps to the same value
             fields.update(dst=branch.packet.dst, dport=branch.packet.dport)
         before = None if original is None else _changes(packet, original)
         found.append(_Result(fields, before, branch.weight, verdict, bound))
@@ -196,7 +196,7 @@ def _learned(packet: Packet, left: Left) -> Sequence[_Result] | None:
 
 
 def _bundled(results: Sequence[_Result]) -> Sequence[_Result]:
-    """Those that nat sends to different places, and that are the same otherwise, as one."""
+    """Joins branches that nat sends to different places and that are otherwise the same."""
     found: list[_Result] = []
     for result in results:
         same = next((i for i, other in enumerate(found) if result.bound and _alike(result, other)), None)
@@ -230,7 +230,7 @@ def _changes(before: Packet, after: Packet) -> dict[str, object]:
 
 
 def _as_if(result: _Result, branch: Branch) -> Branch:
-    """The branch of a packet of the same class, as the result says, but for its way."""
+    """The branch of a packet of the same class with the result applied, without its way."""
     packet, changes = branch.packet, result.changes
     if result.original is not None:
         changes = {**changes, "original": packet.replace(**result.original) if result.original else packet}

@@ -1,9 +1,9 @@
-"""Which packets no rule tells apart: what the rules' matches and targets distinguish, taken together.
+"""Which packets no rule distinguishes: the sum of what the rules' matches and targets distinguish.
 
-Two packets that part in their addresses and ports only, and that no rule tells apart, go the same
-way: so one of them is walked, and stands for the other. Each extension says itself what it tells
-apart (``Distinguishes``); one that does not say may look at anything, so nothing is shared where a
-packet can meet it.
+Two packets that differ only in addresses and ports, and that no rule distinguishes, go the same way:
+so one of them is walked and represents the other. Each extension says what it distinguishes
+(``Distinguishes``); one that does not say may depend on anything, so nothing is shared if a packet can
+meet it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kinspect.netfilter.targets.verdict import Jump
 
 
 def told_apart(rules: Iterable[Rule]) -> Distinctions | None:
-    """What any of the rules tells apart; None: more than can be said."""
+    """What the rules distinguish; None: more than can be expressed."""
     sources: list[Span] | None = []
     destinations: list[Span] | None = []
     ports: list[Span] = []
@@ -25,7 +25,7 @@ def told_apart(rules: Iterable[Rule]) -> Distinctions | None:
         for part in (*(clause.match for clause in rule.clauses), rule.target):
             if part is None:
                 continue
-            # Asking the protocol itself takes ten times as long.
+            # isinstance() on the protocol itself takes ten times as long.
             distinguishes = getattr(part, "distinguishes", None)
             found: Distinctions | None = distinguishes() if distinguishes is not None else None
             if found is None:
@@ -62,7 +62,7 @@ def reached(rules: Ruleset, table: TableName, chains: Sequence[ChainName]) -> It
 
 
 class Partition:
-    """Numbers told apart by the spans that they are in: those in the same ones are of one kind."""
+    """Partitions numbers into classes that no span separates."""
 
     def __init__(self, spans: Iterable[Span]) -> None:
         opened: dict[int, list[Span]] = {}
@@ -80,5 +80,5 @@ class Partition:
             self._kinds.append(known.setdefault(frozenset(within), len(known)))
 
     def of(self, number: int) -> int:
-        """The kind of a number."""
+        """The class of a number."""
         return self._kinds[bisect_right(self._edges, number)]

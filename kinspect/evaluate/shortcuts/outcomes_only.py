@@ -1,8 +1,8 @@
-"""Where a packet can end, and how much of it, without the ways that lead there.
+"""Where a packet can end, and with what share, without the ways that lead there.
 
-A tenth of the work of ``evaluate.path``: chains that read the same on other hosts are not walked
+A tenth of the work of ``evaluate.path``: chains with the same text on other hosts are not walked
 again (``shortcuts.chains``), nor is what follows nat (``shortcuts.after_nat``). Two packets with the
-same ends differ in their ways and their new sources only.
+same ends differ only in their ways and new sources.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kinspect.model.trace import Evaluation, Way
 
 PacketEnd: TypeAlias = tuple[str, bool, int, int | None, bool, bool]
 """Verdict, delivered to the host itself or not, destination (as a number), its port, destination
-rewritten or not, source rewritten or not (False for all if sources were not asked for)."""
+rewritten or not, source rewritten or not (False for all if sources are not needed)."""
 
 PacketEnds: TypeAlias = frozenset[tuple[PacketEnd, int, int]]
 """Each end with its share, as numerator and denominator: numbers, which are quick to compare."""
@@ -34,7 +34,7 @@ PacketEnds: TypeAlias = frozenset[tuple[PacketEnd, int, int]]
 class _Sum:
     """Ways to their ends, one after the other."""
 
-    sources: bool  # whether ends that differ in their rewritten source only are apart
+    sources: bool  # whether ends that differ only in their rewritten source are kept apart
     parts: list[tuple[PacketEnd, Weight]] = field(default_factory=list)
 
     def add(self, way: Way, dst: Address, dport: int | None, dnat: bool, weight: Weight) -> None:
@@ -56,14 +56,14 @@ class _Sum:
             if share:
                 found.append((end, share.numerator, share.denominator))
                 whole = lcm(whole, share.denominator)
-        # All packets end somewhere: where some do not, something was forgotten on the way.
+        # All packets end somewhere: if some do not, a branch was lost on the way.
         total = sum([numerator * (whole // denominator) for _, numerator, denominator in found])
         return frozenset(found) if total == whole else None
 
 
 @dataclass(slots=True)
 class _Beyond:
-    """Adds up where branches go from behind nat, in place of walking there."""
+    """Adds up where branches go after nat, instead of walking there."""
 
     after_nat: AfterNatMemo
     sum: _Sum
@@ -90,7 +90,7 @@ class _Beyond:
                 parts.append((end, weight.times(way.weight)))
 
     def _unknown(self, journey: Journey, point: Point, branch: Branch) -> None:
-        """One that is followed for the first time, or that cannot be shared."""
+        """One that is followed for the first time, or cannot be shared."""
         packet = branch.packet
         ways = self.after_nat.ways(journey, point, branch)
         if ways is None:
@@ -111,7 +111,7 @@ def ends(
 ) -> PacketEnds | None:
     """All ends of a packet; None if they depend on a question that no dump answers.
 
-    ``sources``: whether ends that differ in their rewritten source only are apart. Raises RulesError
+    ``sources``: whether ends that differ only in their rewritten source are kept apart. Raises RulesError
     if a visited rule cannot be read.
     """
     own = [rules for rules in rulesets if rules.family == packet.family]

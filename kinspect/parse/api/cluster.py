@@ -1,6 +1,6 @@
 """The API's lists to services, endpoints, pods and nodes.
 
-Decodes only the fields that are needed, and makes a model object only of what is asked for: a
+Decodes only the fields that are needed, and makes a model object only of what is used: a
 cluster's 50,000 endpoints are read in a fraction of a second.
 """
 
@@ -206,14 +206,14 @@ _READ_OF: Final = {
 
 
 class Cluster:
-    """What the API said, read as it is asked for. Any look-up may raise SnapshotError."""
+    """The API's objects, read when first used. Any look-up may raise SnapshotError."""
 
     def __init__(self, api: Files, origin: str) -> None:
         self._api = api
         self._origin = origin
 
     def after(self, api: Files) -> Cluster:
-        """The same cluster with other lists; what was read of those that stay is not read again."""
+        """The same cluster with other lists; lists that stay the same are not read again."""
         found = Cluster(api, self._origin)
         for kind, names in _READ_OF.items():
             if api.get(f"{kind}.json") is self._api.get(f"{kind}.json"):
@@ -239,7 +239,7 @@ class Cluster:
 
     @cached_property
     def _read(self) -> dict[tuple[str, str], tuple[Endpoint, ...]]:
-        """The endpoints of the services that were asked for so far."""
+        """The endpoints of the services that were looked up so far."""
         return {}
 
     @cached_property
@@ -295,7 +295,7 @@ class Cluster:
         return (_service(self._services[key]) for key in self.service_names())
 
     def service(self, namespace: str, name: str) -> Service:
-        """One service. Raises NotFound, which names those that look alike."""
+        """One service. Raises NotFound, which names similar ones."""
         found = self._services.get((namespace, name))
         if found is not None:
             return _service(found)
@@ -312,7 +312,7 @@ class Cluster:
         raise NotFound(f"there is no service {namespace}/{name} in {self._origin}", hint=hint)
 
     def endpoints(self, service: tuple[str, str]) -> tuple[Endpoint, ...]:
-        """The endpoints of a service, from its EndpointSlices, or from Endpoints where there are none."""
+        """The endpoints of a service, from its EndpointSlices, or from Endpoints if there are none."""
         if service not in self._read:
             if self._slices or not self.has("endpoints"):
                 found = [e for item in self._slices.get(service, ()) for e in _of_slice(service, item)]
@@ -385,7 +385,7 @@ class Cluster:
         return self._pod_of.get(address)
 
     def backend(self, address: Address, port: int | None, endpoints: Iterable[Endpoint]) -> EndpointOwner:
-        """What stands at an address; ``endpoints`` are those of the service asked for."""
+        """The owner of an address; ``endpoints`` are those of the service in question."""
         for endpoint in endpoints:
             if endpoint.address == address and port in (None, endpoint.port):
                 namespace, pod = endpoint.pod or (endpoint.service[0], None)

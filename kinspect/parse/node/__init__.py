@@ -1,1 +1,1 @@
-"""Files that were read from a node to the model: addresses, routes, ipsets, the state as a whole."""
+"""Files of a node to the model: addresses, routes, ipsets, the state as a whole."""

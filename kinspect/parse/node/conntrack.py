@@ -7,8 +7,8 @@ net/netfilter/nf_conntrack_standalone.c)::
         src=… dst=… sport=… dport=… [packets=… bytes=…] [[ASSURED]] [[OFFLOAD]] mark=0 zone=… use=1 …
 
 The first four are of the packets that opened the connection, the second four of those that come
-back. A busy node has a million of these, so they are read as they come, and what is not asked for is
-passed over before it costs memory. A damaged line is counted and named, and never ends the reading.
+back. A busy node has a million of these, so they are streamed, and unwanted ones are skipped before
+they cost memory. A damaged line is counted and reported, and never ends the reading.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kinspect.model.flows import Table, Tracked
 T = TypeVar("T")
 
 Keep: TypeAlias = Callable[[str, str, "int | None", str, "int | None"], bool]
-"""Whether an entry is asked for: protocol, destination and port, and those that replies come from."""
+"""Whether an entry is wanted: protocol, destination and port, and those that replies come from."""
 
 _CHUNK: Final = 1 << 20  # bytes that are decoded at once
 _REMEMBERED: Final = 1 << 16  # texts that are kept to be shared; a table has more clients than services
@@ -37,7 +37,7 @@ _DOTTED: Final = re.compile(
 )
 _NUMBER: Final = re.compile(r"[0-9]{1,20}")
 _DIGITS: Final = 10  # of a timeout in seconds
-# What the tool says besides, for those who keep both of its streams in one file.
+# The tool's other messages, if both of its streams are in one file.
 _SUMMARY: Final = re.compile(r"conntrack v\S+ \(conntrack-tools\): .*|\s*")
 # One object for each of the words that are in almost every line.
 _FAMILIES: Final = frozenset({"ipv4", "ipv6"})
@@ -52,7 +52,7 @@ _CUT: Final = re.compile(r"# cut after \d+ entries")
 
 
 def cut_mark(entries: int) -> str:
-    """The last line of a table of which no more was recorded."""
+    """The last line of a table that was cut."""
     return f"# cut after {entries} entries"
 
 
@@ -73,15 +73,15 @@ def read_connections(chunks: Iterable[bytes], source: str, keep: Keep | None = N
 
 
 class _Damaged(Exception):
-    """A line is no entry; the text says why."""
+    """A line is not an entry; the text says why."""
 
 
 class _Unusual(Exception):
-    """A line has not the form that almost all have; it may be an entry all the same."""
+    """A line is not in the usual form; it may still be an entry."""
 
 
 class _Words(dict[str, T]):
-    """What words such as ``dst=10.0.0.1`` say, worked out when one is first met.
+    """The values of words such as ``dst=10.0.0.1``, computed when one is first met.
 
     Services' addresses and all ports are few, so that almost all words were met before; and each
     value is one object, however many entries share it.
@@ -109,12 +109,12 @@ class _Reader:
         self.cut = False
         self.first_damage: str | None = None
         self._dst, self._from = _Words("dst=", _address), _Words("src=", _address)
-        # Clients, who are many, apart: they must not push out what is met again and again.
+        # Clients are many and kept apart: they must not push out values that repeat.
         self._src, self._to = _Words("src=", _address), _Words("dst=", _address)
         self._sport, self._dport = _Words("sport=", _port), _Words("dport=", _port)
 
     def entries(self, chunks: Iterable[bytes]) -> Iterator[Tracked]:
-        """The entries that are asked for."""
+        """The wanted entries."""
         usual, unusual = self._usual, self._unusual
         for number, line in enumerate(_lines(chunks), 1):
             try:
@@ -131,7 +131,7 @@ class _Reader:
                 yield entry
 
     def _usual(self, line: str) -> Tracked | None:
-        """An entry of a protocol with ports. Raises _Unusual or LookupError where it is none.
+        """An entry of a protocol with ports. Raises _Unusual or LookupError if it is not one.
 
         Written for speed: a table may have a million of them.
         """
@@ -146,7 +146,7 @@ class _Reader:
         else:
             state = _STATES[words[at]]
             at += 1
-        # What is asked about first: most entries of a busy node are not asked for.
+        # Checked first: most entries of a busy node are not wanted.
         dst, dport = self._dst[words[at + 1]], self._dport[words[at + 3]]
         back = at + 4
         counted = words[back].startswith("packets=")
@@ -258,7 +258,7 @@ class _Reader:
 
 
 def _counted(words: list[str], name: str, *places: int) -> int:
-    """The sum of a counter of both directions. Raises _Unusual where it is not there."""
+    """The sum of a counter of both directions. Raises _Unusual if it is missing."""
     found = [words[place] for place in places if place < len(words) and words[place].startswith(name)]
     if len(found) != len(places):
         raise _Unusual
@@ -293,7 +293,7 @@ def _number(text: str) -> int:
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """The lines of a text that comes in pieces. Bytes that are no text stay as escapes."""
+    """The lines of a text that comes in pieces. Bytes that are not text stay as escapes."""
     rest = b""
     for chunk in chunks:
         for start in range(0, len(chunk), _CHUNK):

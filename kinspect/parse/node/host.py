@@ -122,7 +122,7 @@ class _Rule(msgspec.Struct):
     suppress_prefixlen: int | None = None
     suppress_ifgroup: str | int | None = None
     goto: str | int | None = None
-    # Flags, which iproute2 prints as null where they are set.
+    # Flags, which iproute2 prints as null if they are set.
     not_: Any = msgspec.field(name="not", default=msgspec.UNSET)
     nop: Any = msgspec.UNSET
     l3mdev: Any = msgspec.UNSET
@@ -142,10 +142,10 @@ _TYPES: dict[str, RouteType] = {
 
 
 def read_host(name: str, files: Files, node_addresses: Iterable[str] = ()) -> tuple[Host, list[str]]:
-    """The host of a node's files, and notes on what had to be taken from elsewhere.
+    """The host of a node's files, and notes on what came from elsewhere.
 
     Without ``ip -j addr`` the addresses are those that the API gives the node. Raises
-    SnapshotError where a file is there and cannot be read.
+    SnapshotError if a file exists but cannot be read.
     """
     notes = []
     links = None
@@ -241,7 +241,7 @@ def _links(items: Iterable[_Link], node: str) -> Mapping[str, Link]:
 
 
 def _kind(item: _Link) -> str | None:
-    """What ``ip -d`` calls a link, or nothing for one without a kind; None where it was not asked."""
+    """What ``ip -d`` calls a link, or nothing for one without a kind; None if it was not read."""
     if item.linkinfo is not None and item.linkinfo.info_kind is not None:
         return item.linkinfo.info_kind
     return None if item.promiscuity is None else ""
@@ -335,7 +335,7 @@ def _routes(
 
 
 def _policy_rule(entry: dict[str, Any], version: int, node: str, file: str) -> PolicyRule:
-    """One rule. A word that is not known may be a condition, so whether it holds is not known either."""
+    """One rule. An unknown word may be a condition, so whether the rule applies is not known either."""
     try:
         item = msgspec.convert(entry, _Rule)
         unread = [f"{key} {value}" for key, value in entry.items() if key not in _CONDITIONS]

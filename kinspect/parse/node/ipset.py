@@ -1,7 +1,7 @@
 """``ipset save`` or ``ipset list`` text to sets: indexed at once, each set's members read when asked for.
 
-Source: ipset(8); lib/parse.c of ipset. What a set's header or a member says besides (comments,
-counters, time-outs, marks for packets) does not decide whether it holds.
+Source: ipset(8); lib/parse.c of ipset. Other parts of a header or a member (comments, counters,
+time-outs, marks for packets) do not decide whether it matches.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class _Found:
 
 
 def read_ipset(data: bytes | str, *, source: str) -> Mapping[str, AddressSet]:
-    """All sets of a dump by name. Raises RulesError where a line is none of ipset's.
+    """All sets of a dump by name. Raises RulesError if a line is not ipset's.
 
-    A member that cannot be read is an error, with its line, when its set is first asked.
+    A member that cannot be read is an error, with its line, when its set is first used.
     """
     text = data.decode("utf-8", "surrogateescape") if isinstance(data, bytes) else data
     lines = text.splitlines()
@@ -207,7 +207,7 @@ class _Reader:
     def _face(self, parts: Sequence[str], words: Sequence[str]) -> None:
         networks = _networks(parts[0])
         if parts[1].startswith("physdev:"):
-            return  # a bridge's port: -m set never asks for one, and other members stand in its place
+            return  # a bridge's port: -m set never matches one, and other members are in its place
         face = Face(parts[1], "wildcard" in words, "nomatch" in words)
         for network in networks:
             number = network_number(network.network_address, network.prefixlen)
@@ -220,7 +220,7 @@ class _Reader:
         values: Sequence[Sequence[tuple[int | None, object]]],
         nomatch: bool,
     ) -> None:
-        """All members that ranges stand for."""
+        """All members of a range."""
         if not values:
             self.members.add(tuple(shape), tuple(key), nomatch)
             return
@@ -228,7 +228,7 @@ class _Reader:
             self._add([*shape, prefix] if prefix is not None else shape, [*key, value], values[1:], nomatch)
 
     def _values(self, dim: str, text: str) -> Sequence[tuple[int | None, object]]:
-        """What one part stands for: values, those of addresses with their prefix length."""
+        """The values of one part: values, those of addresses with their prefix length."""
         if dim in ADDRESSES:
             networks = _networks(text)
             limit = self.net_mask if dim == "ip" else 128

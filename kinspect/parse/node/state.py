@@ -31,10 +31,10 @@ def read_node(
     chain: str | None = None,
     paths: Mapping[tuple[str, str], str] | None = None,
 ) -> NodeState:
-    """A node's state. Raises SnapshotError and RulesError where a file cannot be read.
+    """A node's state. Raises SnapshotError and RulesError if a file cannot be read.
 
     ``table`` is that of a fragment which does not name it, ``chain`` that of a listing's lines without
-    a header; ``paths`` names files that users saved by hand, as they did.
+    a header; ``paths`` has the names of files that users saved by hand.
     """
     host, notes = read_host(name, files, node_addresses)
     rulesets: dict[Family, Sequence[Dump]] = {}
@@ -65,16 +65,16 @@ def read_node(
 def rules_files(files: Files, family: Family) -> list[str]:
     """The files that a family's rules are read from, one for each back end."""
     dumps = _DUMPS[family]
-    # A dump of both back ends goes before the one of whichever the node calls iptables.
+    # Dumps that name their back end come before that of the node's default iptables.
     both = any(file in files for file, backend in dumps if backend)
     return [file for file, backend in dumps if file in files and not (backend is None and both)]
 
 
 def _data_path(files: Files, host: Host, dumps: Sequence[Dump]) -> tuple[DataPath, str]:
-    """How kube-proxy works on the node, and what says so.
+    """How kube-proxy works on the node, and the evidence.
 
-    kube-proxy's own word counts first (its status port, /proxyMode), then the traces that each
-    mode leaves: chains, nft tables named kube-proxy, an ipset named KUBE-CLUSTER-IP, or the
+    kube-proxy's status port (/proxyMode) comes first, then the traces that each mode
+    leaves: chains, nft tables named kube-proxy, an ipset named KUBE-CLUSTER-IP, or the
     interface kube-ipvs0 together with virtual servers in the kernel.
     """
     said = files.get(names.PROXY_MODE, b"").decode("utf-8", "replace").strip().lower()

@@ -1,8 +1,8 @@
-"""Rules as people have them, brought to iptables-save's form; each line keeps the number it had.
+"""Brings rules in any form to iptables-save's form; each line keeps its number.
 
 ``iptables -S`` output, greps of a dump, scripts of ``iptables`` commands, several dumps in one
 file, indented, commented or numbered by hand. Commands do what iptables and iptables-restore do
-(iptables.c, iptables-restore.c). What the form cannot tell becomes a note.
+(iptables.c, iptables-restore.c). What the form does not show becomes a note.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kinspect.parse.rules.strangers import stranger
 from kinspect.parse.rules.words import LONGEST, BadQuote, split
 
 _COUNTED: Final = re.compile(r"\[(\d+):(\d+)\]\s+")
-_BEHIND: Final = re.compile(r" \[(\d+):(\d+)\]$")  # counters behind the rule, as old tools print them
+_BEHIND: Final = re.compile(r" \[(\d+):(\d+)\]$")  # counters after the rule, as old tools print them
 _REMARK: Final = re.compile(r'^((?:[^"\'\\#]|\\.|"(?:[^"\\]|\\.)*"|\'[^\']*\')*?) #.*$')
 _CUT: Final = re.compile(r"(?:\.\.\.|…|\[\.\.\.\]|---?-?|<snip>|-- ?(?:snip|more) ?--)$", re.IGNORECASE)
 _POLICIES: Final = frozenset({"ACCEPT", "DROP", "QUEUE", "RETURN"})
@@ -45,7 +45,7 @@ TABLE_OF_TARGET: Final = {
     "DNAT": "nat", "SNAT": "nat", "MASQUERADE": "nat", "REDIRECT": "nat", "NETMAP": "nat",
     "REJECT": "filter", "TPROXY": "mangle", "CT": "raw", "NOTRACK": "raw",
 }  # fmt: skip
-"""Targets that the kernel takes in one table only (``.table`` of each xt_target)."""
+"""Targets that the kernel accepts in one table only (``.table`` of each xt_target)."""
 
 _COMMANDS: Final = {
     "-A": "append", "--append": "append", "-I": "insert", "--insert": "insert", "-D": "delete",
@@ -66,7 +66,7 @@ class KnownChains(Protocol):
     """Chains whose rules are the same everywhere, by who writes them."""
 
     def rules(self, table: str, chain: str) -> Sequence[str] | None:
-        """The rules of a chain; None where they differ from host to host."""
+        """The rules of a chain; None if they differ between hosts."""
         ...
 
     def last(self, chain: str, has: Callable[[str], bool]) -> str | None:
@@ -78,7 +78,7 @@ class KnownChains(Protocol):
         ...
 
     def leads_to(self, rule: str) -> str | None:
-        """Where a chain sends packets, as the rule says that leads to it; None where it does not."""
+        """Where a chain sends packets, according to the rule that jumps to it; None if the rule does not say."""
         ...
 
 
@@ -116,10 +116,10 @@ def canonical(
     chain: str | None = None,
     known: KnownChains | None = None,
 ) -> Canonical:
-    """Bring text of any form to the one form. Raises RulesError for what is no form at all.
+    """Bring text of any form to the one form. Raises RulesError for an unknown form.
 
-    ``table`` is that of rules which no line gives a table, ``chain`` that of a listing's lines which
-    stand under no header. ``known`` are chains to add where a fragment jumps to them and lacks them.
+    ``table`` is that of rules without a line that names their table, ``chain`` that of a listing's lines without
+    a header. ``known`` are chains to add if a fragment jumps to them and lacks them.
     """
     return _Reader(source, family, table, chain, known).read(text)
 
@@ -128,7 +128,7 @@ def saved_whole(tables: Collection[str], text: str) -> bool:
     """Whether tables that somebody saved are all that the host has.
 
     iptables-save prints every table that exists, and with -t one; so several in one text are all. A
-    text without filter, or one of kube-proxy's filter without nat, is taken to be joined from parts.
+    text without filter, or one of kube-proxy's filter without nat, is assumed to be joined from parts.
     """
     if _WARNING.search(text) is not None:
         return False
@@ -136,7 +136,7 @@ def saved_whole(tables: Collection[str], text: str) -> bool:
 
 
 class _Reader:
-    """Reads line by line what the fast way does not take."""
+    """Reads line by line what the fast path does not accept."""
 
     def __init__(
         self,
@@ -179,7 +179,7 @@ class _Reader:
         while number < len(lines):
             pieces: list[str] = []
             at, length = number, 0
-            # A script's line goes on behind a backslash.
+            # A script's line continues after a backslash.
             while lines[number].endswith("\\") and number + 1 < len(lines) and length < LONGEST:
                 pieces.append(lines[number][:-1].strip() if pieces else lines[number][:-1].rstrip())
                 length += len(pieces[-1]) + 1
@@ -227,7 +227,7 @@ class _Reader:
         if command.table is not None:
             self._default = command.table
         elif self._default is None and not command.saves:
-            self._default = "filter"  # what iptables lists unasked
+            self._default = "filter"  # what iptables lists by default
         if command.filtered:
             self._complete = False
         elif command.saves and command.table is None:
@@ -255,7 +255,7 @@ class _Reader:
         return name, self._tables.setdefault(name, _Table())
 
     def _told_by_targets(self) -> str | None:
-        """The table of rules that no line gives one, where their targets are of one table only."""
+        """The table of rules without a line that names it, if their targets belong to one table only."""
         found = {TABLE_OF_TARGET[word] for word in _TARGETS.findall(self._text)}
         if len(found) != 1:
             return None
@@ -323,7 +323,7 @@ class _Reader:
         _Change(self, table, chain, rest, counters, number, line).apply(action)
 
     def _of_table(self, name: str, rest: str, number: int, line: str) -> None:
-        """Refuse a rule whose target another table has, where --table put it into this one."""
+        """Refuse a rule whose target belongs to another table, if --table put it into this one."""
         for target in _JUMPED.findall(f" {rest}")[:1]:
             own = TABLE_OF_TARGET.get(target)
             if own is not None and own != name:
@@ -338,11 +338,11 @@ class _Reader:
 
     @property
     def strict(self) -> bool:
-        """Whether the text is for iptables-restore: it refuses what a shell goes on behind."""
+        """Whether the text is for iptables-restore: it refuses errors after which a shell continues."""
         return self._current is not None
 
     def note(self, number: int, text: str) -> None:
-        """Say something about a line with the answer."""
+        """Add a note about a line to the answer."""
         self._notes[f"{self._source}:{number}: {text}"] = None
 
     def _listed(self, raw: str, number: int) -> None:
@@ -376,7 +376,7 @@ class _Reader:
         return RulesError(message, source=self._source, line=number, text=_short(line), hint=hint)
 
     def refused(self, message: str, number: int, line: str) -> RulesError:
-        """What iptables-restore would refuse."""
+        """An error for something that iptables-restore would refuse."""
         return self._error(
             message, number, line, hint="iptables-restore refuses it, too: give iptables-save's output"
         )
@@ -429,7 +429,7 @@ class _Reader:
             if _WARNING.search(self._text) is not None:
                 return False
             return self._all_asked or saved_whole(self._tables, self._text)
-        # A script is taken to be all that there is, where it makes rules in both tables that count.
+        # A script is assumed to be complete if it makes rules in both tables that matter.
         if (
             self._scripted
             and not self._saved
@@ -441,7 +441,7 @@ class _Reader:
         return False
 
     def _assume(self) -> None:
-        """Add chains that the fragment jumps to and lacks, where they are the same everywhere."""
+        """Add chains that the fragment jumps to and lacks, if they are the same everywhere."""
         if self._known is None:
             return
         number, assumed = 0, []
@@ -484,7 +484,7 @@ class _Change:
     line: str
 
     def apply(self, action: str) -> None:
-        """Raises RulesError where iptables-restore would refuse it."""
+        """Raises RulesError if iptables-restore would refuse it."""
         if self.reader.strict and self.rest and action in ("new", "flush", "remove"):
             raise self.reader.refused(
                 f"nothing follows the chain's name: {self.rest}", self.number, self.line
@@ -524,7 +524,7 @@ class _Change:
         self._rules.insert((place or 1) - 1, self._rule(rest))
 
     def _found(self) -> int | None:
-        """The index of the rule that is meant, by number or by its words."""
+        """The index of the rule, by number or by its words."""
         place, rest = self._place()
         if place is not None and not rest:
             return place - 1 if 0 < place <= len(self._rules) else None
@@ -569,7 +569,7 @@ class _Change:
                 )
 
     def _remove(self) -> None:
-        """Delete a chain, or with no name all that are empty and that nothing leads to."""
+        """Delete a chain, or without a name all that are empty and unreferenced."""
         led_to = {
             name
             for rules in self.table.chains.values()
@@ -589,7 +589,7 @@ class _Change:
 
 
 def _meaning(rule: str) -> object:
-    """What two rules have in common if iptables takes one for the other."""
+    """A key that is equal for rules that iptables considers equal."""
     try:
         read = parse_rule(rule, source="", line=0, number=0)
     except RulesError:

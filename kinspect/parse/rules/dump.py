@@ -1,7 +1,7 @@
 """iptables-save and ip6tables-save text, indexed by chain; a rule is parsed when its chain is visited.
 
 A dump of a large cluster has hundreds of thousands of lines, of which a trace visits a few: so the
-text is cut into the runs of lines that belong to one chain, and nothing more until asked.
+text is cut into the runs of lines that belong to one chain, and nothing more until needed.
 Format: iptables-save(8); the two back ends print the same, in different orders of tables.
 """
 
@@ -41,21 +41,21 @@ from kinspect.parse.rules.fast_path import read_rule
 from kinspect.parse.rules.strangers import binary
 from kinspect.snapshot.dumps import as_utf8
 
-# Lines of one chain that stand together.
+# Consecutive lines of one chain.
 _RUN: Final = re.compile(
     r"^(?:\[\d+:\d+\] )?-A ([^ \n]+)(?: [^\n]*)?\n(?:(?:\[\d+:\d+\] )?-A \1(?: [^\n]*)?\n)*", re.M
 )
 _RULE: Final = re.compile(r"(?:\[(\d+):(\d+)\] )?(-A [^\n]*)\n")
 _DECLARATION: Final = re.compile(r"^:([^ \n]+) ([^ \n]+)(?: \[(\d+):(\d+)\])?[ \t]*$", re.M)
 # These begin with a plain line end, which the regex engine finds fast; see _decode for the first.
-# Blanks that iptables-restore takes, and that the patterns here do not: such text is made canonical.
+# Blanks that iptables-restore accepts, but the patterns here do not: such text is made canonical.
 _BLANKS: Final = ("\t", "\n-A  ", "] -A  ")
 _ODD_DECLARATION: Final = re.compile(r"\n:(?![^ \n]+ [^ \n]+(?: \[\d+:\d+\])? *\n)")
 _SECTION: Final = re.compile(r"\n\*([^\n]*)(?=\n)")
 _ODD: Final = re.compile(r"\n(?!\[\d+:\d+\] -A |-A |:|\*|COMMIT\n|#|\n|\Z)([^\n]*)")
 
-# What a rule's text surely asks of the destination: -d with one address, and a port behind the
-# options that may stand between. Anchored at the chain's name, so that a comment cannot forge it.
+# What a rule's text certainly requires of the destination: -d with one address, and a port after
+# the options that may come between. Anchored at the chain's name, so that a comment cannot forge it.
 _KEY: Final = re.compile(
     r"(?:\[\d+:\d+\] )?-A [^ \n]+ (?:(?:! )?-s [^ \n]+ )?(?:-d (?:([^ \n/]+)(?:/(?:32|128))?|[^ \n]+) )?"
     r"(?:(?:! )?-[io] [^ \n]+ )*"
@@ -78,7 +78,7 @@ def _count(text: str, words: Sequence[str], start: int, end: int) -> int:
 
 
 def _sure(rule: str) -> bool:
-    """Whether what a rule asks of the destination is there once."""
+    """Whether a rule's conditions on the destination occur once."""
     length = len(rule)
     return (
         _count(rule, _DESTINATIONS, 0, length) < 2
@@ -88,7 +88,7 @@ def _sure(rule: str) -> bool:
 
 
 class DumpChain:
-    """One chain of a dump; its rules are parsed when asked for."""
+    """One chain of a dump; its rules are parsed when needed."""
 
     def __init__(self, name: ChainName, policy: Verdict | None, table: _Table, runs: Sequence[_Run]) -> None:
         self.name = name
@@ -154,7 +154,7 @@ class DumpChain:
         return self._all
 
     def texts(self) -> Sequence[str]:
-        """All rules as the dump has them, without counters; nothing of them is parsed."""
+        """All rules as the dump has them, without counters; none is parsed."""
         return [text for _, _, _, text in self._lines]
 
     @property
@@ -175,7 +175,7 @@ class DumpChain:
                 yield self._rule(index)
 
     def relevant(self, packet: Packet) -> Sequence[Rule]:
-        """The rules in order, but for those that name another destination or port."""
+        """The rules in order, except those that name another destination or port."""
         if len(self._lines) < _INDEX_FROM:
             return self._all
         index, dst = self._index, str(packet.dst)
@@ -203,16 +203,17 @@ class DumpChain:
         return index
 
     def _keys(self, start: int, end: int) -> list[tuple[str, str, str]]:
-        """Address, protocol and port that each rule of a run surely asks for; empty: any.
+        """Address, protocol and port that each rule of a run certainly requires; empty: any.
 
-        A rule with two destinations, or two rules on one line, is damaged: it surely asks for nothing.
+        A rule with two destinations, or two rules on one line, is damaged: it requires nothing for
+        certain.
         """
         text = self._table.text
         keys: list[tuple[str, str, str]] = _KEY.findall(text, start, end)
         named = sum(bool(dst) for dst, _, _ in keys), sum(bool(port) for _, _, port in keys)
         given = (_count(text, _DESTINATIONS, start, end), _count(text, _PORTS, start, end))
         if given == named and text.count(" -A ", start, end) in (0, len(keys)):
-            return keys  # each is where the pattern looks for it
+            return keys  # each is where the pattern expects it
         rules = text[start:end].splitlines()
         return [key if _sure(rule) else ("", "", "") for key, rule in zip(keys, rules, strict=True)]
 
@@ -227,7 +228,7 @@ class _Table:
     source: str
     family: Family
     damaged: list[RulesError]  # met so far, of all tables of the dump
-    numbers: Sequence[int] = ()  # the file's line behind each line of the text, where they differ
+    numbers: Sequence[int] = ()  # the file's line of each line of the text, if they differ
     lookups: int = 0  # of policies, so far
 
     def declared(self) -> list[str]:
@@ -255,7 +256,7 @@ class _Table:
 
     @cached_property
     def runs(self) -> dict[str, list[_Run]]:
-        """Where each chain's rules stand: (offset, end, number of the first line) of each run."""
+        """The position of each chain's rules: (offset, end, number of the first line) of each run."""
         runs: dict[str, list[_Run]] = {}
         count, at, line = self.text.count, self.start, self.line
         for found in _RUN.finditer(self.text, self.start, self.end):
@@ -274,7 +275,7 @@ class _Table:
         return name in self.runs or name in BUILTIN or self.policy(name) is not None
 
     def chain(self, name: ChainName) -> DumpChain | None:
-        """A chain, made anew; None where there is none."""
+        """A new chain object; None if there is no such chain."""
         # A chain with rules exists, and only built-in ones have a policy: nothing to look up.
         policy = "-" if name in self.runs and name not in BUILTIN else self.policy(name)
         if policy is None and name not in self.runs and name not in BUILTIN:
@@ -294,7 +295,7 @@ class _Table:
         text = self.text[self.start : self.end]
         if "\n[" not in text:
             return self
-        text = text.replace("\n[0:0] -A ", "\n-A ")  # most rules are met by nothing, and this is quick
+        text = text.replace("\n[0:0] -A ", "\n-A ")  # most rules match no packet, and this is quick
         if "\n[" in text:
             text = _COUNTED.sub("", text)
         bare = _Table(self.name, text, 0, len(text), self.line, self.source, self.family, self.damaged)
@@ -323,7 +324,7 @@ class _Table:
             if policies(name) != policy:
                 return False
             own = runs(name, ())
-            if len(own) == 1:  # mostly: they are compared where they stand
+            if len(own) == 1:  # mostly: they are compared in place
                 start, end, _ = own[0]
                 if end - start != len(rules) or not text.startswith(rules, start):
                     return False
@@ -333,7 +334,7 @@ class _Table:
 
 
 class Dump:
-    """The rules of one family and one back end, as one dump told them."""
+    """The rules of one family and one back end, from one dump."""
 
     def __init__(
         self,
@@ -363,7 +364,7 @@ class Dump:
         self._saved = saved
         self._known = known
         self._lacking: dict[tuple[str, str], Lacking | None] = {}
-        self.notes = notes  # what the form of the text cannot tell
+        self.notes = notes  # what the form of the text does not show
         self.damaged = [] if damaged is None else damaged  # rules that could not be read, of those visited
 
     def tables(self) -> list[TableName]:
@@ -371,7 +372,7 @@ class Dump:
         return list(self._tables)
 
     def of(self, tables: Sequence[_Table], damaged: list[RulesError]) -> Dump:
-        """The same dump of other tables: those that ``edit`` made of its own."""
+        """The same dump with other tables: those that ``edit`` made."""
         return Dump(
             tables,
             source=self.source,
@@ -396,7 +397,7 @@ class Dump:
         return tables[0].text[1:] if tables else ""
 
     def chain(self, table: TableName, name: ChainName) -> DumpChain | None:
-        """A chain, or None where there is none."""
+        """A chain, or None if there is none."""
         key = (table, name)
         if key not in self._chains:
             found = self._tables.get(table)
@@ -427,7 +428,7 @@ class Dump:
             return None  # a save declares all chains of a table that there are
         if name not in found.runs:
             return Lacking(f"chain {name} of table {table}", table)
-        # Rules without their chain's policy are what a grep leaves of it.
+        # Rules without their chain's policy are the result of a grep.
         return None if self.complete else Lacking(f"the rest of chain {name} of table {table}", table)
 
     def _other_tables(self) -> str:
@@ -454,12 +455,12 @@ class Dump:
         return found.bare.closure(name, most) if found else None
 
     def has(self, table: TableName, closure: Closure) -> bool:
-        """Whether all chains of a closure of another dump read the same here, counters apart."""
+        """Whether all chains of a closure of another dump are the same here, apart from counters."""
         found = self._tables.get(table)
         return found is not None and found.bare.has(closure)
 
     def mentions(self, text: str) -> bool:
-        """Whether the text stands anywhere in the dump."""
+        """Whether the text occurs anywhere in the dump."""
         return any(table.text.find(text, table.start, table.end) >= 0 for table in self._tables.values())
 
     def lines(self, table: TableName, name: ChainName) -> Iterator[tuple[int, str]]:
@@ -478,7 +479,7 @@ class Dump:
         return self._asked[pattern]
 
     def jumps(self, table: TableName) -> set[str]:
-        """All words that may be targets of the table's rules: what a comment quotes may be among them."""
+        """All words that may be targets of the table's rules: words in comments may be among them."""
         found = self._tables.get(table)
         return set(_TARGET.findall(found.text, found.start, found.end)) if found else set()
 
@@ -501,13 +502,13 @@ def read_dump(
     by_hand: bool = False,
     known: KnownChains | None = None,
 ) -> Dump:
-    """The dump in ``data``; nothing of it is parsed beyond its outline.
+    """The dump in ``data``; only its outline is parsed.
 
-    An empty dump is true: a node without tables prints nothing. ``family`` None: told by the text.
+    An empty dump is true: a node without tables prints nothing. ``family`` None: detected from the text.
     ``table`` is that of a fragment that does not name it, ``chain`` that of a listing's lines without
     a header. ``by_hand``: somebody saved the text, and it may be a part of what the host has. ``known``
     are chains whose rules are the same everywhere, for a fragment that lacks them.
-    Text that is not just as iptables-save prints it is brought to that form first
+    Text that differs from iptables-save's form is brought to that form first
     (``parse.rules.canonical_form``).
     Raises RulesError naming file and line: not text, not a dump, or cut short.
     """
@@ -580,7 +581,7 @@ def _backend(text: str) -> IptablesBackend | None:
 def _tables(
     text: str, source: str, family: Family, damaged: list[RulesError], numbers: Sequence[int] = ()
 ) -> list[_Table] | None:
-    """The tables of a text in the one form; None where it is not in that form."""
+    """The tables of a text in the one form; None if it is not in that form."""
     if _ODD.search(text) is not None or any(blank in text for blank in _BLANKS):
         return None
     sections = list(_SECTION.finditer(text))

@@ -1,7 +1,7 @@
 """A dump with some chains replaced: the text that a tool would print then, and its index.
 
-The new text is read as any dump is, except for what is known already: where the chains that did
-not change stand now. To index a dump of a large cluster again would cost as much as reading it.
+The new text is read as any dump is, except for what is already known: the new positions of
+unchanged chains. To index a dump of a large cluster again would cost as much as reading it.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class _Edit:
 
 
 def with_chains(dump: Dump, changed: Mapping[str, Chains]) -> Dump:
-    """The dump with chains replaced, by table. A table that it lacks stays away."""
+    """The dump with chains replaced, by table. A table that it lacks is not added."""
     tables = dump.parts()
     edits = [edit for table in tables if table.name in changed for edit in _edits(table, changed[table.name])]
     if not edits:
         return dump
-    # What is put at one place stands in the order of names, as iptables-save prints chains.
+    # Insertions at one place are in the order of names, as iptables-save prints chains.
     edits.sort(key=lambda edit: (edit.start, edit.end, edit.chain))
     old = tables[0].text
     shift = _Shift(edits, old)
@@ -53,7 +53,7 @@ def with_chains(dump: Dump, changed: Mapping[str, Chains]) -> Dump:
 
 
 class _Shift:
-    """Where things stand in the new text. Edits are in the order of the text, and do not overlap."""
+    """Positions in the new text. Edits are in the order of the text, and do not overlap."""
 
     def __init__(self, edits: Sequence[_Edit], old: str) -> None:
         self.edits = edits
@@ -74,19 +74,19 @@ class _Shift:
         return "".join([*pieces, self._old[at:]])
 
     def beginning(self, offset: int) -> int:
-        """The new offset of what begins at an old one: what is put there comes before it."""
+        """The new offset of what begins at an old one: insertions there come before it."""
         return offset + self._grown[bisect_right(self._ends, offset)]
 
     def ending(self, offset: int) -> int:
-        """The new offset of what ends at an old one: what is put there comes behind it."""
+        """The new offset of what ends at an old one: insertions there come after it."""
         return offset + self._grown[bisect_left(self._starts, offset)]
 
     def lines(self, offset: int) -> int:
-        """How many lines more stand before what began at an old offset."""
+        """How many more lines precede what began at an old offset."""
         return self._lines[bisect_right(self._ends, offset)]
 
     def moved(self, run: _Run) -> _Run:
-        """Where a run of rules stands that no edit is inside of."""
+        """The position of a run of rules without an edit inside."""
         start, end, line = run
         passed = bisect_right(self._ends, start)
         grown = self._grown[passed]
@@ -143,13 +143,13 @@ def _declared(table: _Table) -> list[str]:
 
 
 def _declaration(table: _Table, name: str) -> tuple[int, int] | None:
-    """Where the line is that declares a chain."""
+    """The position of the line that declares a chain."""
     at = table.text.find(f"\n:{name} ", table.start, table.end)
     return None if at < 0 else (at + 1, table.text.index("\n", at + 1) + 1)
 
 
 def _behind(table: _Table) -> int:
-    """The place behind the last declaration."""
+    """The position after the last declaration."""
     at = table.start + 1
     for found in _DECLARED.finditer(table.text, table.start, table.end):
         at = found.end()
@@ -167,7 +167,7 @@ def _moved(table: _Table, text: str, shift: _Shift, changed: Iterable[str]) -> _
 
 
 class _MovedRuns(Mapping[str, "list[_Run]"]):
-    """The runs of an edited table: those that stayed are moved when they are asked for."""
+    """The runs of an edited table: unchanged ones are moved when they are first used."""
 
     def __init__(
         self, old: Mapping[str, list[_Run]], shift: _Shift, changed: set[str], put: dict[str, list[_Run]]

@@ -1,4 +1,4 @@
-"""Rules of the words that kube-proxy writes, by clauses that were read before.
+"""Reads rules in kube-proxy's words from clauses that were read before.
 
 A dump of a large cluster has some ten clauses a hundred thousand times. A rule that is made of
 such clauses only, as iptables-save prints them, is put together from them; ``parse.rules.rule`` reads
@@ -22,9 +22,9 @@ from kinspect.netfilter.targets.nothing import Nothing
 from kinspect.netfilter.targets.verdict import Jump
 from kinspect.parse.rules.rule import parse_rule
 
-# Only clauses that mean the same in every rule are kept: an extension that asks which rule it stands in
-# (``Options.rule``), that needs a protocol which is not asked for, or that leaves something behind for
-# later rules is left to ``parse_rule``. An option's values hold no quotes, and cannot be taken for an
+# Only clauses that mean the same in every rule are kept: an extension that depends on its rule
+# (``Options.rule``), that needs a protocol which the rule lacks, or that affects later rules is left to
+# ``parse_rule``. An option's values hold no quotes, and cannot look like an
 # option.
 _VALUE: Final = r"(?![-!#]|\[\d+:\d+\])[^ \"\\']+"
 _VALUES: Final = rf"(?: {_VALUE})*"
@@ -51,7 +51,7 @@ def read_rule(
 
 
 def _made(text: str, line: int, number: int, counters: Counters | None, family: Family) -> Rule | None:
-    """The rule from known clauses; None where it is not made of such."""
+    """The rule from known clauses; None if it has others."""
     head = _HEAD.match(text)
     if head is None:
         return None
@@ -72,7 +72,7 @@ def _made(text: str, line: int, number: int, counters: Counters | None, family: 
         if letter == "p" and isinstance(clause.match, ip.Protocol) and not clause.match.inverted:
             protocol = clause.match.number
         elif piece[3] and not _after(piece[3], protocol):
-            return None  # its protocol is not asked for, or not here
+            return None  # the rule lacks its protocol, or has it elsewhere
         clauses.append(clause)
         at = piece.end()
     target: Target | None = Nothing()
@@ -108,7 +108,7 @@ def _clause(words: str, family: Family) -> Clause | None:
 
 @lru_cache
 def _after(name: str, protocol: int | None) -> bool:
-    """Whether a match may stand behind ``-p`` and the protocol."""
+    """Whether a match may follow ``-p`` and the protocol."""
     extension = registry.match(name)
     return extension is not None and (not extension.protocols or protocol in extension.protocols)
 
@@ -125,7 +125,7 @@ def _target(words: str, family: Family) -> Target | None:
 
 
 def _options(extension: Extension | None, parts: list[str], family: Family) -> Options | None:
-    """The options of an extension, all of them its own and spelled out; else None."""
+    """The options of an extension, if all are its own and spelled out; otherwise None."""
     if extension is None:
         return None
     written: list[Option] = []

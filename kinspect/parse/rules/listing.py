@@ -1,8 +1,8 @@
 """``iptables -L [-n] [-v] [--line-numbers]``: what people paste, as rules again.
 
-A listing is made for eyes: without ``-v`` it leaves the interfaces out, without ``-n`` it may put
-names for numbers. Each line becomes a rule in iptables-save's words; what is left of a line that
-nothing here knows stays as a match that is not decided. Source: print_rule of iptables' own
+A listing is made for eyes: without ``-v`` it leaves the interfaces out, without ``-n`` it may show
+names for numbers. Each line becomes a rule in iptables-save's words; unknown parts of a line stay
+as an undecided match. Source: print_rule of iptables' own
 iptables.c and each extension's ``print``.
 """
 
@@ -30,20 +30,20 @@ _VERBOSE: Final = re.compile(
 )
 _PLAIN: Final = re.compile(rf"\s*(\d+\s+)?{_TO}{_HOST}\s+{_HOST}(?:\s|$)")
 _COUNT: Final = re.compile(r"\d+[KMGT]?$")
-_LONGEST: Final = 4096  # characters behind the destination
+_LONGEST: Final = 4096  # characters after the destination
 _UNITS: Final = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What one line of a listing says: chains with their policies, and rules."""
+    """The content of one line of a listing: chains with their policies, and rules."""
 
     declared: list[tuple[str, str]] = field(default_factory=list)
     rules: list[tuple[str, str]] = field(default_factory=list)  # with the chain of each
 
 
-# What the extensions print behind the destination, and the options that it stands for. Tried in
-# order, at the beginning of what is left of the line.
+# What the extensions print after the destination, and the options that it means. Tried in order,
+# at the beginning of the rest of the line.
 _Words = Callable[[re.Match[str]], str]
 
 
@@ -52,7 +52,7 @@ def _option(template: str) -> _Words:
 
 
 def _inverted(template: str) -> _Words:
-    """The template with ``!`` before its option where the listing has one before the value."""
+    """The template with ``!`` before its option if the listing has one before the value."""
     negated = re.sub(r"(^| )--", r"\1! --", template, count=1)
     return lambda found: found.expand(negated if found["not"] else template)
 
@@ -97,7 +97,7 @@ _PRINTED: Final[tuple[tuple[re.Pattern[str], _Words], ...]] = tuple(
         (r"nfacct-name +(\S+)", _option(r"-m nfacct --nfacct-name \1")),
     )
 )  # fmt: skip
-# What targets print; the words go behind ``-j TARGET``.
+# What targets print; the words go after ``-j TARGET``.
 _TARGETS: Final[tuple[tuple[re.Pattern[str], _Words], ...]] = tuple(
     (re.compile(pattern), words)
     for pattern, words in (
@@ -133,7 +133,7 @@ def _recent(found: re.Match[str]) -> str:
 
 @dataclass(slots=True)
 class Listing:
-    """Reads a listing line by line; ``notes`` is what its form cannot tell."""
+    """Reads a listing line by line; ``notes`` says what its form does not show."""
 
     source: str
     family: Family
@@ -145,7 +145,7 @@ class Listing:
     headed: bool = False  # a line with the columns' names was seen
 
     def line(self, raw: str, number: int) -> Made:
-        """What a line says; a line that is no rule says nothing."""
+        """The content of a line; empty if it is not a rule."""
         header = HEADER.match(raw.strip())
         if header is not None:
             self.chain = header[1]
@@ -168,11 +168,11 @@ class Listing:
 
     @staticmethod
     def is_row(raw: str) -> bool:
-        """Whether a line is surely a rule of a listing."""
+        """Whether a line is certainly a rule of a listing."""
         return len(raw) <= _LONGEST and (_VERBOSE.match(raw) or _PLAIN.match(raw)) is not None
 
     def _columns_of(self, raw: str) -> None:
-        """Which columns a line has, where no line above it says so."""
+        """Which columns a line has, if no line above it says so."""
         verbose = _VERBOSE.match(raw)
         self.counted = self.verbose = verbose is not None
         found = verbose or _PLAIN.match(raw)
@@ -213,7 +213,7 @@ class Listing:
         return " ".join(filter(None, made))
 
     def _extensions(self, text: str, target: str) -> tuple[list[str], list[str], str]:
-        """(matches, the target's options, -j or -g) of what stands behind the destination."""
+        """(matches, the target's options, -j or -g) of the part after the destination."""
         matches: list[str] = []
         options: list[str] = []
         jump = "-g" if text.startswith("[goto]") else "-j"

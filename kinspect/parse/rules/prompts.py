@@ -8,7 +8,7 @@ from typing import Final
 
 from kinspect.model.packet import Family
 
-# What stands between a prompt and the tool: ways to run it as root, in a container, on a node.
+# Words between a prompt and the tool: ways to run it as root, in a container, on a node.
 _THROUGH: Final = (
     r"(?:(?:sudo|doas|nsenter|chroot|kubectl|oc|docker|podman|nerdctl|crictl|minikube|ssh|ip netns|time|lxc)"
     r"\s(?:[^\"'|;]*?\s)?)?"
@@ -44,7 +44,7 @@ class Printing:
     family: Family
     table: str | None
     saves: bool  # iptables-save: all tables unless one is named
-    filtered: bool  # a pipe behind it leaves lines out
+    filtered: bool  # a pipe after it leaves lines out
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Changing:
 
 
 def printing(line: str) -> Printing | None:
-    """The command in a line behind a prompt, or alone, if it is one that prints rules."""
+    """The command in a line after a prompt, or alone, if it is one that prints rules."""
     if "tables" not in line or line[0] in "-:[*" or len(line) > _LONGEST:
         return None
     found = _COMMAND.match(line)
@@ -85,7 +85,7 @@ def changing(line: str) -> Changing | None:
 
 
 def is_prompt(line: str) -> bool:
-    """Whether a line is a shell's prompt, with nothing behind it or with a command that prints no rules."""
+    """Whether a line is a shell's prompt, with nothing after it or with a command that prints no rules."""
     if line[0] in "-:[*" and not line.startswith("["):
         return False
     if len(line) > _LONGEST:

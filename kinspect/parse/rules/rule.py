@@ -1,8 +1,8 @@
 """One rule's text to a Rule: which extension each word belongs to, and what it means.
 
-An option belongs to the extension named last that has it, as in iptables. What no extension knows
-is kept as it stands and is undecided when a packet comes to it; a value that an extension knows
-and cannot read is an error that points at the word.
+An option belongs to the last named extension that has it, as in iptables. An option that no extension
+knows is kept unchanged and is undecided for a packet; a value that an extension cannot read
+is an error that points at the word.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Part:
     start: int  # index of its first word
     end: int  # index after its last word
     options: list[Option] = field(default_factory=list)
-    unknown: bool = False  # an option that nobody knows came with it
+    unknown: bool = False  # an unknown option came with it
     match: Match | None = None  # of the options that every rule may have
 
 
@@ -50,11 +50,11 @@ class _Reader:
     source: str = ""
     line: int = 0
     goto: bool = False
-    given: set[str] = field(default_factory=set)  # options that iptables takes once in a rule
+    given: set[str] = field(default_factory=set)  # options that iptables accepts once in a rule
 
     @property
     def name(self) -> str:
-        """What names the rule in a question about it alone."""
+        """The rule's name in a question about it alone."""
         return f"{self.chain} rule {self.number} ({self.source}:{self.line})"
 
     def read(self) -> None:
@@ -176,7 +176,7 @@ class _Reader:
         return None, word
 
     def _unknown_option(self, word: str, at: int, first: int) -> int:
-        """Keep an option that nobody knows, with the words up to the next option."""
+        """Keep an unknown option, with the words up to the next option."""
         end = at + 1
         while (
             end < len(self.words) and not self.words[end].text.startswith("-") and self.words[end].text != "!"
@@ -228,19 +228,19 @@ def parse_rule(
         target=target,
         target_text=target_text,
         counters=counters,
-        # Asking the protocol itself takes ten times as long.
+        # isinstance() on the protocol itself takes ten times as long.
         remembers=any(hasattr(clause.match, "asked") for clause in clauses),
     )
 
 
 def _implied(name: str, number: int) -> Extension | None:
-    """The match that ``-p`` brings along: that of the one protocol that needs it."""
+    """The match that ``-p`` implies: that of the one protocol that needs it."""
     extension = registry.match(name)
     return extension if extension is not None and extension.protocols == {number} else None
 
 
 def _check_protocols(reader: _Reader) -> None:
-    """Refuse a match that iptables takes behind certain protocols only, where none of them is asked for.
+    """Refuse a match that iptables accepts only with certain protocols, if the rule has none of them.
 
     Source: multiport's ``final_check``; the kernel's xt_check_match for the others.
     """
@@ -257,12 +257,12 @@ def _check_protocols(reader: _Reader) -> None:
 
 
 def _bare(word: Word) -> bool:
-    """Whether a word of one character stands without quotes: a comment may be just "!"."""
+    """Whether a word of one character is without quotes: a comment may be just "!"."""
     return word.end - word.start == 1
 
 
 def _without_remarks(words: list[Word], text: str) -> list[Word]:
-    """The words without what people and old tools leave behind a rule: ``# why``, ``[12:720]``.
+    """The words without what people and old tools add to a rule: ``# why``, ``[12:720]``.
 
     iptables-save puts every value with such characters in quotes (xtables_save_string).
     """

@@ -1,6 +1,6 @@
-"""Text that is not iptables': what it is, and what to give instead.
+"""Recognises text that is not from iptables, and says what to give instead.
 
-A row each, tried in order on the beginning of a text that has a line which no form of rules has.
+The rows are tried in order on the beginning of a text that has a line in no known form.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ _BINARIES: Final[tuple[tuple[bytes, str, str], ...]] = (
 
 
 def stranger(text: str) -> tuple[str, str] | None:
-    """What a text is that is not iptables', and what to do; None where nothing here knows it."""
+    """What a text that is not from iptables is, and what to do; None if it is not recognised."""
     beginning = text[:_BEGINNING]
     for pattern, name, hint in _TEXTS:
         if pattern.search(beginning) is not None:
@@ -90,7 +90,7 @@ def stranger(text: str) -> tuple[str, str] | None:
 
 
 def binary(data: bytes) -> tuple[str, str] | None:
-    """The same of bytes that are no text."""
+    """The same for bytes that are not text."""
     if data[257:262] == b"ustar":
         return "a tar archive", "--snapshot takes archives"
     for magic, name, hint in _BINARIES:

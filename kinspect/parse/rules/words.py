@@ -14,7 +14,7 @@ _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 
 # iptables-restore reads lines of 10,240 bytes and rules of 255 words (xshared.h, MAX_ARGC).
 LONGEST: Final = 1 << 16
-"""Characters of a line, beyond which it is no rule."""
+"""Characters of a line, beyond which it is not a rule."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,7 +213,7 @@ def _applied(document: object, source: str, namespace: str) -> list[Change]:
     kind, meta = document.get("kind"), document["metadata"]
     if kind not in _APPLIED:
         raise CallError(
-            f"{source}: kinspect cannot tell what a {str(kind)[:60]!r} changes",
+            f"{source}: kinspect does not know what a {str(kind)[:60]!r} changes",
             hint=f"it knows {', '.join(_APPLIED)}",
         )
     name, space = meta.get("name"), meta.get("namespace", namespace)

@@ -1,7 +1,7 @@
 """The bytes of one IP packet, read as netfilter reads them.
 
-Sources: RFC 791, 8200, 9293; which extension headers are passed over: ``ipv6_find_hdr`` in the kernel's
-net/ipv6/exthdrs_core.c. Checksums are not looked at: a capture on the sending host does not have them yet.
+Sources: RFC 791, 8200, 9293; which extension headers are skipped: ``ipv6_find_hdr`` in the kernel's
+net/ipv6/exthdrs_core.c. Checksums are ignored: a capture on the sending host does not have them yet.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from kinspect.model.packet import ICMP, ICMPV6, TCP, WITH_PORTS, Packet, TcpFlag
 _IPV4_HEADER, _IPV6_HEADER = 20, 40
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTH, _NO_NEXT, _DESTINATION = 0, 43, 44, 51, 59, 60
 _PASSED_OVER: Final = frozenset({_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTH, _DESTINATION})
-_FLAGS: Final = 0x3F  # the six of TcpFlag; iptables cannot ask for the others
+_FLAGS: Final = 0x3F  # the six of TcpFlag; iptables cannot match the others
 
 
 def packet_from_ip(data: bytes, *, wire: int | None = None, mac_src: str | None = None) -> Packet:
-    """The packet whose IP header begins ``data``; ``wire`` is its length where the data is a part of it.
+    """The packet whose IP header begins ``data``; ``wire`` is its length if the data is a part of it.
 
     Raises PacketError: not IP, or cut short before the last header that is needed.
     """
@@ -81,7 +81,7 @@ def _ipv6(data: bytes, wire: int) -> Packet:
 
 
 def _with_transport(base: Packet, data: bytes) -> Packet:
-    """The packet with what its transport header says."""
+    """The packet with the fields of its transport header."""
     protocol = base.protocol
     needed = 14 if protocol == TCP else 4 if protocol in WITH_PORTS else 2
     if protocol not in WITH_PORTS | {ICMP, ICMPV6}:

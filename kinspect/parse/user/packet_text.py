@@ -42,7 +42,7 @@ Fields: TypeAlias = dict[str, Constant]
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """One layer of an expression: its name, the fields given, and where it stands."""
+    """One layer of an expression: its name, the fields given, and its position."""
 
     name: str
     fields: Fields
@@ -57,10 +57,11 @@ class _Named:
 
 
 def packet_from_expression(text: str) -> Packet:
-    """The packet that an expression stands for.
+    """The packet of an expression.
 
-    What it leaves out: the source is 203.0.113.1 or 2001:db8::1, the source port 40000, TCP's flags SYN, an
-    ICMP type 8; other fields are Scapy's defaults. Raises PacketError: one line, with the column.
+    Defaults for fields that it leaves out: the source is 203.0.113.1 or 2001:db8::1, the source port
+    40000, TCP's flags SYN, an ICMP type 8; other fields are Scapy's
+    defaults. Raises PacketError: one line, with the column.
     """
     named = [_named(node, text) for node in _operands(_parsed(text), text)]
     _check_order(named)
@@ -70,7 +71,7 @@ def packet_from_expression(text: str) -> Packet:
     try:
         with silence() as said:
             data = bytes(_built(filled))
-    except Exception as wrong:  # Scapy raises whatever its fields' code meets
+    except Exception as wrong:  # Scapy raises any error of its fields' code
         raise outer.error(f"Scapy cannot build this packet: {shown(str(wrong))}") from wrong
     if said:  # it leaves out what it does not understand
         raise outer.error(f"Scapy cannot build this packet: {shown(said[0])}")
@@ -141,7 +142,7 @@ def _error(node: ast.expr, text: str, message: str, hint: str | None = None) -> 
 
 
 def _operands(node: ast.expr, text: str) -> list[ast.expr]:
-    """``a/b/c`` as a list; a loop, as what is on the left may be deep."""
+    """``a/b/c`` as a list; a loop, as the left side may be deep."""
     found: list[ast.expr] = []
     while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
         found.append(node.right)
@@ -188,7 +189,7 @@ def _fields(name: str, call: ast.Call, text: str) -> Fields:
 
 
 def _literal(node: ast.expr) -> Constant:
-    """The constant that a node is; TypeError where it is none."""
+    """The constant of a node; TypeError if it is not one."""
     if isinstance(node, (ast.Tuple, ast.List)):
         values = [_literal(each) for each in node.elts]
         return tuple(values) if isinstance(node, ast.Tuple) else values
@@ -222,7 +223,7 @@ def _check_order(named: list[_Named]) -> None:
 
 
 def _filled(named: list[_Named]) -> list[_Named]:
-    """The layers with the defaults that are not Scapy's; an error where there can be none."""
+    """The layers with kinspect's defaults; an error if one has no default."""
     found: list[_Named] = []
     fragment = False
     for each in named:
@@ -256,7 +257,7 @@ def _mac_src(named: list[_Named]) -> str | None:
 
 
 def _check_protocol(named: list[_Named], packet: Packet) -> None:
-    """A header that says one protocol and carries another, or says none, is a slip."""
+    """A header that names one protocol and carries another, or names none, is a mistake."""
     outer = named[0]
     above = next((each for each in named[1:] if each.layer.kind != "extension"), None)
     if above is not None and above.layer.protocol not in (None, packet.protocol):
@@ -279,7 +280,7 @@ _FLAG_LETTERS: Final = "FSRPAU"  # by bit, from the lowest
 
 
 def _layers_of(packet: Packet) -> list[tuple[str, Fields]]:
-    """The layers that carry what is known of the packet; fields with Scapy's default are left out."""
+    """The layers with the known fields of the packet; fields with Scapy's default are left out."""
     above, size = _above(packet)
     four = packet.family == 4
     fields: Fields = {"src": str(packet.src), "dst": str(packet.dst)}
@@ -301,7 +302,7 @@ def _layers_of(packet: Packet) -> list[tuple[str, Fields]]:
 
 
 def _above(packet: Packet) -> tuple[list[tuple[str, Fields]], int | None]:
-    """The layers above IP, and the bytes they have; None where only building them would tell."""
+    """The layers above IP, and the bytes they have; None if only building them would show it."""
     protocol, sport, dport = packet.protocol, packet.sport, packet.dport
     if packet.fragment:
         if packet.family == 4:

@@ -1,6 +1,6 @@
 """``--pcap FILE --index N``: one packet of a capture, pcap or pcapng, plain or gzipped.
 
-Packets are numbered from 1, as Wireshark numbers frames, and none is read beyond the one wanted.
+Packets are numbered from 1, as Wireshark numbers frames, and none is read after the wanted one.
 Link types: https://www.tcpdump.org/linktypes.html.
 """
 
@@ -75,8 +75,8 @@ def _frames(path: Path) -> Generator[_Frame, None, None]:
                 recorded = min(getattr(meta, "caplen", len(data)), _READ_AT_MOST)
                 whole = len(data) >= recorded
                 yield _Frame(reader.linktype if link_type is None else link_type, data, meta.wirelen, whole)
-                said.clear()  # of a packet that was passed over
-            stream.read(1)  # where gzip was cut, it says so to us, but Scapy takes it for the end
+                said.clear()  # of a packet that was skipped
+            stream.read(1)  # a cut gzip file is an error here, but Scapy would treat the cut as the end
             if said:
                 raise broken(said[0])
     except OSError as wrong:

@@ -8,10 +8,10 @@ YAML, or JSON, which is YAML too::
       - name: node2 is out of service     # by default the assertion's own words
         no-traffic:
           to: [node/node2]                # node/NAME, pod/NAMESPACE/NAME, an address; or: drained
-          includeDaemonsets: false        # pods of DaemonSets on those nodes count too
-          established: false              # connections that exist count too
+          includeDaemonsets: false        # pods of DaemonSets on those nodes count, too
+          established: false              # existing connections count, too
           drainedTaints: [maintenance]    # taints that mean drained, besides the usual ones
-          allowTerminating: false         # traffic to terminating endpoints where none else is left
+          allowTerminating: false         # traffic to terminating endpoints if no others remain
       - reachable:
           endpoints: 2                    # at least so many get some, from everywhere in the scope
         services: [shop/web]
@@ -29,7 +29,7 @@ An item has exactly one assertion, and may narrow its scope:
     via                nodeport, clusterip, loadbalancer, externalip: the way in
     entry              nodes where it enters
 
-Strict: what is not known is an error, which names file, line and field. Anchors and aliases are not
+Strict: an unknown field is an error that names file, line and field. Anchors and aliases are not
 read, so a small file stays small.
 """
 
@@ -83,7 +83,7 @@ def read_policy(data: bytes, source: str) -> list[Assertion]:
 
 
 class _Reader:
-    """Reads YAML nodes, whose marks know their lines; ``path`` is the field as people write it."""
+    """Reads YAML nodes, whose marks know their lines; ``path`` is the field in dotted form."""
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -226,7 +226,7 @@ class _Reader:
         *,
         empty: str = "leave it out for all",
     ) -> tuple[T, ...]:
-        """A list, or one alone, each read. An empty list is an error: it may be meant as none or all."""
+        """A list, or a single item, each read. An empty list is an error: it may be meant as none or all."""
         if name not in fields:
             return ()
         node, found = fields[name], []

@@ -1,4 +1,4 @@
-"""kube-proxy's own configuration file, as far as its rules depend on it (``--kube-proxy-config``).
+"""The parts of kube-proxy's configuration file on which its rules depend (``--kube-proxy-config``).
 
 KubeProxyConfiguration of kubeproxy.config.k8s.io/v1alpha1, or the ConfigMap that kubeadm keeps it in.
 """

@@ -1,7 +1,8 @@
 """The fields of Scapy's layers: which constants one may be given, so that a single packet results.
 
-Scapy itself takes much more for a field: a host's name, a net, a list, a range, a random value; and what does
-not fit it cuts off in silence or fails to build. Here each value is checked against the field's own class.
+Scapy itself accepts much more for a field: a host's name, a net, a list, a range, a random value; and it
+silently cuts off what does not fit, or fails to build. Here each value is checked against the field's own
+class.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def shown(text: str) -> str:
 
 
 def checked(layer: Any, name: str, value: Constant) -> Constant:
-    """The value that the field of that name can be given; PacketError (without a place) where it cannot."""
+    """The value that the field of that name can be given; PacketError (without a place) if it cannot."""
     found = {field.name: field for field in layer.fields_desc}
     if name not in found:
         raise PacketError(f"no field {shown(name)}", hint="it has " + ", ".join(found))
@@ -112,7 +113,7 @@ def _number(field: Any, name: str, value: Constant) -> int:
 
 
 def _options(name: str, value: Constant) -> Constant:
-    """TCP's options: pairs of a name and a constant. What Scapy makes of them, building tells."""
+    """TCP's options: pairs of a name and a constant. Building the packet shows whether Scapy accepts them."""
     pairs = isinstance(value, list) and all(
         isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], (str, int)) for pair in value
     )

@@ -1,7 +1,7 @@
-"""Scapy's layer classes that kinspect knows, imported when first needed, and in silence.
+"""Scapy's layer classes that kinspect knows, imported when first needed, without output.
 
-Scapy is imported here only: with its imports it reads the host's interfaces and routes, and logs what it
-misses (no libpcap, no IPv6 route). None of that is needed to read a packet, so none of it happens.
+Scapy is imported here only: with its imports it reads the host's interfaces and routes, and logs what is
+missing (no libpcap, no IPv6 route). None of that is needed to read a packet, so none of it happens.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ LayerKind: TypeAlias = Literal["link", "network", "extension", "transport", "pay
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer that a packet expression may name: where its class is, and where it may stand."""
+    """A layer that a packet expression may name: where its class is, and its possible positions."""
 
     module: str
     kind: LayerKind
-    family: Family | None = None  # the address family it belongs to, where it does
+    family: Family | None = None  # the address family it belongs to, if any
     protocol: int | None = None  # transport: the number in the IP header that it needs
 
 
@@ -58,7 +58,7 @@ LAYERS: Final[dict[str, Layer]] = {
 
 @contextmanager
 def silence() -> Iterator[list[str]]:
-    """Nothing of Scapy comes to standard error inside; what it would have said is in the list."""
+    """Keeps Scapy's output from standard error; its messages are in the list."""
     importlib.import_module("scapy.error")  # sets up the logger that is set aside below
     said: list[str] = []
 
@@ -83,7 +83,9 @@ def scapy_module(name: str) -> Any:
     with silence():
         config = importlib.import_module("scapy.config").conf
         config.route_autoload = config.route6_autoload = False
-        config.warning_threshold = 0  # say each thing, also again: a reader is judged by what it says
+        config.warning_threshold = (
+            0  # show each warning, even repeated ones: they decide whether a read succeeded
+        )
         interfaces = importlib.import_module("scapy.interfaces").conf.ifaces
         interfaces.reload = lambda: None  # hides the method while Scapy's modules call it
         try:
@@ -93,5 +95,5 @@ def scapy_module(name: str) -> Any:
 
 
 def layer_class(name: str) -> Any:
-    """The class of one of LAYERS; a name that is not there is the caller's mistake."""
+    """The class of one of LAYERS; an unknown name is the caller's mistake."""
     return getattr(scapy_module(LAYERS[name].module), name)

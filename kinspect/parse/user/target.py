@@ -1,4 +1,4 @@
-"""What a trace is asked about, as users type it: a service, an address, a NodePort, a source."""
+"""Targets and senders as users type them: a service, an address, a NodePort, a source."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class FromPod:
 
 @dataclass(frozen=True, slots=True)
 class FromAddress:
-    """Whoever has this address: a pod, a node, or a client outside."""
+    """The owner of this address: a pod, a node, or a client outside."""
 
     address: Address
 
@@ -113,7 +113,7 @@ def read_target(text: str) -> TraceTarget:
 
 
 def read_sender(text: str) -> Sender:
-    """What ``--from`` says. Raises CallError."""
+    """The value of ``--from``. Raises CallError."""
     forms = "--from takes node/NAME, pod/NAME, pod/NAMESPACE/NAME or an address"
     kind, slash, rest = text.partition("/")
     if not slash:
@@ -132,7 +132,7 @@ def read_sender(text: str) -> Sender:
 
 
 def read_aim(text: str) -> NoTrafficTo:
-    """What ``--to`` says. Raises CallError."""
+    """The value of ``--to``. Raises CallError."""
     forms = "--to takes node/NAME, pod/NAME, pod/NAMESPACE/NAME or an address"
     kind, slash, rest = text.partition("/")
     if not slash:

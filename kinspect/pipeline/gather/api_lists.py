@@ -1,4 +1,4 @@
-"""Lists of the API with fewer objects, or fewer fields; what stays is byte for byte as it came."""
+"""Lists of the API with fewer objects, or fewer fields; what stays is unchanged, byte for byte."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ServiceKey = tuple[str, str]
 _SERVICE_LABEL: Final = "kubernetes.io/service-name"  # Kubernetes docs, "EndpointSlices": Ownership
 
 # Parts of a pod that may hold secrets (environments, command lines, annotations of what was applied)
-# and that nothing asks for. Of containers the name and the ports stay: a hostPort has rules too.
+# and that nothing uses. Of containers the name and the ports stay: a hostPort has rules too.
 POD_SECRETS: Final = (
     "metadata.annotations", "metadata.managedFields", "spec.containers", "spec.initContainers",
     "spec.ephemeralContainers", "spec.volumes", "status.containerStatuses",
@@ -65,7 +65,7 @@ def versions(data: bytes, what: str) -> dict[ServiceKey, set[tuple[str, str]]]:
 
 
 def differing(before: bytes, after: bytes, what: str) -> set[ServiceKey]:
-    """The services whose EndpointSlices or Endpoints are others in two lists."""
+    """The services whose EndpointSlices or Endpoints differ in two lists."""
     old, new = versions(before, what), versions(after, what)
     return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
 
@@ -90,7 +90,7 @@ def _bare(raw: msgspec.Raw) -> msgspec.Raw:
 
 
 def narrowed(api: Files, namespace: str | None, services: Collection[ServiceKey]) -> dict[str, bytes]:
-    """The lists with what belongs to the services alone, or to the namespace; nodes stay as they are.
+    """The lists with only what belongs to the services or the namespace; nodes stay unchanged.
 
     A service's own: itself, its EndpointSlices and Endpoints, its namespace, and the pods behind it.
     Raises SnapshotError.

@@ -1,4 +1,4 @@
-"""A live cluster as a snapshot: the API first, then, where that makes sense, the nodes."""
+"""A live cluster as a snapshot: the API first, then, if that makes sense, the nodes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def read_api(api: ClusterApi, wanted: Wanted, namespace: str) -> Files:
         space = space or namespace
         files["services.json"] = api.list("services", namespace=space, name=name)
         if not Cluster(files, "").service_names():
-            # So that the error can say which names are near.
+            # So that the error can name similar ones.
             files["services.json"] = api.list("services")
             return files
         files["endpointslices.json"] = _endpoints(api, "endpointslices", wanted, namespace)
@@ -82,7 +82,7 @@ def _endpoints(api: ClusterApi, kind: ApiKind, wanted: Wanted, namespace: str) -
 
 
 def _moved(api: ClusterApi, wanted: Wanted, namespace: str, files: Files) -> Manifest | None:
-    """What changed while nodes were read, so that their rules may be of before or of after."""
+    """What changed while nodes were read, so that their rules may be older or newer."""
     kind: ApiKind = "endpoints" if "endpoints.json" in files else "endpointslices"
     try:
         after = _endpoints(api, kind, wanted, namespace)
@@ -93,13 +93,13 @@ def _moved(api: ClusterApi, wanted: Wanted, namespace: str, files: Files) -> Man
 
 
 def list_kind(kubeconfig: str | None, context: str | None, kind: ApiKind, timeout: float) -> Files:
-    """One list, with little patience: for shell completion. Raises ApiError, CallError."""
+    """One list, with a short time limit: for shell completion. Raises ApiError, CallError."""
     with kube.connect(kubeconfig, context, connect_timeout=timeout, read_timeout=timeout) as api:
         return {f"{kind}.json": api.list(kind)}
 
 
 def hosts_of(cluster: Cluster, wanted: Sequence[str], origin: str) -> list[RemoteNode]:
-    """The nodes of the API that are wanted, or all. Raises NotFound."""
+    """The wanted nodes of the API, or all. Raises NotFound."""
     nodes = cluster.nodes
     unknown = [name for name in wanted if name not in nodes]
     if unknown:

@@ -1,4 +1,4 @@
-"""A snapshot to what it says: the cluster, the state of each node, and what could not be read."""
+"""A snapshot to its contents: the cluster, the state of each node, and what could not be read."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_facts(
     table: str | None = None,
     chain: str | None = None,
 ) -> Facts:
-    """The nodes that are asked for, or all; one that cannot be read does not stop the others.
+    """The requested nodes, or all; one that cannot be read does not stop the others.
 
     ``local`` are addresses of the hosts that the snapshot does not have, ``table`` names that of a
     fragment. Raises KinspectError if no node could be read.
@@ -51,7 +51,7 @@ def read_facts(
 
 
 def read_api(snapshot: Snapshot, nodes: Sequence[str] = ()) -> tuple[Cluster, Diagnostics]:
-    """What is known before any node is read: the cluster, and what could not be read."""
+    """The facts before any node is read: the cluster, and what could not be read."""
     failed = [
         Undetermined(text=f"{name}: {why}", node=name)
         for name, why in snapshot.failed.items()
@@ -95,7 +95,7 @@ def some_nodes(
 
 
 def not_read(cluster: Cluster, snapshot: Snapshot, nodes: Sequence[str]) -> Diagnostics:
-    """What an assertion about everything needs and the snapshot does not have; failed nodes apart."""
+    """Data that an assertion about everything needs and the snapshot lacks, apart from failed nodes."""
     known = {*snapshot.nodes, *snapshot.failed}
     found = [
         Undetermined(

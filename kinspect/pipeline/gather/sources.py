@@ -1,6 +1,6 @@
 """Where facts come from: a recorded snapshot, the demo, dumps taken by hand, a live cluster.
 
-Light to import: the command line needs the names of sources for its help.
+Cheap to import: the command line needs the names of sources for its help.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kinspect.snapshot import types as names
     from kinspect.snapshot.types import NodeName, Snapshot
 
-_TELLING = 1 << 22  # bytes of a text that are looked at for its family
+_TELLING = 1 << 22  # bytes of a text that are searched for its family
 _GZIP = b"\x1f\x8b"
 
 
@@ -74,9 +74,9 @@ Source: TypeAlias = Recorded | Demo | Rules | Live | Opened
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What of a live cluster is needed: one service or all, pods or not, which nodes.
+    """The needed parts of a live cluster: one service or all, pods or not, which nodes.
 
-    ``connections``: nodes' connection tracking tables too, whole.
+    ``connections``: nodes' whole connection tracking tables, too.
     """
 
     service: tuple[str | None, str] | None = None  # namespace or the one in use, name
@@ -84,13 +84,13 @@ class Wanted:
     pods: bool = False
     connections: bool = False
     nodes: Sequence[str] = ()
-    family: Family | None = None  # of rules by hand that do not tell it
+    family: Family | None = None  # of rules by hand that do not show it
 
 
 def opened(source: Source, wanted: Wanted) -> tuple[Snapshot, str]:
     """The facts, and the namespace in use. Raises KinspectError."""
     if isinstance(source, Live):
-        # What reaches clusters takes its time to import, and recorded facts do not need it.
+        # Code that reaches clusters is slow to import, and recorded facts do not need it.
         from kinspect.pipeline.gather.live import collect
 
         return collect(
@@ -120,7 +120,7 @@ def open_recorded(source: Recorded | Demo | Opened) -> Snapshot:
 def open_rules(source: Rules, family: Family | None = None) -> Snapshot:
     """Dumps by hand as a snapshot of nodes without an API. Raises CallError, SnapshotError.
 
-    ``family`` is that of texts which do not tell it.
+    ``family`` is that of texts which do not show it.
     """
     from kinspect.parse.rules.families import families
     from kinspect.snapshot import types as names
@@ -160,7 +160,7 @@ def _stem(name: str) -> str:
 
 
 def selected(snapshot: Snapshot, wanted: Sequence[str]) -> Mapping[NodeName, names.Files]:
-    """The nodes asked for, of those that the snapshot has. Raises CallError."""
+    """The requested nodes of the snapshot. Raises CallError."""
     if not wanted:
         return snapshot.nodes
     unknown = [name for name in wanted if name not in snapshot.nodes and name not in snapshot.failed]

@@ -1,6 +1,6 @@
-"""A whole live cluster read for keeping: every list and every node, with a record of each.
+"""Reads a whole live cluster for a capture: every list and every node, with a record of each.
 
-What fails is a record, not an end; an interrupt ends the reading and leaves what was read.
+A failure is a record; an interrupt ends the reading and keeps what was read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Reading:
     origin: str
     api: dict[str, bytes] = field(default_factory=dict)
     failed_lists: dict[str, str] = field(default_factory=dict)
-    services: list[ServiceKey] = field(default_factory=list)  # those that were asked for
+    services: list[ServiceKey] = field(default_factory=list)  # the requested ones
     nodes: dict[NodeName, Files] = field(default_factory=dict)
     records: dict[str, NodeRecord] = field(default_factory=dict)
     changed: set[ServiceKey] = field(default_factory=set)
@@ -44,7 +44,7 @@ def read_cluster(
 ) -> Reading:
     """Read the API, then the nodes, then whether endpoints moved meanwhile.
 
-    Raises ApiError where the nodes cannot be listed, NotFound for a service or node that is not there.
+    Raises ApiError if the nodes cannot be listed, NotFound for a service or node that does not exist.
     """
     with kube.connect(source.kubeconfig, source.context) as api:
         reading = Reading(api.where)
@@ -75,7 +75,7 @@ def _until_interrupt(reading: Reading, step: Callable[[], None]) -> None:
 
 
 def _read_lists(api: ClusterApi, reading: Reading, space: str | None) -> None:
-    """Every list, and the server's version; one that fails is told, and the others are read."""
+    """Every list, and the server's version; one that fails is recorded, and the others are read."""
     steps: dict[str, Callable[[], bytes | None]] = {"version": api.version}
     for kind in _KINDS:
         steps[kind] = partial(_list, api, reading, kind, space)
@@ -103,7 +103,7 @@ def _list(api: ClusterApi, reading: Reading, kind: ApiKind, space: str | None) -
 
 
 def _needs_endpoints(reading: Reading) -> bool:
-    """Whether there are no EndpointSlices, so that Endpoints say what there is."""
+    """Whether there are no EndpointSlices, so that Endpoints are used."""
     return "endpointslices.json" in reading.api and not Cluster(reading.api, "").has_slices()
 
 
@@ -112,14 +112,14 @@ def _read_nodes(source: Live, shell: NodeShell, reading: Reading, hosts: Sequenc
 
 
 class _Recorder:
-    """A NodeShell that writes down how another one fared, as it fares: an interrupt loses nothing."""
+    """A NodeShell that records the progress of another one, so that an interrupt loses nothing."""
 
     def __init__(self, shell: NodeShell, reading: Reading) -> None:
         self._shell = shell
         self._reading = reading
 
     def fetch(self, host: RemoteNode) -> Files:
-        """What the other shell brings."""
+        """The files from the other shell."""
         started = now()
         try:
             files = self._shell.fetch(host)
@@ -131,16 +131,16 @@ class _Recorder:
         return files
 
     def close(self) -> None:
-        """End what runs."""
+        """End all running commands."""
         self._shell.close()
 
     @property
     def transport(self) -> str:
-        """The other shell's."""
+        """The other shell's transport."""
         return self._shell.transport
 
     def address(self, host: RemoteNode) -> str:
-        """Where the other shell looks for a node."""
+        """The other shell's address of a node."""
         return self._shell.address(host)
 
     def _record(
@@ -156,7 +156,7 @@ class _Recorder:
         )
 
     def _target(self, host: RemoteNode) -> str | None:
-        """Where the node was looked for, if anywhere."""
+        """The address at which the node was read, if any."""
         try:
             return self.address(host)
         except KinspectError:
@@ -164,7 +164,7 @@ class _Recorder:
 
 
 def _compare(api: ClusterApi, reading: Reading, space: str | None) -> None:
-    """Whose endpoints are not those that were read before the nodes: rules then may be of either."""
+    """Services whose endpoints changed while nodes were being read."""
     kind: ApiKind = "endpoints" if "endpoints.json" in reading.api else "endpointslices"
     before: Mapping[str, bytes] = reading.api
     if f"{kind}.json" not in before:

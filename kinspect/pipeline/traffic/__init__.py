@@ -1,1 +1,1 @@
-"""Which packets to send to a service, and what becomes of them at a node."""
+"""Which packets to send to a service, and what happens to them at a node."""

@@ -1,4 +1,4 @@
-"""A service's packets where there is no API: its addresses are what the rules' comments say."""
+"""A service's packets without an API: its addresses come from the rules' comments."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def by_node_port(prober: Prober, port: int, protocol: int) -> Probes:
 
 
 def _chosen(state: NodeState, found: Sequence[Frontend], via: str | None) -> list[Frontend]:
-    """The ways to trace: those asked for, else the NodePort if the host's addresses are known."""
+    """The ways to trace: the requested ones, otherwise the NodePort if the host's addresses are known."""
     open_ways = [frontend for frontend in found if _reachable(state, frontend)]
     if via == "all":
         return open_ways
@@ -90,7 +90,7 @@ def _reachable(state: NodeState, frontend: Frontend) -> bool:
 
 
 def _addresses(state: NodeState) -> list[Address]:
-    """An address of the host for each family, where they are known."""
+    """An address of the host for each family, if known."""
     own = sorted(state.host.addresses or (), key=lambda address: (address.version, int(address)))
     usable = [address for address in own if not address.is_loopback]
     return [next(a for a in usable if a.version == v) for v in (4, 6) if any(a.version == v for a in usable)]

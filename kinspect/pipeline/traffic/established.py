@@ -1,4 +1,4 @@
-"""What connection tracking holds of an established connection, if its table was recorded."""
+"""The entry of connection tracking for an established connection, if its table was recorded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kinspect.snapshot.types import Files
 def translation(packet: Packet, files: Files) -> Translation | None:
     """How the packet's connection rewrites it; None: the table was not recorded, or does not have it.
 
-    Where several zones have such a connection, and they differ, it is not known which one it is.
+    If several zones have such a connection, and they differ, it is not known which one it is.
     """
     src, dst = str(packet.src), str(packet.dst)
 
@@ -28,7 +28,7 @@ def translation(packet: Packet, files: Files) -> Translation | None:
 
 
 def _of(entry: Tracked, packet: Packet) -> Translation | None:
-    """What an entry makes of the packet: in one direction it turns the tuple of the other round."""
+    """The translation of the packet by an entry: one direction is the reverse of the other's tuple."""
     if entry.protocol != protocol_name(packet.protocol):
         return None
     own = (str(packet.src), packet.sport, str(packet.dst), packet.dport)

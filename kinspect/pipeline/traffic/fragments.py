@@ -1,4 +1,4 @@
-"""Traces through texts that do not hold the whole story: what would settle them, what kube-proxy adds."""
+"""Traces through incomplete texts: what would settle them, what kube-proxy adds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OFFERED: Final = 4  # chains that a hint names
 def hints(
     rulesets: Sequence[Ruleset], host: Host, evaluation: Evaluation, ends: Sequence[Outcome]
 ) -> Iterator[str]:
-    """What would settle an evaluation that depends on what its texts lack, or on what no option said."""
+    """What would settle an evaluation that depends on missing text or on an option that was not given."""
     for rules in rulesets:
         if not rules.tables() and evaluation.lacking:
             yield (
@@ -36,7 +36,7 @@ def hints(
 
 
 def _starts(rulesets: Sequence[Ruleset], lacking: Lacking) -> Iterator[str]:
-    """Where a walk could begin instead of at the chain that is lacking."""
+    """Where a walk could begin instead of at the missing chain."""
     if lacking.table is None:
         return
     for rules in rulesets:
@@ -50,7 +50,7 @@ def _starts(rulesets: Sequence[Ruleset], lacking: Lacking) -> Iterator[str]:
 
 
 def dropped_when_marked(evaluation: Evaluation, rules: Ruleset) -> Evaluation:
-    """What KUBE-MARK-DROP marked is dropped later, by filter's KUBE-FIREWALL: the walk ends before."""
+    """KUBE-FIREWALL of filter drops what KUBE-MARK-DROP marked, after the end of the walk."""
     if names.FILTER in rules.tables() and rules.chain(names.FILTER, names.FIREWALL) is None:
         return evaluation
     ways = [_dropped(way) if _marked(way) else way for way in evaluation]

@@ -1,4 +1,4 @@
-"""Where addresses are: on which node, by all that the API and the nodes themselves tell."""
+"""The node of each address, according to the API and the nodes themselves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ZONE: Final = "topology.kubernetes.io/zone"
 
 
 class Locator:
-    """Answers for one cluster; not knowing is an answer."""
+    """Answers for one cluster; "not known" is an answer."""
 
     def __init__(self, cluster: Cluster, states: Mapping[str, NodeState]) -> None:
         self._cluster = cluster
@@ -40,9 +40,9 @@ class Locator:
     def locate(self, traffic: Traffic, outcome: Outcome) -> Location:
         """The node that an outcome ends on.
 
-        The surest word first: the node itself, the endpoint's nodeName, an address of a node, a
-        pod. The pods' network of a node tells only where no known pod is out of it: some networks
-        do not go by spec.podCIDR at all.
+        The most reliable source first: the node itself, the endpoint's nodeName, an address of a node, a
+        pod. The pod network of a node counts only if it contains all known pods: some networks
+        ignore spec.podCIDR.
         """
         address = outcome.address
         assert address is not None

@@ -1,7 +1,7 @@
 """Which packets to send through which nodes: a service's ways in, as packets.
 
 NodePort, load-balancer and external IPs are entered by an outside client at each node; a cluster
-IP by a pod on each node, unless the request says who sends.
+IP by a pod on each node, unless the request names a sender.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.user.target import FromAddress, FromNode, FromPod, Sender
 
 AnySender = Literal["pod", "process"]
-"""A class of senders: some pod on each node that is entered, or a process on it."""
+"""A class of senders: some pod on each entry node, or a process on it."""
 
 VIAS: Final[tuple[Via, ...]] = ("clusterip", "nodeport", "loadbalancer", "externalip")
 
@@ -61,7 +61,7 @@ class Probes(msgspec.Struct, frozen=True):
 
 
 class _Origin(msgspec.Struct, frozen=True):
-    """Who sends from a node: ``local`` if the node itself does."""
+    """The sender at a node; ``local`` if it is the node itself."""
 
     src: Address
     local: bool
@@ -163,7 +163,7 @@ class Prober:
         return Probes(tuple(probes), Diagnostics(tuple(skipped)) if skipped else NONE)
 
     def _interface(self, name: str, src: Address) -> str | None:
-        """By which interface a node gets packets from an address: they are many from few addresses."""
+        """The interface by which a node gets packets from an address; cached, as addresses are few."""
         key = (name, src)
         if key not in self._came_in:
             self._came_in[key] = came_in(src, self.states[name])
@@ -187,7 +187,7 @@ class Prober:
     def _source(
         self, name: str, dst: Address, inside: bool, service: Service | None
     ) -> _Origin | Undetermined | None:
-        """Who sends at a node; None if the sender sends nothing of this family."""
+        """The sender at a node; None if it sends nothing of this family."""
         family: Family = 4 if dst.version == 4 else 6
         match self.sender:
             case "pod":
@@ -227,7 +227,7 @@ class Prober:
         return pod
 
     def _some_pod(self, name: str, family: Family, service: Service | None) -> _Origin | Undetermined:
-        """A pod's address on the node that is no endpoint of the service: who calls is not itself called."""
+        """An address of a pod on the node that is not an endpoint of the service: it does not call itself."""
         own = self.cluster.endpoint_addresses(service.key) if service else frozenset()
         node = self.cluster.nodes.get(name)
         for network in node.pod_networks if node else ():
@@ -298,7 +298,7 @@ def ports_of(service: Service, wanted: str | None) -> Sequence[ServicePort]:
 def came_in(src: Address, state: NodeState) -> str | None:
     """The interface by which a packet from there comes in: the one that leads back to it.
 
-    None where that is not known, or several do.
+    None if that is not known, or several do.
     """
     decision = route(src, state.host)
     if decision is None:
@@ -308,7 +308,7 @@ def came_in(src: Address, state: NodeState) -> str | None:
 
 
 def default_vias(service: Service, sender: Sender | None) -> Sequence[Via]:
-    """The way in that the service's type is for; from within the cluster, its cluster IP."""
+    """The default way in of the service's type; from within the cluster, its cluster IP."""
     if isinstance(sender, FromNode | FromPod) or service.type == "ClusterIP":
         return ("clusterip",)
     if service.type == "LoadBalancer":

@@ -1,4 +1,4 @@
-"""Clients that loadBalancerSourceRanges let in: the usual outside client may be none of them."""
+"""Clients that loadBalancerSourceRanges admits: the default outside client may not be among them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from kinspect.pipeline.traffic.tracer import Tracer
 
 
 def admitted_clients(service: Service, families: Sequence[Family]) -> list[Address]:
-    """An address of each range: a node has a rule for each, so each is asked by an address of its own."""
+    """An address of each range: a node has a rule for each, so each is tested with its own address."""
     if not service.source_ranges or not service.load_balancer_ips:
         return []
     return list(dict.fromkeys(_clients(service, families)))
 
 
 def from_client(tracer: Tracer, service: Service, client: Address, families: Sequence[Family]) -> Probes:
-    """What such a client sends to the load balancer's addresses."""
+    """Traffic of such a client to the load balancer's addresses."""
     prober = Prober(tracer.cluster, tracer.states, families=families, sender=FromAddress(client))
     return prober.of_service(service, ("loadbalancer",), service.ports)
 

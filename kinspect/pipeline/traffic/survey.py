@@ -1,8 +1,8 @@
 """All traffic to all services: every way in, from outside, from a pod and from a process on each node.
 
-What ``check`` and ``audit`` look at. One packet stands for a class of senders; what a rule does for
-some addresses of the class only (a source range, an outside client that is not OUTSIDE_CLIENT) is
-seen if the class's packet is among them.
+What ``check`` and ``audit`` look at. One packet represents a class of senders; a rule that treats
+only some addresses of the class differently (a source range, an outside client other than OUTSIDE_CLIENT)
+shows if the class's packet is among them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SENDERS: Final[tuple[tuple[SenderClass, AnySender | None], ...]] = (
 
 
 class PlannedProbe(msgspec.Struct, frozen=True):
-    """What one class of senders sends to a service, not followed yet."""
+    """Traffic of one class of senders to a service, not followed yet."""
 
     service: Service
     endpoints: tuple[Endpoint, ...]  # all that the API lists for the service, ready or not
@@ -50,7 +50,7 @@ class Survey:
         ]
 
     def planned(self, service: Service) -> tuple[list[PlannedProbe], Diagnostics]:
-        """All that is sent to a service, and what nobody can send.
+        """All traffic to a service, and what cannot be sent.
 
         Services without rules (headless, ExternalName) have no traffic that a node sends anywhere.
         """
@@ -67,9 +67,9 @@ class Survey:
         return found, together(diagnostics)
 
     def followed(self, planned: PlannedProbe, *, learn: bool = False) -> tuple[Traffic | None, Diagnostics]:
-        """What becomes of it; None if that cannot be followed, with the reason.
+        """The followed traffic; None if it cannot be followed, with the reason.
 
-        ``learn``: what becomes known of chains is kept for ``Tracer.ends``.
+        ``learn``: results for chains are kept for ``Tracer.ends``.
         """
         trace, diagnostics = self._tracer.follow(
             planned.probe, planned.endpoints, among_many=True, learn=learn
@@ -79,7 +79,7 @@ class Survey:
         return Traffic(planned.service, planned.endpoints, planned.sources, trace), diagnostics
 
     def admitted(self, service: Service) -> tuple[list[Traffic], Diagnostics]:
-        """What clients that loadBalancerSourceRanges let in send to the load balancer's addresses."""
+        """Traffic of clients that loadBalancerSourceRanges admits to the load balancer's addresses."""
         found: list[Traffic] = []
         diagnostics: list[Diagnostics] = []
         for client in admitted_clients(service, self._families):
@@ -94,10 +94,10 @@ class Survey:
         return found, together(diagnostics)
 
     def unowned(self, owned: Owned) -> tuple[list[PlannedProbe], Diagnostics]:
-        """What is sent to frontends that nodes' rules know and no service of the API owns.
+        """Traffic to frontends that nodes' rules know and no service of the API owns.
 
-        A service that was deleted, or a port or address that it no longer has: where kube-proxy is
-        stopped, its rules go on sending there.
+        The service was deleted, or lost the port or address: if kube-proxy is stopped, its rules still
+        send there.
         """
         found: list[PlannedProbe] = []
         diagnostics: list[Diagnostics] = []

@@ -32,7 +32,7 @@ _UNTRACED: Final = {
 }
 
 Start = tuple[TableName | None, ChainName]
-"""Where a walk begins in a fragment of a dump: a table, where it is named, and a chain."""
+"""Where a walk begins in a fragment of a dump: a table, if it is named, and a chain."""
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Tracer:
 
     cluster: Cluster
     states: Mapping[str, NodeState]
-    one_of_many: bool = False  # there are other nodes, or other things to tell, when a packet is lost
+    one_of_many: bool = False  # there are other nodes, or other facts to report, if a packet is lost
     chains: ChainMemo = field(default_factory=ChainMemo)  # may be shared with facts of other nodes
     connection: Callable[[str, Packet], Translation | None] | None = (
         None  # at a node, of an established packet
@@ -60,9 +60,9 @@ class Tracer:
     ) -> tuple[NodeTrace | None, Diagnostics]:
         """One packet at one node; None if its rules cannot be followed, with the reason.
 
-        ``endpoints`` are those of the service that is traced. ``among_many``: what is known of
-        packets followed before may be used (see ``shortcuts.after_nat``); ``learn``: what becomes
-        known of chains is kept for ``ends``. Raises KinspectError if there is no other node.
+        ``endpoints`` are those of the service that is traced. ``among_many``: results for packets
+        followed before may be used (see ``shortcuts.after_nat``); ``learn``: results for
+        chains are kept for ``ends``. Raises KinspectError if there is no other node.
         """
         state, packet = self.states[probe.node], probe.packet
         rulesets = state.rulesets[packet.family]
@@ -121,10 +121,10 @@ class Tracer:
         return trace, diagnostics
 
     def ends(self, probe: Probe, *, sources: bool = True) -> PacketEnds | None:
-        """Where a packet ends at one node, told without following it; None where that takes following."""
+        """Where a packet ends at one node, without following it; None if it has to be followed."""
         state, packet = self.states[probe.node], probe.packet
         rulesets = state.rulesets[packet.family]
-        # With two back ends, or a rule that cannot be read, there is more to say than where it ends.
+        # With two back ends, or a rule that cannot be read, there are notes besides where it ends.
         if len(rulesets) != 1 or _untraceable(state, probe) is not None:
             return None
         try:
@@ -153,7 +153,7 @@ class Tracer:
 
 
 def _untraceable(state: NodeState, probe: Probe) -> str | None:
-    """Why a node's rules cannot be followed, where they cannot."""
+    """Why a node's rules cannot be followed; None if they can."""
     untraced = _UNTRACED.get(state.data_path)
     if untraced is not None and (probe.via != "packet" or state.data_path in ("ipvs", "nftables")):
         return f"{untraced} ({state.proof}): kinspect follows iptables rules only"

@@ -23,7 +23,7 @@ from kinspect.report.questions import open_question
 
 
 class AuditFinding(msgspec.Struct, kw_only=True):
-    """Something that is wrong, or may be: with conditions, or moved, it is not sure."""
+    """Something that is wrong, or may be: with conditions, or moved, it is not certain."""
 
     code: Annotated[str, Meta(pattern="^KI[0-9]{3}$", description="kinspect explain CODE has a page on it.")]
     severity: Literal["error", "warning", "info"]

@@ -17,7 +17,7 @@ _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO
 
 
 def github(answer: AuditAnswer, view: View) -> str:
-    """All of it, a line each."""
+    """All of it, one line each."""
     return "\n".join(_annotations(answer))
 
 
@@ -32,7 +32,7 @@ def _annotations(answer: AuditAnswer) -> Iterator[str]:
 
 
 def junit(answer: AuditAnswer, view: View) -> str:
-    """A case for each kind: it fails by errors, and by what is only possible it is in error."""
+    """A case for each kind: errors are failures, and possible findings are errors."""
     suite = ET.Element("testsuite", name="audit")
     for kind in answer.kinds:
         case = ET.SubElement(suite, "testcase", classname="kinspect.audit", name=f"{kind.code} {kind.title}")

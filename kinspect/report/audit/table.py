@@ -16,7 +16,7 @@ from kinspect.report.check.words import names_text, place_text
 from kinspect.report.screen import View, screen
 from kinspect.sanitise import safe
 
-_SHOWN = 5  # findings of a kind that are shown unasked
+_SHOWN = 5  # findings of a kind that are shown by default
 _NODES = 6  # names of nodes in a line
 _RULES = 2  # rules of a finding
 

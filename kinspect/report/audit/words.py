@@ -8,12 +8,12 @@ from kinspect.sanitise import safe, safe_name
 
 
 def observation_text(found: Observation) -> str:
-    """What was found, without where."""
+    """The finding, without its place."""
     return problem_text(found.problem) if found.problem is not None else safe(found.text)
 
 
 def subject_text(found: Observation) -> str:
-    """The service, or the nodes where it is of no service."""
+    """The service, or the nodes if it belongs to no service."""
     return key_text(found.service) if found.service else ", ".join(map(safe_name, found.nodes))
 
 
@@ -32,7 +32,7 @@ def summary_text(answer: AuditAnswer) -> str:
 
 
 def doubts(found: Observation) -> list[str]:
-    """Why it is not sure, where it is not."""
+    """Why it is not certain, if it is not."""
     lines = [f"depends on: {safe(question.text)}" for question in found.questions]
     if found.moved:
         lines.append("the service's endpoints changed while this was read: a change was under way")

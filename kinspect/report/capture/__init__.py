@@ -1,1 +1,1 @@
-"""What ``kinspect capture`` says about the file that it wrote."""
+"""The answer of ``kinspect capture``, in each output format."""

@@ -10,12 +10,12 @@ from kinspect.snapshot.manifest import Written
 
 
 def table(written: Written, view: View) -> str:
-    """Where it is and how much it is of what was asked for."""
+    """The file, and how much of the request it holds."""
     return summary(written)
 
 
 def wide(written: Written, view: View) -> str:
-    """The same, and what became of each node."""
+    """The same, and the result for each node."""
     rows = Table(box=None, pad_edge=False, show_edge=False)
     for title in ("NODE", "BY", "FROM", "TIME", "CAME OF IT"):
         rows.add_column(title, overflow="fold")

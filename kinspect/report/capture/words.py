@@ -10,7 +10,7 @@ from kinspect.snapshot.manifest import Manifest, NodeRecord, Written
 
 
 def summary(written: Written) -> str:
-    """One line: where it is, and how much it is of what was asked for."""
+    """One line: the file, and how much of the request it holds."""
     manifest, where, size = written.manifest, written.file or "standard output", written.size
     read = sum(record.error is None for record in manifest.nodes.values())
     total = len(manifest.nodes)
@@ -28,7 +28,7 @@ def summary(written: Written) -> str:
 
 
 def node_lines(manifest: Manifest) -> Iterator[tuple[str, str, str, str, str]]:
-    """A row for each node: name, transport, target, seconds, and what came of it."""
+    """A row for each node: name, transport, target, seconds, and result."""
     for name, record in manifest.nodes.items():
         failed = [f"{c.file}: exit status {c.status}" for c in record.commands if c.status != 0]
         came = record.error or ("read" + (f"; {', '.join(failed)}" if failed else ""))
@@ -36,7 +36,7 @@ def node_lines(manifest: Manifest) -> Iterator[tuple[str, str, str, str, str]]:
 
 
 def notes(manifest: Manifest) -> Iterator[str]:
-    """What a reader of the capture should know, a line each."""
+    """Notes for readers of the capture, one line each."""
     for service in manifest.changed:
         yield f"service {service}: its endpoints changed while nodes were read: rules may be of either state"
     if manifest.redaction is not None:

@@ -1,4 +1,4 @@
-"""What to do about a check's findings, in sentences."""
+"""Advice on a check's findings."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _PRESSING: Final[tuple[Standing, ...]] = ("violated", "undetermined", "excused")
 
 
 def advice(findings: Iterable[Finding]) -> list[str]:
-    """Each advice once, what is about violations first; ``{nodes}`` are those where it is seen."""
+    """Each advice once, those on violations first; ``{nodes}`` are those of its findings."""
     nodes: dict[str, dict[str, None]] = {}
     for finding in sorted(findings, key=lambda finding: _PRESSING.index(finding.standing)):
         for text in _advice(finding):
@@ -61,40 +61,40 @@ _BEHIND = "The rules of {nodes} differ from the API: kube-proxy there is behind,
 _OLD_POLICY = (
     "The rules of {nodes} still follow the old traffic policy: kube-proxy there is behind, or stopped."
 )
-_TAKEN = "A rule that is not kube-proxy's takes the traffic first at {nodes} (the rule is shown): free the port, or the address, from it."
+_TAKEN = "A rule that is not kube-proxy's takes the traffic first at {nodes} (the rule is shown): free the port or address."
 _ENDED = "A rule that is not kube-proxy's ends the traffic at {nodes} (the rule is shown). Decide whether it is meant for this traffic."
-_ROUTING = "The routing of {nodes} ends the traffic after kube-proxy's rules: check the sysctl or the route that is named."
-_NAME = "kube-proxy of {nodes} knows the endpoint, and takes it for another node's: the node name that it runs with (--hostname-override) differs from the API's."
-_NO_ENDPOINTS = "The rules of {nodes} refuse because they know no endpoint for this way in, though the API has one: kube-proxy there is behind, or stopped."
+_ROUTING = (
+    "The routing of {nodes} ends the traffic after kube-proxy's rules: check the named sysctl or route."
+)
+_NAME = "kube-proxy of {nodes} knows the endpoint but considers it another node's: the node name that it runs with (--hostname-override) differs from the API's."
+_NO_ENDPOINTS = "The rules of {nodes} refuse because they have no endpoint for this way in, although the API lists one: kube-proxy there is behind, or stopped."
 _RANGES = "loadBalancerSourceRanges does not admit the sender."
 _NOT_HERE = "The rules of {nodes} have the NodePort, but not for this address of the node: see nodePortAddresses in kube-proxy's configuration."
-_EMPTY = "A chain of kube-proxy is there and empty at {nodes}: it was flushed, or a restore failed half way. Restart kube-proxy there."
+_EMPTY = "A chain of kube-proxy at {nodes} is empty: it was flushed, or a restore failed half way. Restart kube-proxy there."
 _NO_JUMP = "Nothing leads to kube-proxy's rules at {nodes}: something removed the jump to KUBE-SERVICES. Restart kube-proxy there."
 _UNTRACKED = "A NOTRACK rule keeps this traffic out of nat at {nodes}, and the node does not have the address: is the node-local DNS cache running there?"
 _HINTS = "Topology hints keep traffic on other endpoints. That is what the API says."
-_LEAVE = "Take the pods out of the service's endpoints: change the label that the service selects them by, make them not ready, or delete them. Nothing else ends all of it."
+_LEAVE = "Take the pods out of the service's endpoints: change the label that the service selects them by, make them not ready, or delete them. Nothing else stops all of this traffic."
 _CORDON = (
     "Cordoning a node, or changing a node's labels, changes nothing: it keeps new pods away, not traffic."
 )
-_LOCAL = "externalTrafficPolicy: Local keeps what enters from outside at other nodes away. What enters at the node itself, and what pods and nodes send, still gets there."
+_LOCAL = "externalTrafficPolicy: Local keeps away traffic that enters from outside at other nodes. Traffic that enters at the node itself, or that pods and nodes send, still gets there."
 _BALANCER = "Under policy Local, what enters at {nodes} from outside stays there: take it out of the load balancer in front."
-_TERMINATING = "Only terminating endpoints are left, and Kubernetes sends to those on purpose: it ends when they do, or when new pods are ready. --allow-terminating accepts it."
-_UNKNOWN = "What is not known is no pass. Each line names what it depends on; a fuller snapshot (kinspect capture) decides most of it."
+_TERMINATING = "Only terminating endpoints are left, and Kubernetes sends to those on purpose: this ends when they end, or when new pods are ready. --allow-terminating accepts it."
+_UNKNOWN = "Undetermined is not a pass. Each line names the missing fact; a full snapshot (kinspect capture) has most of them."
 _DAEMON = (
     "Pods of DaemonSets stay on a drained node by design and do not count; --include-daemonsets counts them."
 )
-_FEW = (
-    "Under policy Local a node sends to its own endpoints only; else see which pods of the service are ready."
-)
-_SPREAD = "Shares differ because nodes keep to their own endpoints (policy Local), or topology hints do: spread the pods over nodes alike, or use policy Cluster."
-_LOCALLY = "externalTrafficPolicy: Local and internalTrafficPolicy: Local keep a node to its own endpoints; with none, it drops."
+_FEW = "Under policy Local a node sends only to its own endpoints; otherwise check which pods of the service are ready."
+_SPREAD = "Shares differ because nodes use only their own endpoints (policy Local) or follow topology hints: spread the pods equally over nodes, or use policy Cluster."
+_LOCALLY = "externalTrafficPolicy: Local and internalTrafficPolicy: Local limit a node to its own endpoints; with none, it drops."
 
-_CLOSE = "Connections that exist end when one of their ends closes them; no rule and no kube-proxy ends TCP. Let the pods close them (delete the pods, or drain them by what serves there), or wait: --wait 10m. kinspect flows lists them."
-_OUT = "Take the node out of the balancers in front first (label node.kubernetes.io/exclude-from-external-load-balancers, or deregister it there), then wait for what it forwards to end: kinspect flows --through node/NAME."
-_WATCHED = "It still carries traffic: wait, and watch again. kinspect flows --to lists the connections."
+_CLOSE = "Existing connections end when one side closes them; neither rules nor kube-proxy end TCP. Let the pods close them (delete the pods, or drain them in the application), or wait: --wait 10m. kinspect flows lists them."
+_OUT = "Take the node out of the balancers in front first (label node.kubernetes.io/exclude-from-external-load-balancers, or deregister it there), then wait until the connections that it forwards have ended: kinspect flows --through node/NAME."
+_WATCHED = "It still carries traffic: wait and watch again. kinspect flows --to lists the connections."
 
 
-_MASQUERADE = "What crosses nodes must leave with the entry node's address. Check KUBE-MARK-MASQ and KUBE-POSTROUTING at {nodes}, and rules that change the packet's mark between them."
+_MASQUERADE = "Traffic that crosses nodes must leave with the entry node's address. Check KUBE-MARK-MASQ and KUBE-POSTROUTING at {nodes}, and rules that change the packet's mark between them."
 _CLIENT = "A rule that is not kube-proxy's rewrites the client's address at {nodes}: exclude this traffic from it (ip-masq-agent's or the network plugin's settings)."
 
 

@@ -1,4 +1,4 @@
-"""The document of a check: of each assertion its verdict, and the findings that speak against it."""
+"""The document of a check: for each assertion its verdict, and the findings against it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class HeldConnections(msgspec.Struct, kw_only=True):
 
 
 class CheckFinding(msgspec.Struct, kw_only=True):
-    """One problem of one way in. What is about the way in is null where a service has none such."""
+    """One problem of one way in. Fields about the way in are null if the service does not have it."""
 
     code: Annotated[str, Meta(description="One of those that kinspect explain lists.")]
     standing: Annotated[
@@ -92,7 +92,7 @@ class CheckFinding(msgspec.Struct, kw_only=True):
 
 
 class CheckedAssertion(msgspec.Struct, kw_only=True):
-    """An assertion and what came of it."""
+    """An assertion and its result."""
 
     name: str
     claim: Annotated[str, Meta(description="One of those that kinspect explain lists.")]
@@ -124,9 +124,9 @@ def check_document(answer: CheckAnswer) -> CheckDocument:
 
 
 def open_facts(answer: CheckAnswer) -> Iterator[Undetermined]:
-    """All that is not known: what could not be read, and what findings depend on that may be violations.
+    """All unknowns: what could not be read, and what possible violations depend on.
 
-    It is the finding itself where that names no question.
+    It is the finding itself if that names no question.
     """
     yield from answer.undetermined
     for judged in answer.judged:

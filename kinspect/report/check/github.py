@@ -1,8 +1,8 @@
 """GitHub annotations: a workflow command for each problem.
 
 ``::error title=T::MESSAGE`` on a line of its own, escaped as actions/toolkit's ``command.ts`` does:
-% CR LF everywhere, and : , in properties too. Nothing that a cluster says can end a line and begin
-a command of its own.
+% CR LF everywhere, and : , in properties too. No text of a cluster can end a line and begin another
+command.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _COMMANDS = {"violated": "error", "undetermined": "warning", "excused": "notice"
 
 
 def github(answer: CheckAnswer, view: View) -> str:
-    """All of an answer, a line each; a verdict first, since GitHub shows ten of a kind only."""
+    """All of an answer, one line each; the verdict first, since GitHub shows only ten of a kind."""
     return "\n".join(_lines(answer))
 
 

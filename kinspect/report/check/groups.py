@@ -1,4 +1,4 @@
-"""Findings that say the same of several ways in, together: so a person reads each thing once."""
+"""Groups findings that are the same for several ways in, so that each is read once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kinspect.model.cluster import ServicePort
 from kinspect.model.traffic import SenderClass
 
 Row: TypeAlias = tuple[Via, str, tuple[SenderClass, ...], tuple[str, ...]]
-"""A way in, its address or port, who sends, and the nodes where it enters."""
+"""A way in, its address or port, the senders, and the nodes where it enters."""
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Group:
     findings: list[Finding] = field(default_factory=list)
 
     def rows(self) -> list[Row]:
-        """The ways in, alike ones as one."""
+        """The ways in, equal ones joined."""
         ways: dict[tuple[Via, str], dict[str, dict[SenderClass, None]]] = {}
         for finding in self.findings:
             entry = finding.entry
@@ -44,7 +44,7 @@ class Group:
         return found
 
     def rules(self) -> dict[str, list[RuleReference]]:
-        """The rules that do it, by their text, each at all its places."""
+        """The rules that cause it, by their text, each with all its places."""
         found: dict[str, dict[RuleReference, None]] = {}
         for finding in self.findings:
             if finding.rule is not None:

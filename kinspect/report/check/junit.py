@@ -1,6 +1,6 @@
 """JUnit XML: a suite for each assertion, a test case for each service.
 
-What Jenkins' junit-10.xsd and GitLab's reports ask for: counts on each suite, a name on each case,
+What Jenkins' junit-10.xsd and GitLab's reports require: counts on each suite, a name on each case,
 one ``failure`` (a violation) or ``error`` (not determined) at most in a case, since readers show one.
 """
 
@@ -79,7 +79,7 @@ def _text(group: Group) -> str:
 
 
 def suite_of_unread(undetermined: Sequence[Undetermined]) -> list[ET.Element]:
-    """A suite of what could not be read, a case each; none where all was."""
+    """A suite with a case for each thing that could not be read; none if everything was."""
     suite = ET.Element("testsuite", name="what was read")
     named: set[str] = set()
     for entry in undetermined:

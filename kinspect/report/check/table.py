@@ -1,4 +1,4 @@
-"""A check's verdict for people: what holds, what does not, where it is seen, and what to do."""
+"""A check's verdict for people: what holds, what does not, where, and what to do."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from kinspect.report.screen import View, screen
 from kinspect.report.words import VIA_NAMES, port_text
 from kinspect.sanitise import safe
 
-_GROUPS = 20  # problems that are shown unasked
+_GROUPS = 20  # problems that are shown by default
 _NODES = 6  # names of nodes in a cell
 _PLACES = 3  # places of a rule
 
@@ -37,7 +37,7 @@ _MARKS = {"violated": ("✗", "red"), "undetermined": ("?", "yellow"), "excused"
 
 
 def table(answer: CheckAnswer, view: View) -> str:
-    """Each assertion's verdict, and below it what speaks against it."""
+    """Each assertion's verdict, and below it the findings against it."""
     return screen(view, lambda console: draw(console, answer, wide=False))
 
 
@@ -47,12 +47,12 @@ def wide(answer: CheckAnswer, view: View) -> str:
 
 
 def draw(console: Console, answer: CheckAnswer, *, wide: bool) -> None:
-    """Draw it on a console, as part of another answer too."""
+    """Draw it on a console, also as part of another answer."""
     several = len(answer.judged) > 1
     if several:
         standing = answer.standing()
         console.print(Text.assemble((VERDICTS[standing], _STYLES[standing]), f"  {overall_text(answer)}"))
-    apart = several  # a blank line around what has something to show
+    apart = several  # a blank line around assertions with findings
     for judged in answer.judged:
         if apart or (several and judged.findings):
             console.print()
@@ -95,7 +95,7 @@ def _print(console: Console, answer: CheckAnswer, judged: AssertionResult, *, wi
 
 
 def _print_problem(console: Console, group: Group, *, wide: bool) -> None:
-    """What is wrong, the rules that do it, and what it depends on."""
+    """What is wrong, the rules that cause it, and what it depends on."""
     mark, style = _MARKS[group.standing]
     head = Table.grid(padding=(0, 1, 0, 0))
     head.add_row(Text(f"  {mark}", style=style), Text(problem_text(group.problem)))

@@ -1,4 +1,4 @@
-"""All wording of checks: verdicts, problems, what to do. Nothing here decides; it only says."""
+"""All wording of checks: verdicts, problems, what to do. Nothing here decides anything."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def key_text(key: ServiceKey | None) -> str:
 
 
 def aim_text(aim: NoTrafficTo) -> str:
-    """An aim as it is typed."""
+    """An aim as typed."""
     match aim:
         case ToNode(name):
             return f"node/{name}"
@@ -102,7 +102,7 @@ def aim_text(aim: NoTrafficTo) -> str:
 
 
 def verdict_text(judged: AssertionResult, standing: Literal["holds", "violated", "undetermined"]) -> str:
-    """The first line: what became of an assertion, in words."""
+    """The first line: an assertion's result in words."""
     services = count(len(judged.services), "service")
     claim, name = judged.assertion.claim, safe(judged.assertion.name)
     if isinstance(claim, NoTraffic) and claim.to is None:
@@ -113,14 +113,14 @@ def verdict_text(judged: AssertionResult, standing: Literal["holds", "violated",
         excused = len({f.service for f in judged.findings})
         what = "all traffic of"
         if isinstance(claim, NoTraffic):
-            what = "new connections and those that exist, to" if claim.established else "new connections to"
+            what = "new and existing connections to" if claim.established else "new connections to"
         return f"{name}: holds for {what} {services}{f', {excused} of them excused' if excused else ''}"
     if standing == "undetermined":
-        return f"{name}: no violation found in {services}, but not all could be known"
+        return f"{name}: no violations found in {services}, but some results are undetermined"
     named = {f.service for f in judged.findings if f.standing == "violated" and f.service is not None}
     bad = len(named)
     if not bad:
-        return f"{name}: does not hold, for connections that go through no service"
+        return f"{name}: does not hold for connections that do not go through a service"
     return f"{name}: does not hold for {bad:,} of {services}"
 
 
@@ -151,9 +151,11 @@ def problem_text(problem: Problem) -> str:
         case Unplaced(to, share):
             return f"{bounded(share)} goes to {to}, and the data does not show which node that is on"
         case Queued(share):
-            return f"{bounded(share)} is handed to a program of the node (NFQUEUE), which decides"
+            return f"{bounded(share)} is handed to a program on the node (NFQUEUE), which decides"
         case Unmodelled(share):
-            return f"{bounded(share)} meets a target that kinspect does not model, which may send it anywhere"
+            return (
+                f"{bounded(share)} reaches a target that kinspect does not model, which may send it anywhere"
+            )
         case Unexpected(to, backend, share, owned):
             why = (
                 "which the API does not list as an endpoint"
@@ -162,13 +164,13 @@ def problem_text(problem: Problem) -> str:
             )
             return f"{bounded(share)} goes to {_end(to, backend_text(backend))}, {why}"
         case Unserved(to, backend):
-            return f"nothing goes to {_end(to, backend_text(backend))}, though by the API it should get its share"
+            return f"nothing goes to {_end(to, backend_text(backend))}, although the API lists it"
         case Uneven(to, backend, share, fair):
             return f"{bounded(share)} goes to {_end(to, backend_text(backend))}; its fair share is {bounded((fair, fair))}"
         case Refused(verdict, share):
             return f"{bounded(share)} is {_ENDED[verdict]}"
         case Unhandled(share):
-            return f"{bounded(share)} is sent to no endpoint: the node's rules do not know this way in"
+            return f"{bounded(share)} reaches no endpoint: the node's rules do not have this way in"
         case NotMasqueraded(to, backend, share):
             return f"{bounded(share)} crosses to {_end(to, backend_text(backend))} without being masqueraded: the answer does not return through this node, and the client drops it"
         case Masqueraded(to, backend, share):
@@ -203,12 +205,8 @@ def _exist(row: FlowsRow) -> str:
 
 def _still(number: int | None) -> str:
     if not number:
-        return "no connection that exists ends there"
-    return (
-        f"{connections_text(number)} that exist still end there"
-        if number > 1
-        else "1 connection still ends there"
-    )
+        return "no existing connection ends there"
+    return f"{connections_text(number)} still end there" if number > 1 else "1 connection still ends there"
 
 
 def _rest(row: FlowsRow) -> str:
@@ -255,7 +253,7 @@ def finding_text(finding: Finding) -> str:
 
 
 def rule_text(rule: RuleReference) -> str:
-    """Where a rule is and its words."""
+    """A rule's location and text."""
     return f"{place_text(rule)}  {safe(rule.text)}"
 
 
@@ -281,25 +279,23 @@ def note_text(note: Note) -> str:
     """A note, as a line on standard error."""
     match note:
         case NoneDrained():
-            return "no node is drained: none is cordoned or has a taint that means it; check no-traffic --to node/NAME names one"
+            return "no node is drained: none is cordoned or has a taint that means drained; name one with check no-traffic --to node/NAME"
         case Vacuous(name):
-            return f"{name}: no service, or no traffic to one, is in its scope: it holds of nothing"
+            return f"{name}: matches no services or traffic, so nothing was checked"
         case NoRules(key):
-            return f"{'/'.join(key)}: nodes have no rules for it (headless, or a name in DNS): nothing was checked"
+            return f"{'/'.join(key)}: nodes have no rules for it (headless, or ExternalName): nothing was checked"
         case Existing(name, None):
-            return (
-                f"{safe(name)}: it is about new connections; those that exist were not read (--established)"
-            )
+            return f"{safe(name)}: covers new connections only; existing ones were not read (--established)"
         case Existing(name, ends, entered):
             more = f", and {entered:,} entered there and end elsewhere" if entered else ""
             return (
-                f"{safe(name)}: it is about new connections; {_still(ends)}{more} (--established counts them)"
+                f"{safe(name)}: covers new connections only; {_still(ends)}{more} (--established counts them)"
             )
         case StillWayIn(nodes, services, unlabelled):
             names = listed_some(nodes)
             text = (
-                f"{names} still {'takes' if len(nodes) == 1 else 'take'} in what balancers send to NodePorts and"
-                f" load-balancer addresses, for other nodes' pods: {listed_some(['/'.join(key) for key in services])}"
+                f"{names} still {'takes' if len(nodes) == 1 else 'take'} in traffic that balancers send to NodePorts"
+                f" and load-balancer addresses for other nodes' pods: {listed_some(['/'.join(key) for key in services])}"
             )
             if unlabelled:
                 text += (
@@ -308,9 +304,9 @@ def note_text(note: Note) -> str:
                 )
             return text
         case NothingIgnored(pattern):
-            return f"no service is {pattern}, which was to be ignored"
+            return f"--ignore {pattern} matches no service"
         case PodsUnread():
-            return "pods were not read: those of DaemonSets count like others"
+            return "pods were not read, so DaemonSet pods could not be excluded"
         case _:
             assert_never(note)
 

@@ -9,15 +9,15 @@ from typing import Final
 from kinspect.model.codes import CodePage, CodePages
 from kinspect.report.screen import View
 
-_NARROW, _WIDE, _USUAL = 40, 100, 80  # columns that text is wrapped in, at least and at most
+_NARROW, _WIDE, _USUAL = 40, 100, 80  # the least and the greatest width of wrapped text
 _SETTLES: Final = (
-    "About time: rules and API are read a moment apart, so a change under way looks the same. What is still"
-    " there a minute later is no such change."
+    "Rules and API are read a moment apart, so a change under way looks the same. If the finding is still"
+    " there a minute later, it is not such a change."
 )
 
 
 def table(answer: CodePages, view: View) -> str:
-    """The page of the code that was asked for; without one, a line for each code."""
+    """The page of the requested code; without one, a line for each code."""
     if answer.asked is None:
         return _list(answer.pages)
     return wide(answer, view)
@@ -30,7 +30,7 @@ def wide(answer: CodePages, view: View) -> str:
 
 
 def _list(pages: tuple[CodePage, ...]) -> str:
-    """Findings of audit by severity and title, then what else documents use, by what it is."""
+    """Findings of audit by severity and title, then the other codes, by what they belong to."""
     lines: list[str] = []
     for of, group in groupby(pages, lambda page: None if page.severity else page.of):
         if of is not None:

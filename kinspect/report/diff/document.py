@@ -29,7 +29,7 @@ from kinspect.report.whatif.document import (
 
 
 class ChainDifference(msgspec.Struct, rename="camel", kw_only=True):
-    """One chain that is otherwise."""
+    """One chain that differs."""
 
     table: str
     chain: str

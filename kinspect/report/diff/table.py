@@ -1,4 +1,4 @@
-"""How rules and states differ, for people: in the form that diff(1) prints."""
+"""How rules and states differ, for people: in the form of diff(1)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from kinspect.report.whatif.words import changes, effect_text
 from kinspect.report.words import listed
 from kinspect.sanitise import safe
 
-_CHAINS = 12  # of a node, that are shown unasked
-_SERVICES = 4  # whose shares are shown unasked
+_CHAINS = 12  # of a node, that are shown by default
+_SERVICES = 4  # whose shares are shown by default
 _ENDPOINTS = 20
 
 
@@ -49,7 +49,7 @@ def wide(answer: DiffAnswer, view: View) -> str:
 
 
 def rules(answer: RulesAnswer, view: View) -> str:
-    """kube-proxy's rules as text, each part with a comment that iptables-restore passes over."""
+    """kube-proxy's rules as text, each part with a comment that iptables-restore ignores."""
     parts = []
     for each in answer.rules:
         tool = "iptables-save" if each.family == 4 else "ip6tables-save"
@@ -83,7 +83,7 @@ def _count(rules: int) -> str:
 def _print_chains(
     console: Console, chains: Sequence[ChainDrift], words: tuple[str, str], *, wide: bool
 ) -> None:
-    """Print chains and their rules; ``words`` are said of a chain that is not there, and of one too many."""
+    """Print chains and their rules; ``words`` describe a missing chain and a surplus one."""
     absent, left_over = words
     shown = chains if wide else chains[:_CHAINS]
     for chain in shown:

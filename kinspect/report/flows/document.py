@@ -24,7 +24,7 @@ class FlowService(ServiceName, kw_only=True):
 
 
 class FlowEnd(msgspec.Struct, kw_only=True):
-    """What has an address, as far as the API says."""
+    """The owner of an address, as far as the API knows."""
 
     namespace: str | None
     pod: str | None
@@ -63,7 +63,7 @@ class TrackedFlow(msgspec.Struct, kw_only=True):
 
 
 class FlowCount(msgspec.Struct, kw_only=True):
-    """The connections of one service port to one endpoint; closing ones are in no other number."""
+    """The connections of one service port to one endpoint; closing ones are not in the other numbers."""
 
     service: FlowService | None
     protocol: str

@@ -59,12 +59,12 @@ def _print_notes(console: Console, answer: FlowsAnswer, *, wide: bool) -> None:
         )
     if answer.direct:
         notes.append(
-            f"{connections_text(answer.direct)} straight to an endpoint's address, through no service:"
-            " --to lists those of a node or pod."
+            f"{connections_text(answer.direct)} straight to an endpoint's address, without a service:"
+            " --to lists those to a node or pod."
         )
     if any(row.idle is None and row.connections for row in answer.rows):
-        notes.append("?: how long it has been idle is not known (the node's timeouts, net.netfilter, or"
-                     " data on the way).")  # fmt: skip
+        notes.append("?: the idle time is not known: the node's timeouts (net.netfilter) were not read, or"
+                     " data is unacknowledged.")  # fmt: skip
     if notes:
         console.print()
         bullets = Table.grid(padding=(0, 1, 0, 0))

@@ -1,4 +1,4 @@
-"""All wording of connections. Nothing here decides; it only says."""
+"""All wording of connections. Nothing here decides anything."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ STALE_NAMES: Final[dict[str, str]] = {
 }
 STALE_MEANS: Final[dict[Stale, str]] = {
     "endpoint-gone": "endpoint gone: the API does not list the endpoint for the service any more. kube-proxy"
-    " never ends TCP connections; UDP entries it deletes, if it runs.",
+    " never ends TCP connections; a running kube-proxy deletes UDP entries.",
     "not-by-rules": "not by today's rules: the node's rules would not send a new connection there.",
-    "untranslated": "untranslated: no rule rewrote the destination when the flow began, and no rule is asked"
-    " again while packets keep coming. conntrack -D -p udp --orig-dst ADDRESS on that node ends it.",
+    "untranslated": "untranslated: no rule rewrote the destination when the flow began, and rules do not"
+    " apply again while packets keep coming. conntrack -D -p udp --orig-dst ADDRESS on that node ends it.",
 }
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def seconds_text(seconds: int | None) -> str:
-    """``12 s``, ``5 min``, ``2 d 3 h``; ``?`` for what is not known."""
+    """``12 s``, ``5 min``, ``2 d 3 h``; ``?`` if not known."""
     if seconds is None:
         return "?"
     parts = []
@@ -61,7 +61,7 @@ def headline(answer: FlowsAnswer) -> str:
 def service_title(row: FlowsRow) -> str:
     """``default/web  port http 80/tcp``."""
     if row.service is None:
-        return "through no service that the API has"
+        return "not through a service of the API"
     named = f"  port {port_text(row.port)}" if row.port is not None else ""
     return safe("/".join(row.service)) + named
 

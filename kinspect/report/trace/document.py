@@ -1,4 +1,4 @@
-"""The document of a trace: of each packet, where it ends, with what share, and by which rules."""
+"""The document of a trace: for each packet, where it ends, with what share, and by which rules."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class TotalOfWay(msgspec.Struct, kw_only=True):
 
 
 class CodedRemark(msgspec.Struct, kw_only=True):
-    """What is worth saying about the traces."""
+    """The remarks on the traces."""
 
     code: Annotated[str, Meta(description="One of those that kinspect explain lists.")]
     text: str
@@ -199,7 +199,7 @@ def _total(total: Total) -> TotalOfWay:
 
 
 def open_facts(answer: TraceAnswer) -> Iterator[Undetermined]:
-    """All that is not known: what could not be read, and what outcomes depend on."""
+    """All unknowns: what could not be read, and what outcomes depend on."""
     yield from answer.undetermined
     for trace in answer.traces:
         for outcome in trace.outcomes:
@@ -287,5 +287,5 @@ def _considered(entry: Considered) -> ConsideredRule:
 
 
 def _line(number: int) -> int | None:
-    """A rule's line; None where no line of the text holds it."""
+    """A rule's line; None if no line of the text holds it."""
     return number if number > 0 else None

@@ -1,8 +1,8 @@
 """``--write-pcap``: packets with comments, for Wireshark.
 
-pcapng, as only it has comments; link type "raw IP", as what a trace knows begins with the IP header. Packets
-are a microsecond apart from the epoch on: their order is all there is, and the same answer gives the same
-file, byte for byte.
+pcapng, as only it has comments; link type "raw IP", because a trace has packets from the IP header on.
+Packets are a microsecond apart, starting at the epoch: only their order has a meaning, and the same
+answer gives the same file, byte for byte.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _LONGEST_COMMENT: Final = 65000  # bytes; an option's length has sixteen bits
 
 
 def write_pcap(path: Path, packets: Iterable[tuple[Packet, str]]) -> None:
-    """Write the packets, each with its comment; whoever looks sees the old file or the whole new one.
+    """Write the packets, each with its comment; readers see the old file or the whole new one.
 
     Raises CallError: the file cannot be written.
     """
     try:
-        # What is written through a link is the file it leads to.
+        # Writing through a link writes the file that it points to.
         special = path.exists() and not path.is_file()
         target = path if special else path.resolve()
         if special:  # a pipe, or /dev/stdout: there is nothing to replace

@@ -34,8 +34,8 @@ from kinspect.report.words import (
 from kinspect.sanitise import safe, safe_name
 
 _SIDE_BY_SIDE = 5  # entry nodes that fit beside each other in 80 columns, two lines a cell
-_ROWS = 16  # endpoints that are shown one by one unasked
-_TREES = 4  # trees that are shown unasked
+_ROWS = 16  # endpoints that are shown one by one by default
+_TREES = 4  # trees that are shown by default
 
 VERDICT_STYLES = {
     Verdict.ACCEPT: "",
@@ -89,9 +89,7 @@ def _print(console: Console, answer: TraceAnswer, *, wide: bool, explain: bool) 
     if len(shown) < len(answer.traces):
         rest = len(answer.traces) - len(shown)
         console.print()
-        console.print(
-            Text(f"{rest} more ways in are walked alike: --node NAME or -o wide shows them.", style="dim")
-        )
+        console.print(Text(f"{rest} more entries not shown: use --node NAME or -o wide.", style="dim"))
 
 
 def _groups(traces: Iterable[NodeTrace]) -> list[list[NodeTrace]]:
@@ -141,7 +139,7 @@ def _ends(group: Sequence[NodeTrace]) -> list[Outcome]:
 
 
 def _by_key(trace: NodeTrace) -> dict[tuple[object, ...], list[Outcome]]:
-    """The outcomes of a trace by what tells them apart in a table."""
+    """The outcomes of a trace by their key in a table."""
     found: dict[tuple[object, ...], list[Outcome]] = {}
     for outcome in trace.outcomes:
         found.setdefault(_key(outcome), []).append(outcome)
@@ -149,12 +147,12 @@ def _by_key(trace: NodeTrace) -> dict[tuple[object, ...], list[Outcome]]:
 
 
 def _key(outcome: Outcome) -> tuple[object, ...]:
-    """What tells the ends of a table apart."""
+    """The key of an end in a table."""
     return outcome.verdict, outcome.to, outcome.missing
 
 
 def _by_endpoint(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
-    """A row an endpoint, a column an entry node."""
+    """A row per endpoint, a column per entry node."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("GOES TO")
     for trace in group:
@@ -167,7 +165,7 @@ def _by_endpoint(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
 
 
 def _by_node(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
-    """A row a destination node, for services of many endpoints."""
+    """A row per destination node, for services of many endpoints."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("GOES TO")
     table.add_column("ENDPOINTS", justify="right")
@@ -195,7 +193,7 @@ def _by_node(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
 
 
 def _nowhere(end: Outcome) -> str:
-    """What stands for the node of an end that is on none, or on none that is known."""
+    """The text for an end without a node, or whose node is not known."""
     if end.missing == CONNECTION:
         return "not known"
     if end.missing is not None:
@@ -218,7 +216,7 @@ def _end(end: Outcome, *, listed: bool) -> Text:
 
 
 def crosses(trace: NodeTrace, outcome: Outcome) -> bool:
-    """Whether an outcome leaves the node that was entered for another."""
+    """Whether an outcome leaves the entry node for another."""
     return outcome.backend is not None and outcome.backend.node not in (None, trace.node)
 
 
@@ -239,7 +237,7 @@ def _cell(trace: NodeTrace, parts: Sequence[Outcome]) -> Text:
 
 
 def _by_entry(group: Sequence[NodeTrace]) -> Table:
-    """A row an entry node, for clusters of many nodes."""
+    """A row per entry node, for clusters of many nodes."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("ENTERED AT", "STAYS", "CROSSES", "REFUSED OR DROPPED", "ENDPOINTS"):
         table.add_column(name)

@@ -1,4 +1,4 @@
-"""A trace as a tree of the chains walked: where ways part, their shares; at the ends, who gets it."""
+"""A trace as a tree of the chains walked: with shares where ways part, and the receivers at the ends."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from kinspect.sanitise import safe
 
 _ROLE_STYLES: Final = {"ends": "bold red", "rewrites": "bold"}
 _VERDICT_STYLES: Final = {Verdict.DROP: "bold red", Verdict.REJECT: "bold red"}
-_LEAVES = 12  # ways under one chain that are shown unasked
+_LEAVES = 12  # ways under one chain that are shown by default
 
 
 @dataclass(slots=True)
 class _Fork:
-    """Events that all ways share, then the ways that part behind them."""
+    """Events that all ways share, then the ways that part after them."""
 
     events: list[Event]
     ways: Sequence[Way]
@@ -53,7 +53,7 @@ def trace_tree(trace: NodeTrace, *, wide: bool = False) -> Tree:
 
 
 def _fork(ways: Sequence[tuple[list[Event], Way, Outcome]], at: int) -> _Fork:
-    """The common beginning of the ways, from event ``at`` on, and what comes behind."""
+    """The common beginning of the ways, from event ``at`` on, and what follows."""
     first, end = ways[0][0], at
     while (
         all(end < len(events) for events, _, _ in ways)
@@ -122,7 +122,7 @@ def _end(trace: NodeTrace, outcome: Outcome) -> Text:
 
 
 def _chains(events: Sequence[Event]) -> list[Text]:
-    """One line a hook: the chains entered and what their rules did."""
+    """One line per hook: the chains entered and what their rules did."""
     lines: list[Text] = []
     hook = ""
     for event in events:
@@ -149,7 +149,7 @@ def _chains(events: Sequence[Event]) -> list[Text]:
 def _telling(events: Sequence[Event], *, more: bool) -> list[Event]:
     """Without the chains that were entered and left again with nothing done there.
 
-    ``more``: ways part behind these events, so the chains they end in are not left yet.
+    ``more``: ways part after these events, so the chains they end in are not left yet.
     """
     kept: list[Event] = []
     for number, event in enumerate(events):
@@ -190,7 +190,7 @@ def _step(rule: Rule) -> tuple[str, str]:
 
 
 def _rules(events: Sequence[Event]) -> list[Text]:
-    """One line a rule, with its line in the dump."""
+    """One line per rule, with its line in the dump."""
     lines = []
     for event in events:
         match event:

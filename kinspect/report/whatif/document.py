@@ -1,4 +1,4 @@
-"""The document of a what-if answer: the changes, traffic before and after, and what else follows."""
+"""The document of a what-if answer: the changes, traffic before and after, and the consequences."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class ShareDifference(msgspec.Struct, kw_only=True):
 
 
 class PredictedService(ServiceName, rename="camel", kw_only=True):
-    """A service and its traffic before and after; null where it is not there."""
+    """A service and its traffic before and after; null if it does not exist."""
 
     changes: bool
     before: TraceDocument | None
@@ -117,7 +117,7 @@ class PlacementShares(msgspec.Struct, kw_only=True):
 
 
 class ServiceReplacement(msgspec.Struct, kw_only=True):
-    """What becomes of a service when its pods were replaced."""
+    """A service's traffic after its pods were replaced."""
 
     service: ServiceName
     pods: int
@@ -136,7 +136,7 @@ class InferredSetting(msgspec.Struct, kw_only=True):
 
 
 class LaggingNode(msgspec.Struct, kw_only=True):
-    """A node whose rules are behind the API already."""
+    """A node whose rules are already behind the API."""
 
     node: str
     services: list[str]

@@ -1,4 +1,4 @@
-"""What would happen, for people: a sentence, the shares before and after, and what else follows."""
+"""What would happen, for people: a sentence, the shares before and after, and the consequences."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from kinspect.report.words import VIA_NAMES, bounded, outcome_text
 from kinspect.sanitise import safe
 
 _SIDE_BY_SIDE = 4  # entry nodes that fit beside each other in 80 columns
-_ROWS = 16  # endpoints that are shown one by one unasked
-_SERVICES = 4  # services whose shares are shown unasked
+_ROWS = 16  # endpoints that are shown one by one by default
+_SERVICES = 4  # services whose shares are shown by default
 
 End = tuple[object, ...]
 
 
 def table(answer: WhatIfAnswer, view: View) -> str:
-    """The changes, what they do in a sentence, the matrix, and what follows."""
+    """The changes, their effect in a sentence, the matrix, and the consequences."""
     return screen(view, lambda console: _print(console, answer, wide=False))
 
 
@@ -79,7 +79,7 @@ def _joined(parts: Sequence[str]) -> str:
 
 
 def print_effect(console: Console, effect: ServiceEffect, *, wide: bool) -> None:
-    """Print a service's shares before and after, one matrix a way in."""
+    """Print a service's shares before and after, one matrix per way in."""
     old, new = _groups(effect.before), _groups(effect.after)
     for key in dict.fromkeys([*old, *new]):
         before, after = old.get(key, []), new.get(key, [])
@@ -121,9 +121,9 @@ def _matrix(before: Sequence[NodeTrace], after: Sequence[NodeTrace], *, wide: bo
     for node in nodes if few else ():
         table.add_column(Text(f"AT {safe(node)}"))
     if len(nodes) > 1:
-        table.add_column("AT ALL ALIKE")
+        table.add_column("AT ALL EQUALLY")
     rows = list(ends.items())
-    # What changes first, where not all can be shown.
+    # Changed rows first, if not all can be shown.
     changed = [
         row for row in rows if any(_share(old.get(n), row[0]) != _share(new.get(n), row[0]) for n in nodes)
     ]
@@ -140,7 +140,7 @@ def _matrix(before: Sequence[NodeTrace], after: Sequence[NodeTrace], *, wide: bo
 
 
 def _ends(traces: Iterable[NodeTrace]) -> dict[End, Outcome]:
-    """Every end once; those that die last."""
+    """Every end once; dropped and rejected ones last."""
     found: dict[End, Outcome] = {}
     for trace in traces:
         for outcome in trace.outcomes:
@@ -150,7 +150,7 @@ def _ends(traces: Iterable[NodeTrace]) -> dict[End, Outcome]:
 
 
 def _share(trace: NodeTrace | None, end: End) -> Bounds | None:
-    """The share of an end; None: nothing enters there by this way."""
+    """The share of an end; None: nothing enters there by this way in."""
     if trace is None:
         return None
     weight = NOTHING

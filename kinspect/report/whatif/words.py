@@ -1,4 +1,4 @@
-"""The wording of what-if answers: what changes in a sentence, and what follows from it."""
+"""The wording of what-if answers: the changes in a sentence, and the consequences."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _MOST: Final = 6  # names in a sentence
 
 
 def change_text(change: Change) -> str:
-    """A change, as one would say it."""
+    """A change in words."""
     match change:
         case SetField(service, path, value):
             shown = "is removed" if value is None else f"is set to {_value(value)}"
@@ -94,7 +94,7 @@ def _value(value: object) -> str:
 
 
 def headline(answer: WhatIfAnswer) -> list[str]:
-    """What changes, a sentence for each service that the change touches, the target's first."""
+    """What changes, a sentence for each service that the change affects, the target's first."""
     if not answer.effects:
         return ["Nothing changes: no service's rules depend on it."]
     found = [effect_text(effect) for effect in answer.effects if changes(effect)]
@@ -102,11 +102,11 @@ def headline(answer: WhatIfAnswer) -> list[str]:
     asked = [effect for effect in same if effect.service == answer.target]
     if asked:
         found.insert(0, f"Nothing changes for {_name(asked[0].service)}.")
-    return found or ["Nothing changes: every service's traffic goes where it went."]
+    return found or ["Nothing changes for the traffic of any service."]
 
 
 def changes(effect: ServiceEffect) -> bool:
-    """Whether anything is different for a service."""
+    """Whether anything changes for a service."""
     gone = (effect.before is None) != (effect.after is None)
     return bool(effect.differences or effect.opened or effect.closed or gone)
 
@@ -186,7 +186,7 @@ def _gets(group: Sequence[str], ends: dict[str, list[Difference]]) -> str:
 
 
 def _shifted(group: Sequence[str], ends: dict[str, list[Difference]]) -> str:
-    """How shares move where an endpoint gets more of what enters at some nodes, and less at others."""
+    """How shares move if an endpoint gets more of the traffic of some nodes, and less of others."""
     crossing = [d for end in group for d in ends[end] if d.owner and d.owner.node not in (None, d.node)]
     if crossing and all(d.after == _NOTHING for d in crossing):
         return f"only what enters at {'its own node' if len(group) == 1 else 'their own nodes'}"
@@ -212,7 +212,7 @@ def _end(end: str, difference: Difference) -> str:
 
 
 def consequence_text(consequence: Consequence) -> str:
-    """What follows from a change, apart from traffic."""
+    """A consequence of a change, apart from traffic."""
     match consequence:
         case Placeholder(what, of, value, by):
             return f"{value} stands for the {what} of {safe(of)}, which {by} will choose."
@@ -220,35 +220,35 @@ def consequence_text(consequence: Consequence) -> str:
             return _evicted(consequence)
         case Replaced(pod, owner):
             return (
-                f"{safe(owner)} makes another pod in place of {_name(pod)}: where it will run is not known,"
-                " and it is not counted here."
+                f"{safe(owner)} makes another pod in place of {_name(pod)}: the node where it will run is"
+                " not known, so it is not counted here."
             )
         case NoEffect(why, what):
             return _NO_EFFECT[why].format(what=safe(what))
         case NotFromPods(service):
             return (
-                f"The EndpointSlices of {safe(service)} are not what its pods make: endpoints were changed by"
-                " the names of their pods only."
+                f"The EndpointSlices of {safe(service)} do not match its pods: only the endpoints with the"
+                " names of these pods were changed."
             )
         case HintsKept(service):
             return (
                 f"Topology hints of {safe(service)} follow the zones' CPUs (topology-mode: Auto): they stay"
-                " as they are here, and the controller may choose others."
+                " unchanged here, but the controller may choose others."
             )
         case NoAddress(service):
             return f"{safe(service)} has no load-balancer address: the provider will choose it."
         case Unscheduled(pod):
-            return f"Where pod {safe(pod)} will run is not known: it is no endpoint here."
+            return f"Where pod {safe(pod)} will run is not known, so it is not an endpoint here."
     assert_never(consequence)
 
 
 _NO_EFFECT: Final = {
-    "cordon": "Cordoning {what} changes no rule: it keeps new pods away, and the pods that run there get what"
-    " they got.",
-    "uncordon": "Uncordoning {what} changes no rule: traffic changes once pods start there.",
+    "cordon": "Cordoning {what} changes no rule: it keeps new pods away; pods that run there keep their"
+    " traffic.",
+    "uncordon": "Uncordoning {what} changes no rule: traffic changes when pods start there.",
     "node-label": "Labels of node {what} change no rule: a Service selects pods by their own labels, never"
     " by their node's.",
-    "pod-label": "No service selects pod {what} by these labels: it is an endpoint of what it was before.",
+    "pod-label": "No service selects pod {what} by these labels: it stays an endpoint of the same services.",
     "same": "{what} is so already.",
     "already": "{what} already.",
 }
@@ -266,16 +266,16 @@ def _evicted(evicted: Evicted) -> str:
         parts.append(f"{' and '.join(stay)} {'stay' if many else 'stays'}")
     if evicted.bare:
         names = listed([_name(pod) for pod in evicted.bare[:_MOST]])
-        parts.append(f"nobody makes others in place of {names}, and kubectl drain asks for --force")
+        parts.append(f"{names} will not be replaced, and kubectl drain needs --force")
     if evicted.replaced:
         parts.append(
-            f"controllers will make {_count(len(evicted.replaced), 'pod')} anew, on which node is not known"
+            f"controllers will make {_count(len(evicted.replaced), 'pod')} again, on nodes that are not known"
         )
     return "; ".join(parts) + "."
 
 
 def replacement_text(replacement: Replacement) -> str:
-    """What becomes of a service once its evicted pods run elsewhere."""
+    """A service's traffic once its evicted pods run elsewhere."""
     shares: dict[str | None, list[Bounds]] = {}
     for placement in replacement.placements:
         held = dict(placement.nodes)
@@ -283,7 +283,7 @@ def replacement_text(replacement: Replacement) -> str:
             shares.setdefault(node, []).append(held.get(node, _NOTHING))
     pods = _count(replacement.pods, "replacement")
     if not shares:
-        return f"Once {pods} of {_name(replacement.service)} run: on which node is not known."
+        return f"Once {pods} of {_name(replacement.service)} run, on nodes that are not known."
     ranges = [
         f"{safe(node or 'no known node')} {bounded((min(b[0] for b in held), max(b[1] for b in held)))}"
         for node, held in sorted(shares.items(), key=lambda item: item[0] or "")
@@ -292,21 +292,23 @@ def replacement_text(replacement: Replacement) -> str:
     least = min(placement.lost[0] for placement in replacement.placements)
     holes = f", and {bounded((least, lost))} is lost" if lost else ""
     return (
-        f"Once {pods} of {_name(replacement.service)} run, all on one node or another, traffic ends on:"
+        f"Once {pods} of {_name(replacement.service)} run, whichever node they are on, traffic ends on:"
         f" {', '.join(ranges)}{holes}."
     )
 
 
 def connection_lines(answer: WhatIfAnswer) -> list[str]:
-    """What becomes of connections that exist."""
+    """What happens to existing connections."""
     if not any(effect.differences or effect.closed for effect in answer.effects):
         return []
-    found = ["Connections that exist go on where they go: rules are asked for the first packet of each only."]
+    found = [
+        "Existing connections stay with their endpoints: only the first packet of each passes the nat rules."
+    ]
     kinds = {type(change) for change in answer.changes}
     if kinds & {Remove, Drain} or any(isinstance(c, Delete) and c.kind != "service" for c in answer.changes):
-        found.append("Those to pods that go end with the pods; their clients must connect again.")
+        found.append("Connections to removed pods end with the pods; their clients must reconnect.")
     if Terminate in kinds:
-        found.append("Those to a terminating pod last until it closes them or its grace period is over.")
+        found.append("Connections to a terminating pod last until it closes them or its grace period ends.")
     udp = any(
         difference.port is not None
         and difference.port.protocol == "UDP"
@@ -317,6 +319,6 @@ def connection_lines(answer: WhatIfAnswer) -> list[str]:
     )
     if udp or any(front.port.protocol == "UDP" for effect in answer.effects for front in effect.closed):
         found.append(
-            "kube-proxy clears UDP flows to endpoints that a service no longer has; TCP it never clears."
+            "kube-proxy clears UDP flows to endpoints that a service no longer has, but no TCP connections."
         )
     return found

@@ -70,7 +70,7 @@ _KINDS: Final[dict[str, tuple[str, frozenset[str]]]] = {
     "word": ("x", frozenset()),
 }
 
-# Labels of Kubernetes itself: what follows the domain stays where it is one of these.
+# Labels of Kubernetes itself: the part after the domain stays if it is one of these.
 _DOMAIN: Final = re.compile(r"(?:[a-z0-9.-]+\.)?(?:kubernetes|k8s)\.io")
 _KEYS: Final = frozenset({
     "os", "arch", "hostname", "zone", "region", "instance-type", "service-name", "managed-by", "name",

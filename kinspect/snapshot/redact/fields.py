@@ -15,7 +15,7 @@ from kinspect.snapshot.redact.aliases import Aliases
 from kinspect.snapshot.redact.texts import Texts
 
 Shape: TypeAlias = "str | Mapping[str, Shape]"
-"""What becomes of a value: a rule's name, or the shapes of an object's fields. Lists are seen through."""
+"""How a value is redacted: a rule's name, or the shapes of an object's fields. Lists are seen through."""
 
 _MAC: Final = re.compile(r"(?:[0-9a-f]{2}:){5,19}[0-9a-f]{2}")
 _ENUM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:@/+-]{0,63}")
@@ -164,7 +164,7 @@ class Fields:
         if not isinstance(value, dict):
             return None
         made = {key: self.shaped(value[key], shape[key]) for key in value if key in shape}
-        for side in ("src", "dst"):  # of a policy rule, whose prefix stands apart
+        for side in ("src", "dst"):  # of a policy rule, whose prefix is a separate field
             if f"{side}len" in made:
                 masked = self._texts.addresses(f"{value[side]}/{value[f'{side}len']}")
                 made[side] = masked.rpartition("/")[0]
@@ -180,7 +180,7 @@ class Fields:
         return self._aliases.of(rule, value)
 
     def _kept(self, value: Any) -> Any:
-        """A word of the format's own; what cannot be one is replaced."""
+        """A word of the format's own; anything else is replaced."""
         if not isinstance(value, str):
             return None
         if not value or _ENUM.fullmatch(value):

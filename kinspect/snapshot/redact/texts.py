@@ -1,9 +1,9 @@
 """Addresses and names in what tools print: rules, sets, connections, messages.
 
-A rule's line keeps its form and its place. Of its values only those stay whose option is known to tell
-nothing of a cluster (``RuleOptions``, which each extension declares); all others are replaced, word by
-word where a comment is kube-proxy's own. Text that is not as
-iptables-save prints it cannot be told apart from names, and is not kept.
+A rule's line keeps its form and its place. Only values of options that are known to reveal nothing of
+a cluster stay (``RuleOptions``, which each extension declares); all others are replaced, word by
+word where a comment is kube-proxy's own. Text that iptables-save
+would not print may be a name, and is not kept.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ RuleOptions: TypeAlias = Callable[
     [Literal["match", "target"], str], Mapping[str, tuple[int, ValueKind]] | None
 ]
 """The options of an extension of iptables by its name, each with how many values it has and what they
-are; None for one that is not known. All that it does not name is replaced."""
+are; None if it is not known. All that it does not name is replaced."""
 
 
 class NotKept(Exception):
@@ -94,7 +94,7 @@ class NotKept(Exception):
 
 
 class Texts:
-    """Replaces addresses and names in texts; ``inexact`` grows where a text cannot keep its shape."""
+    """Replaces addresses and names in texts; ``inexact`` grows if a text cannot keep its shape."""
 
     def __init__(self, permutation: Permutation, aliases: Aliases, options: RuleOptions) -> None:
         self._options = options
@@ -160,7 +160,7 @@ class Texts:
         return ":".join(["02", *(f"{byte:02x}" for byte in told)])
 
     def rules(self, text: str) -> str:
-        """iptables-save output, line for line. Raises NotKept where it is not that."""
+        """iptables-save output, line for line. Raises NotKept if it is something else."""
         lines = text.replace("\r\n", "\n").split("\n")
         own = {m[1] for line in lines if (m := _DECLARED.fullmatch(line)) and m[2] == "-"}
         own |= {m[1] for line in lines if (m := _SHOWN.fullmatch(line)) and m[1]}
@@ -218,7 +218,7 @@ class Texts:
         return made
 
     def _unknown_values(self, words: Sequence[str], at: int) -> list[str]:
-        """Other words for all up to the next option: what they tell is not known."""
+        """Replaces all words up to the next option: their meaning is not known."""
         rest = (words[number] for number in range(at, len(words)))
         values = list(takewhile(lambda word: word != "!" and not word.startswith("-"), rest))
         return [self._aliases.of("word", word.strip('"')) for word in values]
@@ -244,7 +244,7 @@ class Texts:
         return f"{quote}{self._aliases.of('word', bare)}{quote}"
 
     def _address_text(self, value: str) -> str:
-        """A value that is no name: numbers and keywords, with other addresses."""
+        """A value that is not a name: numbers and keywords, with other addresses."""
         made = self._values.get(value)
         if made is None:
             plain = _PLAIN.fullmatch(value) is not None
@@ -262,7 +262,7 @@ class Texts:
         return name if _KUBE.fullmatch(name) else self._aliases.of("set", name)
 
     def comment(self, text: str) -> str:
-        """A comment: kube-proxy's words stay, services get their other names, the rest goes."""
+        """A comment: kube-proxy's words stay, services get their aliases, the rest is removed."""
         made = self._comments.get(text)
         if made is None:
             made = self._comments[text] = " ".join(map(self._comment_word, text.split(" ")))
@@ -297,7 +297,7 @@ class Texts:
     def connections(self, text: str) -> str:
         """Connection tracking tables: words of their own, addresses and numbers; other fields go.
 
-        Labels, helpers' names and security contexts are names that somebody gave.
+        Labels, helpers' names and security contexts are names that a user gave.
         """
         return "".join(self._connection(line) for line in text.splitlines())
 
@@ -306,7 +306,7 @@ class Texts:
             return f"{line}\n"
         words = [found[0] for found in _CONNECTION_WORD.finditer(line) if found["known"]]
         if sum(word.startswith("src=") for word in words) != 2:
-            return ""  # no entry: the tool's own words, or a damaged line
+            return ""  # not an entry: the tool's own words, or a damaged line
         made = [self._tracked(word) for word in words]
         return f"{' '.join(made)}\n"
 
@@ -320,7 +320,7 @@ class Texts:
             return f"{name}{equals}{self._aliases.of('word', value)}"
 
     def message(self, text: str) -> str:
-        """Words of strangers: what is, or may be, a name of the cluster's goes."""
+        """Untrusted words: everything that is, or may be, a name of the cluster is replaced."""
 
         def replaced(found: re.Match[str]) -> str:
             word = found[0]
