@@ -7,7 +7,7 @@
     │   ├── RulesError            2  text that is not, or is no longer, a dump of rules
     │   ├── PolicyError           2  a policy file that is not a policy: file, line, field
     │   └── PacketError           2  a packet expression or capture that cannot be read
-    └── Undetermined              3  the question is fine, the answer could not be had
+    └── Undetermined              3  the question is fine, the answer could not be determined
         ├── ApiError              3  the Kubernetes API did not answer, or refused to
         └── NodeError             3  a node did not answer, or not with the files asked for
 

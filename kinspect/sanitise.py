@@ -2,7 +2,7 @@
 
 All that comes from a cluster, its nodes or a file is hostile. A terminal obeys control characters, and
 characters that change the direction of text make one line read as another; both are shown as escapes. A
-name may be megabytes long; what is shown of it is not. Whoever else interprets our output (a CI system's
+name may be megabytes long; what is shown is not. Any other interpreter of our output (a CI system's
 log, a shell that completes words) gets its own escaping here, beside these.
 """
 

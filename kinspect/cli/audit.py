@@ -26,7 +26,7 @@ def audit(
             help="Only these: svc/NAME, NAMESPACE/NAME, NAME (* is a wildcard).",
             autocompletion=complete.services,
         ),
-    ] = [],  # noqa: B006 - typer reads it, nobody writes it
+    ] = [],  # noqa: B006 - typer reads it, nothing writes it
     namespace: params.Namespace = None,
     all_namespaces: Annotated[
         bool, typer.Option("-A", "--all-namespaces", help="Services in all namespaces (the default).")

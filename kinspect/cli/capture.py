@@ -39,7 +39,7 @@ def capture(
             help="Keep only this service, its endpoints and their pods. Repeatable.",
             autocompletion=complete.services,
         ),
-    ] = [],  # noqa: B006 - typer reads it, nobody writes it
+    ] = [],  # noqa: B006 - typer reads it, nothing writes it
     conntrack: Annotated[
         bool,
         typer.Option(

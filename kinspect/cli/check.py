@@ -46,7 +46,7 @@ def check(
             help="Only these: svc/NAME[:PORT], NAMESPACE/NAME, NAME (* is a wildcard).",
             autocompletion=complete.services,
         ),
-    ] = [],  # noqa: B006 - typer reads it, nobody writes it
+    ] = [],  # noqa: B006 - typer reads it, nothing writes it
     to: Annotated[
         list[str],
         typer.Option(

@@ -34,7 +34,7 @@ def diff(
             help="Two snapshots, or a snapshot and live; then a service, to compare only"
             " its traffic. With --expected: node/NAME, repeatable.",
         ),
-    ] = [],  # noqa: B006 - typer reads it, nobody writes it
+    ] = [],  # noqa: B006 - typer reads it, nothing writes it
     expected: Annotated[
         bool,
         typer.Option(

@@ -27,7 +27,7 @@ def rules(
         typer.Argument(
             metavar="[node/NAME]...", help="Nodes. [default: all]", autocompletion=complete.node_targets
         ),
-    ] = [],  # noqa: B006 - typer reads it, nobody writes it
+    ] = [],  # noqa: B006 - typer reads it, nothing writes it
     expected: Annotated[
         bool, typer.Option("--expected", help="Print the rules that kube-proxy would write now.")
     ] = False,

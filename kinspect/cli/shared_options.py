@@ -19,7 +19,7 @@ def facts_from(
     context: params.Context = None,
     snapshot: params.SnapshotPath = None,
     demo: params.DemoFlag = False,
-    rules: params.RulesPaths = [],  # noqa: B006 - typer reads it, nobody writes it
+    rules: params.RulesPaths = [],  # noqa: B006 - typer reads it, nothing writes it
     transport: params.TransportOption = None,
     ssh_user: params.SshUser = None,
     ssh_port: params.SshPort = None,

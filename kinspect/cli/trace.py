@@ -71,7 +71,7 @@ def trace(
             help="Nodes that the upstream balancer sends to. Repeatable.",
             autocompletion=complete.nodes,
         ),
-    ] = [],  # noqa: B006 - typer reads it, nobody writes it
+    ] = [],  # noqa: B006 - typer reads it, nothing writes it
     packet: Annotated[
         str | None,
         typer.Option(

@@ -56,7 +56,7 @@ def whatif(
             "[svc/NAME:]FIELD=VALUE",
             "Set a field of the service's spec; VALUE is YAML, null removes the field.",
         ),
-    ] = [],  # noqa: B006 - typer reads it, nobody writes it
+    ] = [],  # noqa: B006 - typer reads it, nothing writes it
     without: Annotated[list[str], _option("without", "pod/NAME", "Remove a pod.", complete.pods)] = [],  # noqa: B006
     unready: Annotated[
         list[str], _option("unready", "pod/NAME", "Make a pod's readiness probe fail.", complete.pods)

@@ -25,10 +25,12 @@ class Severity(str, enum.Enum):
 Fact = Literal[
     "way in", "ends", "endpoints", "outside source", "source", "routes", "rules", "counters", "node files"
 ]  # fmt: skip
-"""What can decide whether something is found: the service, the port and how traffic enters; where packets
-end and how many of them; the service's endpoints at the API; the address that packets from outside leave
-with, or any packets; the node's routes; its rules as they are written; their counters; what else was read
-of the node."""
+"""Facts that can decide whether something is found.
+
+The service, the port and how traffic enters; where packets end and how many of them; the service's
+endpoints at the API; the address that packets from outside leave with, or any packets; the node's
+routes; its rules as they are written; their counters; what else was read of the node.
+"""
 
 ALL_FACTS: Final[frozenset[Fact]] = frozenset(get_args(Fact))
 
@@ -38,8 +40,8 @@ class FindingKind:
     """A kind of finding. ``means`` and ``todo`` are whole sentences; ``look`` are commands to see it by hand.
 
     ``settles``: a change under way looks the same, and is gone a moment later. ``depends`` is all that
-    decides whether it is found: traffic that is the same in these is examined on one node only. A kind that
-    does not say depends on everything, and is looked for on every node.
+    decides whether it is found: traffic that is the same in these is examined on one node only. A kind
+    without ``depends`` depends on everything, and is looked for on every node.
     """
 
     code: str
@@ -57,8 +59,8 @@ class FindingKind:
 class Observation:
     """A kind of finding as it was seen: of a service, or of nodes alone.
 
-    ``problem`` or else ``text`` says what, without the nodes; ``ways`` by which ways in. With
-    ``questions`` it is only possible; ``moved``: what it is about changed while it was read.
+    ``problem`` or else ``text`` describes it, without the nodes; ``ways`` are its ways in. With
+    ``questions`` it is only possible; ``moved``: its subject changed while it was read.
     """
 
     kind: FindingKind
@@ -73,7 +75,7 @@ class Observation:
 
     @property
     def severity(self) -> Severity:
-        """That of its kind, but no error is made of what is not sure."""
+        """That of its kind, but an uncertain one is not an error."""
         unsure = self.questions or self.moved
         return Severity.WARNING if unsure and self.kind.severity is Severity.ERROR else self.kind.severity
 
@@ -83,7 +85,7 @@ class AuditAnswer:
     """What ``kinspect audit`` answers, the worst first."""
 
     observations: tuple[Observation, ...]
-    kinds: tuple[FindingKind, ...]  # all that were looked for
+    kinds: tuple[FindingKind, ...]  # all kinds that were checked
     services: int
     nodes: tuple[str, ...]
     diagnostics: Diagnostics = NONE
@@ -104,7 +106,7 @@ class AuditAnswer:
 
     @property
     def status(self) -> Status:
-        """An error counts before what is not known."""
+        """An error takes precedence over unknowns."""
         if self.count(Severity.ERROR):
             return "violated"
         unsure = self.undetermined or any(found.questions for found in self.observations)
@@ -112,7 +114,7 @@ class AuditAnswer:
 
 
 def merged(observations: Sequence[Observation]) -> list[Observation]:
-    """Those that say the same as one, with all nodes and ways that show it; the worst first."""
+    """Joins equal ones, with all their nodes and ways in; the worst first."""
     found: dict[tuple[object, ...], list[Observation]] = {}
     for each in observations:
         found.setdefault((each.kind.code, each.service, each.text, each.problem, each.severity), []).append(

@@ -47,7 +47,7 @@ class RefusedByProxy(msgspec.Struct, frozen=True):
     """A rule of kube-proxy refuses.
 
     ``knows``: the same dump has the endpoint's chain, so kube-proxy knows of the endpoint. With
-    "no-local-endpoints" it then takes the endpoint for another node's: its node name differs from
+    "no-local-endpoints" it then considers the endpoint another node's: its node name differs from
     the API's (--hostname-override).
     """
 
@@ -57,7 +57,7 @@ class RefusedByProxy(msgspec.Struct, frozen=True):
 
 
 class EndedByRule(msgspec.Struct, frozen=True):
-    """A rule or a policy that is no part of load balancing ends the packets."""
+    """A rule or a policy that is not part of load balancing ends the packets."""
 
     verdict: Verdict
     rule: RuleReference
@@ -74,9 +74,9 @@ class NotServed(msgspec.Struct, frozen=True):
     """No rule takes the frontend at this node.
 
     ``untracked``: a rule of the raw table keeps the packets out of nat (NodeLocal DNSCache), and
-    ``here`` tells whether the node has the address. ``no-jump``: nothing leads to kube-proxy's
-    rules. ``empty-chain``: the service's chain is there and empty. ``not-this-address``: the rule
-    for the NodePort is there, but not for this address of the node (nodePortAddresses).
+    ``here`` says whether the node has the address. ``no-jump``: nothing leads to kube-proxy's
+    rules. ``empty-chain``: the service's chain exists but is empty. ``not-this-address``: the rule
+    for the NodePort exists, but not for this address of the node (nodePortAddresses).
     ``unknown``: there is no rule for the frontend.
     """
 

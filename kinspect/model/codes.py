@@ -1,8 +1,7 @@
-"""Public codes: the names by which scripts know what kinspect finds.
+"""Public codes: the names by which scripts identify what kinspect finds.
 
-A code is a promise. It stays when the class that stands for it is renamed, and is never used for
-anything else. The codes of audit (``KI101``) stand with its findings, in ``checks.audit``;
-``kinspect explain`` lists both.
+A code is a promise. It stays if its class is renamed, and is never used for anything else. The codes of
+audit (``KI101``) are with its findings, in ``checks.audit``; ``kinspect explain`` lists both.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodePage:
-    """All that there is to say about a code. ``look``: commands to see it by hand.
+    """The page of a code. ``look``: commands to see it by hand.
 
     ``settles``: a change under way looks the same, and is gone a moment later.
     """
@@ -50,7 +49,7 @@ class CodePages:
 
     @property
     def status(self) -> Status:
-        """It can always be answered."""
+        """Always ``answered``."""
         return "answered"
 
 
@@ -210,7 +209,7 @@ _CONSEQUENCES: Final = _codes(
         whatif.NotFromPods: ("NotFromPods", "A service's EndpointSlices do not match its pods."),
         whatif.HintsKept: (
             "HintsKept",
-            "A service's topology hints follow the CPUs of nodes; they stay as they were.",
+            "A service's topology hints follow the CPUs of nodes; they stay unchanged.",
         ),
         whatif.NoAddress: (
             "NoAddress",

@@ -57,7 +57,7 @@ class Link:
     group: str | None = None
     elsewhere: bool = False  # its other end is in another namespace, as that of a pod's veth
     leads: bool = False  # a bond or a VRF: others are its members, but not as ports of a bridge
-    calls_iptables: bool = False  # of a bridge: whatever the switch of all bridges says
+    calls_iptables: bool = False  # of a bridge: regardless of the sysctl for all bridges
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +123,12 @@ class PolicyRule:
     inverted: bool = False
     action: str = "lookup"  # or goto, nop, blackhole, unreachable, prohibit
     target: int | None = None  # the priority that goto leads to; None: none that exists
-    suppress_prefix: int | None = None  # ignores what it finds up to this prefix length
-    suppress_group: str | None = None  # ignores what it finds by interfaces of this group
+    suppress_prefix: int | None = None  # ignores routes up to this prefix length
+    suppress_group: str | None = None  # ignores routes by interfaces of this group
     undecidable: str | None = None
 
 
-# What a host has that nobody configured: ip rule's three (two of IPv6).
+# The default policy rules of a host: three (two for IPv6).
 USUAL_RULES: Final = (
     PolicyRule(priority=0, table="local"),
     PolicyRule(priority=32766, table="main"),
@@ -151,7 +151,7 @@ class AddressSet(Protocol):
 
     @property
     def counted(self) -> bool:
-        """Whether its members count packets and bytes, so that a rule can ask for the counts."""
+        """Whether its members count packets and bytes, so that a rule can match the counts."""
         ...
 
     def member_sets(self) -> Sequence[str]:
@@ -161,13 +161,13 @@ class AddressSet(Protocol):
     def holds(
         self, packet: Packet, directions: Sequence[str], host: Host, *, return_nomatch: bool = False
     ) -> bool | None:
-        """Whether the packet's fields are in the set; None where that cannot be known."""
+        """Whether the packet's fields are in the set; None if that is not known."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """The state of one host that its rules and routes ask for."""
+    """The state of one host on which its rules and routes depend."""
 
     name: str = ""
     addresses: frozenset[Address] | None = None  # all addresses of all interfaces
@@ -180,7 +180,7 @@ class Host:
     sysctls: Mapping[str, str] = field(default_factory=dict)
 
     def is_local(self, address: Address) -> bool | None:
-        """Whether the address is this host's own; None where its addresses are not known.
+        """Whether the address is this host's own; None if its addresses are not known.
 
         All of 127.0.0.0/8 and ::1 are (the kernel's local table holds them).
         """
@@ -191,26 +191,26 @@ class Host:
         return address in self.addresses
 
     def sysctl(self, key: str) -> str | None:
-        """The value of a kernel switch, or None where it was not read."""
+        """The value of a sysctl, or None if it was not read."""
         return self.sysctls.get(key)
 
     def conf(self, interface: str | None, switch: str, *, version: int = 4) -> int | None:
-        """A number of net.ipv4.conf or net.ipv6.conf; None where it was not read."""
+        """A number of net.ipv4.conf or net.ipv6.conf; None if it was not read."""
         value = self.sysctls.get(f"net.ipv{version}.conf.{(interface or '').replace('.', '/')}.{switch}")
         return int(value) if value is not None and value.lstrip("-").isdecimal() else None
 
     def either(self, interface: str | None, switch: str) -> bool | None:
-        """A switch of IPv4 that is on where it is on for all interfaces, or for this one."""
+        """A sysctl of IPv4 that is on if it is on for all interfaces, or for this one."""
         values = [self.conf(name, switch) for name in ("all", interface)]
         if any(values):
             return True
         return None if None in values else False
 
     def is_bridge(self, interface: str | None) -> bool | None:
-        """Whether an interface is a bridge; None where nothing tells.
+        """Whether an interface is a bridge; None if not known.
 
-        Without kinds (``ip -d``) a bridge is told by a port whose other end is in a pod; what has no
-        ports brings in no packet by one.
+        Without kinds (``ip -d``) a bridge is recognised by a port whose other end is in a pod; what has
+        no ports brings in no packet by one.
         """
         link = (self.links or {}).get(interface or "")
         if link is None:
@@ -229,7 +229,7 @@ class Host:
         return [link for link in (self.links or {}).values() if link.master == bridge]
 
     def policy(self, version: int) -> Sequence[PolicyRule]:
-        """The rules of policy routing in the order they are asked."""
+        """The rules of policy routing in the order of evaluation."""
         return self._policies[version]
 
     @cached_property
@@ -239,19 +239,19 @@ class Host:
 
     @cached_property
     def own_rules(self) -> bool:
-        """Whether there are IPv4 rules of policy routing besides those that every host has."""
+        """Whether there are IPv4 rules of policy routing besides the default ones."""
         return list(self.policy(4)) != list(USUAL_RULES)
 
     @cached_property
     def own_local_routes(self) -> bool:
-        """Whether anyone but the kernel has made an IPv4 route of type local."""
+        """Whether an IPv4 route of type local exists that the kernel did not make."""
         return any(
             route.type == "local" and not route.by_kernel and route.destination.version == 4
             for route in self.routes or ()
         )
 
     def table(self, version: int, name: str) -> Table | None:
-        """A routing table; None where it has no routes."""
+        """A routing table; None if it has no routes."""
         return self._tables.get((version, name))
 
     @cached_property
@@ -262,7 +262,7 @@ class Host:
         return {key: Table(routes) for key, routes in found.items()}
 
     def family_routes(self, address: Address) -> Sequence[Route] | None:
-        """The routes of an address's family; None where none were read."""
+        """The routes of an address's family; None if none were read."""
         return self._by_family.get(address.version)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What would happen: a change, what follows from it, and traffic before and after."""
+"""A change, its consequences, and traffic before and after."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kinspect.model.rules import Verdict
 
 
 class Placeholder(msgspec.Struct, frozen=True):
-    """A value that somebody else will choose; ``value`` is from the right range and stands for it."""
+    """A value that is chosen later; ``value`` is a placeholder from the right range."""
 
     what: Literal["cluster IP", "NodePort", "health check NodePort", "pod address"]
     of: str
@@ -32,44 +32,44 @@ class Evicted(msgspec.Struct, frozen=True):
     pods: tuple[Key, ...]
     daemon_set: tuple[Key, ...]
     static: tuple[Key, ...]
-    replaced: tuple[Key, ...]  # of those evicted: a controller makes others, somewhere
-    bare: tuple[Key, ...]  # of those evicted: nobody makes others, and kubectl asks for --force
+    replaced: tuple[Key, ...]  # evicted pods that a controller replaces, somewhere
+    bare: tuple[Key, ...]  # evicted pods without a controller: kubectl needs --force
 
 
 class Replaced(msgspec.Struct, frozen=True):
-    """A pod that goes belongs to a controller, which makes another one: where is not known."""
+    """A removed pod belongs to a controller, which makes another one: where is not known."""
 
     pod: Key
     owner: str
 
 
 class NoEffect(msgspec.Struct, frozen=True):
-    """A change that changes no rule, though one might think so."""
+    """A change that does not affect rules, although one might expect it to."""
 
     why: Literal["cordon", "uncordon", "node-label", "same", "pod-label", "already"]
     what: str
 
 
 class NotFromPods(msgspec.Struct, frozen=True):
-    """A service's EndpointSlices are not what its pods make: they were changed by the pods' names only."""
+    """A service's EndpointSlices do not match its pods: only endpoints with the pods' names were changed."""
 
     service: str
 
 
 class HintsKept(msgspec.Struct, frozen=True):
-    """A service whose hints follow the nodes' CPUs (topology-mode: Auto): they stay as they were."""
+    """A service whose hints follow the nodes' CPUs (topology-mode: Auto): they stay unchanged."""
 
     service: str
 
 
 class NoAddress(msgspec.Struct, frozen=True):
-    """A service of type LoadBalancer gets its address from a provider: none is known yet."""
+    """A service of type LoadBalancer gets its address from a provider: it is not known yet."""
 
     service: str
 
 
 class Unscheduled(msgspec.Struct, frozen=True):
-    """A pod that a manifest makes: which node it will run on is not known."""
+    """A pod that a manifest creates: the node on which it will run is not known."""
 
     pod: str
 
@@ -124,7 +124,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceEffect(msgspec.Struct, frozen=True, kw_only=True):
-    """One service: its traffic before and after, None where it is not there, and what differs."""
+    """One service: its traffic before and after, None if it does not exist, and the differences."""
 
     service: Key
     before: TraceAnswer | None = None
@@ -136,7 +136,7 @@ class ServiceEffect(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lagging(msgspec.Struct, frozen=True):
-    """A node whose rules are not what the API says already, of services that the change touches."""
+    """A node whose rules already differ from the API, and the affected services."""
 
     node: str
     services: tuple[str, ...]
@@ -151,7 +151,7 @@ class Shares(msgspec.Struct, frozen=True):
 
 
 class Replacement(msgspec.Struct, frozen=True):
-    """What becomes of a service once the pods that go were replaced, for each node they may run on."""
+    """A service's traffic after removed pods were replaced, for each node that they may run on."""
 
     service: Key
     pods: int
@@ -179,7 +179,7 @@ class WhatIfAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def status(self) -> Status:
-        """An assertion that fails comes before what is not known."""
+        """A failed assertion takes precedence over unknowns."""
         if self.checked is not None and self.checked.status == "violated":
             return "violated"
         undecided = any(

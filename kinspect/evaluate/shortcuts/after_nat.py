@@ -100,7 +100,7 @@ class AfterNatMemo:
         if key is None:
             return None
         if key not in self._known:
-            self._known[key] = self._alike(walk(), packet)
+            self._known[key] = self._shareable(walk(), packet)
         return self._known[key]
 
     def known(self, key: Hashable) -> Sequence[Way] | None:
@@ -136,7 +136,7 @@ class AfterNatMemo:
         return where, rest, version, addresses.of(dst), -1 if dport is None else ports.of(dport)
 
     @staticmethod
-    def _alike(ways: Sequence[Way], packet: Packet) -> Sequence[Way] | None:
+    def _shareable(ways: Sequence[Way], packet: Packet) -> Sequence[Way] | None:
         """The ways, if they do not depend on the destination other than by keeping it."""
         to = (packet.dst, packet.dport)
         for way in ways:

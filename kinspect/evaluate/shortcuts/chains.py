@@ -199,7 +199,9 @@ def _bundled(results: Sequence[_Result]) -> Sequence[_Result]:
     """Joins branches that nat sends to different places and that are otherwise the same."""
     found: list[_Result] = []
     for result in results:
-        same = next((i for i, other in enumerate(found) if result.bound and _alike(result, other)), None)
+        same = next(
+            (i for i, other in enumerate(found) if result.bound and _leave_equally(result, other)), None
+        )
         if same is None:
             found.append(result)
             continue
@@ -209,7 +211,7 @@ def _bundled(results: Sequence[_Result]) -> Sequence[_Result]:
     return found
 
 
-def _alike(one: _Result, other: _Result) -> bool:
+def _leave_equally(one: _Result, other: _Result) -> bool:
     if (one.verdict, one.bound, one.original) != (other.verdict, other.bound, other.original):
         return False
     placed = ("dst", "dport")

@@ -28,7 +28,7 @@ class _List(msgspec.Struct, Generic[T]):
 
 
 class _Base(msgspec.Struct, rename="camel", gc=False):
-    """API objects: camelCase names, absent and null fields alike."""
+    """API objects: camelCase names, absent and null fields are the same."""
 
 
 class _Owner(_Base):

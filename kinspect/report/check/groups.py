@@ -37,10 +37,10 @@ class Group:
                 nodes.setdefault(entry.node, {})[entry.sources] = None
         found = []
         for (via, front), nodes in ways.items():
-            alike: dict[tuple[SenderClass, ...], list[str]] = {}
+            together: dict[tuple[SenderClass, ...], list[str]] = {}
             for node, sources in nodes.items():
-                alike.setdefault(tuple(sources), []).append(node)
-            found += [(via, front, sources, tuple(names)) for sources, names in alike.items()]
+                together.setdefault(tuple(sources), []).append(node)
+            found += [(via, front, sources, tuple(names)) for sources, names in together.items()]
         return found
 
     def rules(self) -> dict[str, list[RuleReference]]:

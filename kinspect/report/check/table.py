@@ -70,13 +70,13 @@ def _print(console: Console, answer: CheckAnswer, judged: AssertionResult, *, wi
     )
     shown = groups if wide else groups[:_GROUPS]
     last: tuple[object, ...] = ()
-    for (service, port, rows), alike in groupby(shown, key=lambda g: (g.service, g.port, g.rows())):
+    for (service, port, rows), same in groupby(shown, key=lambda g: (g.service, g.port, g.rows())):
         if (service, port) != last:
             last = (service, port)
             named = f"  port {port_text(port)}" if port else ""
             console.print()
             console.print(Text(f"{key_text(service)}{named}", style="bold"))
-        for group in alike:
+        for group in same:
             _print_problem(console, group, wide=wide)
         if rows:
             console.print(Padding(_ways(rows, wide=wide), (0, 0, 0, 4), expand=False))

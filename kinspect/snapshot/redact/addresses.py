@@ -48,7 +48,7 @@ _STILL: Final = frozenset(_bits(network) for network in _AS_IS)
 
 
 class Permutation:
-    """The permutation of a key; without the key nobody can turn it back."""
+    """The permutation of a key; without the key it cannot be reversed."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key[:64]
