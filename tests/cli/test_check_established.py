@@ -114,7 +114,7 @@ def test_it_turns_to_a_pass_with_the_last_connection_and_not_before(state: Path)
     without(state, r"10\.42\.20\.2 ")
     ran = check(state, *args)
     assert ran.code == 0
-    assert "holds for new connections and those that exist" in ran.out
+    assert "holds for new and existing connections" in ran.out
 
 
 def test_connections_that_close_are_none(state: Path) -> None:

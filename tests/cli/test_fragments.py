@@ -68,7 +68,7 @@ def test_a_grep_for_the_service_is_bounded_and_gives_its_shares_from_its_first_c
 def test_an_empty_file_settles_nothing(text: str) -> None:
     ran = traced(text)
     assert ran.code == 3
-    assert "holds no rules: iptables-save prints none without root" in ran.out
+    assert "holds no rules: iptables-save prints nothing without root" in ran.out
     assert not re.search(r"31000 +all", ran.out)
 
 
@@ -125,7 +125,7 @@ def test_a_policy_that_a_grep_left_out_is_not_known() -> None:
         ("-A PREROUTING -j A\n", ["--table", "filter"], "table filter has no chain PREROUTING"),
         ("-A A -j MASQUERADE\n", ["--table", "filter"], "-j MASQUERADE belongs to table nat, not to filter"),
         ("*filter\n:INPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n", [], "-:3: table filter has no chain POSTROUTING"),
-        ("    0     0 DROP  tcp  --  *  *  0.0.0.0/0  0.0.0.0/0\n", ["--table", "nat"], "--start nat:CHAIN names the chain"),
+        ("    0     0 DROP  tcp  --  *  *  0.0.0.0/0  0.0.0.0/0\n", ["--table", "nat"], "--start nat:CHAIN names its chain"),
         ("table ip nat {\n", [], "this is an nft ruleset"),
         ("tcp      6 117 TIME_WAIT src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2\n", [], "this is a list of connections"),
         ("create KUBE-LOOP hash:ip,port\n", [], "this is ipsets"),

@@ -109,8 +109,8 @@ def test_ignore_goes_for_all_assertions(policy: Path) -> None:
     ("argv", "says"),
     [
         (("drained",), "--policy and drained exclude each other"),
-        (("--to", "node/node2"), "is said in the file"),
-        (("--allow-terminating",), "is said in the file"),
+        (("--to", "node/node2"), "the file says what may get traffic"),
+        (("--allow-terminating",), "the file says what may get traffic"),
     ],
 )
 def test_the_file_says_it_all(policy: Path, argv: tuple[str, ...], says: str) -> None:

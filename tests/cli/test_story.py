@@ -41,7 +41,7 @@ def test_node2s_half_of_what_enters_at_node1_crosses_and_the_source_is_a_nodes()
     assert outcomes["10.42.20.2:80"]["snat"] == "192.168.0.11"
     assert outcomes["10.42.19.2:80"]["snat"] == "10.42.19.1"
     assert (
-        "Half of what enters at node1 leaves for node2, because externalTrafficPolicy is Cluster."
+        "Half of the traffic that enters at node1 leaves for node2, because externalTrafficPolicy is Cluster."
         in texts(document)
     )
     assert "The pods see an address of the node as the source" in texts(document)
@@ -59,8 +59,8 @@ def test_weights_of_entry_nodes_weigh_the_totals() -> None:
 
 
 def test_a_label_on_the_node_is_said_to_change_nothing() -> None:
-    assert "asks for labels of pods, not of nodes" in texts(traced("story-2-node-relabelled"))
-    assert "asks for labels of pods" not in texts(traced("story-1-both-nodes"))
+    assert "matches labels of pods, not of nodes" in texts(traced("story-2-node-relabelled"))
+    assert "matches labels of pods" not in texts(traced("story-1-both-nodes"))
 
 
 def test_a_pod_without_the_label_gets_nothing() -> None:
@@ -79,7 +79,7 @@ def test_under_policy_local_nothing_crosses_and_clients_are_seen() -> None:
     assert shares(document, "node1") == {"10.42.19.2:80": "1"}
     assert shares(document, "node2") == {"10.42.20.2:80": "1"}
     assert all(o["snat"] is None for trace in document["traces"] for o in trace["outcomes"])
-    assert "Nothing crosses nodes" in texts(document)
+    assert "No traffic crosses nodes" in texts(document)
 
 
 def test_a_stale_node_is_found_by_what_it_does() -> None:

@@ -239,7 +239,7 @@ def test_established_packets_meet_no_nat_rule() -> None:
             (False, None),
             (False, "its connection"),
         }
-        assert any("no nat rule is asked" in note for note in trace["notes"])
+        assert any("the nat table is not consulted" in note for note in trace["notes"])
 
 
 def test_explain_names_every_rule_of_the_visited_chains_and_why() -> None:

@@ -32,7 +32,7 @@ def test_the_answer_comes_in_a_sentence_first() -> None:
         (("--relabel", "node/node2:app=x"), "Labels of node node2 change no rule"),
         (("--relabel", "pod/test-server-2:tier=x"), "No service selects pod default/test-server-2 by these labels"),
         (("--set", "externalTrafficPolicy=Cluster"), "spec.externalTrafficPolicy is so already"),
-        (("--drain", "node/node2"), "nobody makes others in place of default/test-server-2"),
+        (("--drain", "node/node2"), "default/test-server-2 will not be replaced"),
         (("--delete", SERVICE), "10.43.174.31:80 and NodePort 31000/tcp lead nowhere"),
         (("--set", "type=ClusterIP"), "NodePort 31000/tcp is no longer served"),
         (("--set", "type=LoadBalancer"), "has no load-balancer address: the provider will choose it"),
@@ -40,7 +40,7 @@ def test_the_answer_comes_in_a_sentence_first() -> None:
         (("--set", "externalTrafficPolicy=Local", "--without", "pod/test-server-2"), "everything that enters at node2 is dropped"),
         (("--unready", "pod/test-server-1", "--unready", "pod/test-server-2"), "everything that enters at node1 and node2 is refused"),
         (("--add", "test-service@node1"), "stands for the pod address of default/test-server-1-new1"),
-        (("--terminating", "pod/test-server-2"), "Those to a terminating pod last until it closes them"),
+        (("--terminating", "pod/test-server-2"), "Connections to a terminating pod last until it closes them"),
     ],
 )  # fmt: skip
 def test_what_follows_is_said(words: tuple[str, ...], said: str) -> None:

@@ -366,7 +366,7 @@ def test_connections_of_a_live_cluster_are_those_of_its_recording(
 def test_connections_are_read_live_only_if_the_command_is_about_them(flowing: ReplayServer) -> None:
     words = ("--transport", "exec", "--kubeconfig", str(flowing.kubeconfig))
     ran = kinspect("check", "drained", *words)
-    assert "those that exist were not read (--established)" in ran.err
+    assert "existing ones were not read (--established)" in ran.err
     kinspect("audit", *words)
     assert not [argv for _, argv in flowing.pods.ran if argv[0] == "conntrack"]
 

@@ -71,7 +71,7 @@ SYSCTLS = {
 }
 
 # Packets without a process (answers to what is refused, neighbour discovery) end before any table.
-# Asking for ct state turns connection tracking on: the kernel has it off, and no nat rule is asked,
+# Asking for ct state turns connection tracking on: the kernel has it off, and the nat table is not consulted,
 # where nothing in a namespace needs it.
 OBSERVE = """
 table inet observe {

@@ -55,7 +55,7 @@ def test_the_answer_holds_for_either_order_and_counters_tell_which_it_was(order:
         }
         assert bounds == dict.fromkeys(pods.values(), (Fraction(0), Fraction(1)))
         (warning,) = back_ends("node", before, evaluation).warnings
-        assert "no dump tells" in warning
+        assert "no dump shows" in warning
         assert "only those of" not in warning
 
         (sent,) = made.send([(PROBE.where, PROBE.wire(0))])

@@ -90,7 +90,7 @@ CASES: dict[str, tuple[str, Change, str, str]] = {
         "",
     ),
     "KI105": (STORY, lambda a: a.rules("node1", "--probability 0.50000000000", "--probability 0.25000000000"), "1/4 goes to 10.42.19.2:80", "10.42.19.2:80"),
-    "KI106": (STORY, lambda a: a.rules("node1", f"{TO_SERVICE} -j {SVC}\n", "-A KUBE-SERVICES -d 10.43.0.99/32 -j RETURN\n"), "sent to no endpoint", ""),
+    "KI106": (STORY, lambda a: a.rules("node1", f"{TO_SERVICE} -j {SVC}\n", "-A KUBE-SERVICES -d 10.43.0.99/32 -j RETURN\n"), "reaches no endpoint", ""),
     "KI107": (
         STORY,
         lambda a: a.rules("node1", f"{TO_SERVICE} -j {SVC}\n", "-A KUBE-SERVICES -d 10.43.0.99/32 -j RETURN\n").rules("node1", "-A KUBE-SERVICES -d 10.43.0.1/32", NO_ENDPOINTS + "\n[0:0] -A KUBE-SERVICES -d 10.43.0.1/32"),
@@ -129,7 +129,7 @@ CASES: dict[str, tuple[str, Change, str, str]] = {
     "KI130": (STORY, lambda a: a.rules("node1", "--probability 0.50000000000", "--probability 0.25000000000"), "neither side has a majority: node1 / node2", ""),
     "KI201": (STORY, lambda a: a.without("nodes/node2"), "none of its rules were read", ""),
     "KI202": ("mode-nftables", lambda a: a, "nftables", ""),
-    "KI301": (STORY, lambda a: a.rules("node1", f"[0:0] {JUMP}\n", ""), "nothing leads from PREROUTING of nat to KUBE-SERVICES", ""),
+    "KI301": (STORY, lambda a: a.rules("node1", f"[0:0] {JUMP}\n", ""), "nat PREROUTING does not jump to KUBE-SERVICES", ""),
     "KI302": (STORY, lambda a: a.rules("node1", "-j KUBE-SEP-EXI76XK2HL6M2NII", "-j KUBE-SEP-GONE"), "no chain KUBE-SEP-GONE", "-j KUBE-SEP-GONE"),
     "KI303": (STORY, lambda a: a.rules("node1", f"{TO_SERVICE} -j", TO_SERVICE.replace(" -m tcp --dport 80", "") + " -j"), "for any port", "-A KUBE-SERVICES -d 10.43.174.31/32"),
 }  # fmt: skip
