@@ -24,6 +24,7 @@ from kinspect.model.audit import AuditAnswer, Observation, merged
 from kinspect.model.check import ServiceKey, ServicePattern
 from kinspect.model.cluster import Service
 from kinspect.model.diagnostics import Diagnostics, together
+from kinspect.model.flows import Flow
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Address, Family
 from kinspect.model.traffic import Traffic
@@ -146,7 +147,16 @@ def _existing(request: AuditRequest, snapshot: Snapshot, services: Sequence[Serv
     found = read_tables(facts, snapshot, request.nodes, families=request.families, services=services)
     asked = {service.key for service in services}
     flows = [flow for flow in found.flows if flow.service in asked]
-    return list(of_connections.existing(flows, drained_nodes(facts.cluster)))
+    seen = list(of_connections.existing(flows, drained_nodes(facts.cluster)))
+    if not found.unknown:  # else the connections of one endpoint may be what is missing
+        by_service: dict[ServiceKey, list[Flow]] = {}
+        for flow in flows:
+            if flow.service is not None:
+                by_service.setdefault(flow.service, []).append(flow)
+        for service in services:
+            own, endpoints = by_service.get(service.key, []), facts.cluster.endpoints(service.key)
+            seen += of_connections.uneven(own, service, endpoints)
+    return seen
 
 
 def _memory() -> Healthy:

@@ -6,12 +6,17 @@ of a snapshot that has it; how full a table is is told by two settings of the no
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Final
 
+from kinspect.flows.chance import chance
 from kinspect.flows.summary import summary
 from kinspect.model.audit import FindingKind, Observation, Severity
+from kinspect.model.cluster import Endpoint, Service
 from kinspect.model.flows import Flow, FlowsRow
+from kinspect.model.packet import endpoint_text
 
 GONE: Final = FindingKind(
     code="KI401",
@@ -54,8 +59,20 @@ FULL: Final = FindingKind(
     " kinspect flows lists those of services.",
     look=("sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max",),
 )
-KINDS: Final = (GONE, PINNED, DRAINED, FULL)
+UNEVEN: Final = FindingKind(
+    code="KI405",
+    title="uneven load, even rules",
+    severity=Severity.INFO,
+    means="An endpoint has far more, or far fewer, connections than its share of new ones, and chance does not explain"
+    " it. The rules decide once for each connection: clients that keep theirs open (gRPC, HTTP keep-alive, database"
+    " pools) stay where they are, so endpoints that came later have few.",
+    todo="The rules are as they should be. Let clients or servers close connections now and then (a maximum age), or"
+    " balance requests, not connections (headless service with client-side balancing, a proxy).",
+    look=("kinspect flows svc/SERVICE -n NAMESPACE", "kinspect trace svc/SERVICE -n NAMESPACE"),
+)
+KINDS: Final = (GONE, PINNED, DRAINED, FULL, UNEVEN)
 
+_UNLIKELY: Final = 1e-6  # a chance below this is none, over all endpoints of a service port
 _NEARLY: Final = 9, 10  # of what it can hold
 
 
@@ -77,6 +94,41 @@ def existing(flows: Iterable[Flow], drained: Collection[str]) -> Iterator[Observ
     for row in summary(flow for flow in counted if flow.endpoint.node in drained and flow.stale is None):
         if row.service is not None:
             yield _seen(DRAINED, row, f"end on {row.endpoint.node}")
+
+
+def uneven(flows: Iterable[Flow], service: Service, endpoints: Sequence[Endpoint]) -> Iterator[Observation]:
+    """Endpoints whose connections are not what equal shares of new ones would come to.
+
+    Only where all nodes give each endpoint the same share: policy Cluster, no affinity, no topology hints.
+    """
+    if (
+        service.external_policy != "Cluster"
+        or service.internal_policy != "Cluster"
+        or service.affinity_seconds
+    ):
+        return
+    held = Counter(
+        (f.port, f.to_address, f.to_port) for f in flows if f.state == "ESTABLISHED" and f.stale is None
+    )
+    for port in service.ports:
+        of_port = [
+            e for e in endpoints if (e.port_name, e.protocol) == (port.name, port.protocol) and e.ready
+        ]
+        for version in (4, 6):
+            ready = [e for e in of_port if e.address.version == version]
+            if len(ready) > 1 and not any(e.for_nodes or e.for_zones for e in ready):
+                counts = {e: held[port, str(e.address), e.port] for e in ready}
+                yield from _unlikely(service, counts)
+
+
+def _unlikely(service: Service, counts: Mapping[Endpoint, int]) -> Iterator[Observation]:
+    drawn, fair = sum(counts.values()), Fraction(1, len(counts))
+    for endpoint, number in counts.items():
+        # With many endpoints one of them is far off sooner: the bar is shared among them.
+        if chance(number, drawn, fair) < _UNLIKELY * fair:
+            place = endpoint_text(endpoint.address, endpoint.port)
+            text = f"{place} has {number:,} of {drawn:,} connections; its share of new ones is {fair}"
+            yield Observation(kind=UNEVEN, text=text, nodes=(), service=service.key)
 
 
 def _why(row: FlowsRow) -> str:

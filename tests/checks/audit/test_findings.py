@@ -135,6 +135,17 @@ CASES: dict[str, tuple[str, Change, str, str]] = {
 }  # fmt: skip
 GONE = "flows-3-pod-left"
 CASES |= {
+    "KI405": (
+        STORY,
+        lambda a: (a.path / "nodes/node1/conntrack.txt").write_text(
+            "".join(
+                f"tcp 6 431999 ESTABLISHED src=192.0.2.7 dst=10.43.174.31 sport={2000 + n} dport=80 src=10.42.{20 if n < 9 else 19}.2 dst=192.0.2.7 sport=80 dport={2000 + n} [ASSURED] use=1\n"
+                for n in range(60)
+            )
+        ),
+        "10.42.19.2:80 has 51 of 60 connections; its share of new ones is 1/2",
+        "",
+    ),
     "KI403": (GONE, lambda a: a.cordoned("node1"), "end on node1", ""),
     "KI404": (
         GONE,

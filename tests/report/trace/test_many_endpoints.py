@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from kinspect.model.answer import NodeShare, NodeTrace, Outcome, TraceAnswer
+from kinspect.model.answer import NodeShare, NodeTrace, Outcome, Total, TraceAnswer
 from kinspect.model.cluster import EndpointOwner
 from kinspect.model.odds import Weight
 from kinspect.model.packet import TCP, Packet
@@ -38,7 +38,8 @@ def answered(endpoints: int) -> TraceAnswer:
         node="node1", via="nodeport", packet=packet, evaluation=evaluation, outcomes=tuple(outcomes)
     )
     share = outcomes[-1].bounds[0]
-    return TraceAnswer(traces=(trace,), destinations=(NodeShare("node1", share, share),))
+    total = Total("nodeport", None, 4, (NodeShare("node1", share, share),))
+    return TraceAnswer(traces=(trace,), totals=(total,))
 
 
 def probabilities(text: str) -> Sequence[str]:
