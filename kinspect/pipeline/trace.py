@@ -32,8 +32,9 @@ from kinspect.parse.user.target import (
     ServiceTarget,
     TraceTarget,
 )
+from kinspect.pipeline.gather.opened import opened
 from kinspect.pipeline.gather.read import Facts, read_facts
-from kinspect.pipeline.gather.sources import Source, Wanted, opened
+from kinspect.pipeline.gather.sources import Source, Wanted
 from kinspect.pipeline.ongoing import ongoing
 from kinspect.pipeline.traffic.by_comments import by_node_port, probes_by_comments
 from kinspect.pipeline.traffic.established import translation
