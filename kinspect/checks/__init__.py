@@ -1,4 +1,5 @@
 """Remarks and findings about a cluster's service paths, one module per kind of check.
 
-Pure: from the model to findings and remarks, without wording.
+Pure: from the model to findings and remarks, without wording. Knows kube-proxy and connections, not how
+rules are read or packets are followed.
 """
