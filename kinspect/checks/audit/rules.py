@@ -70,7 +70,7 @@ def _jumps(node: str, rules: Ruleset) -> Iterator[Observation]:
     for hook, name in JUMPS:
         chain = rules.chain(NAT, ChainName(hook))
         if chain is None or not any(_leads(rule, name) for rule in chain.rules()):
-            text = f"{rules.source}: nothing leads from {hook} of nat to {name}"
+            text = f"{rules.source}: nat {hook} does not jump to {name}"
             yield Observation(kind=HALF, text=text, nodes=(node,))
 
 
