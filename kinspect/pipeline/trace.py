@@ -79,6 +79,9 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
         local=request.local,
         table=request.table or (request.start[0] if request.start else None),
         chain=request.start[1] if request.start else None,
+        about=lambda key: (
+            wanted.service is None or key == (wanted.service[0] or namespace, wanted.service[1])
+        ),
     )
 
     def connection(node: str, packet: Packet) -> Translation | None:

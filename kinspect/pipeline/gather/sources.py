@@ -5,13 +5,13 @@ Light to import: the command line needs the names of sources for its help.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from kinspect.collect.options import NodeOptions, Progress, SshOptions
-from kinspect.errors import CallError
+from kinspect.errors import CallError, NotFound
 
 if TYPE_CHECKING:
     from kinspect.model.packet import Family
@@ -24,14 +24,17 @@ _GZIP = b"\x1f\x8b"
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A snapshot: a folder or an archive."""
+    """A snapshot: a folder or an archive; without the nodes to ``exclude``."""
 
     path: Path
+    exclude: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
     """The snapshot that ships with kinspect: the story of the README."""
+
+    exclude: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Rules:
     """Dumps taken by hand, and no cluster."""
 
     files: tuple[RulesFile, ...]
+    exclude: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class Live:
     reach: NodeOptions = field(default_factory=SshOptions)
     parallel: int | None = None
     progress: Progress | None = None
+    exclude: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +81,15 @@ Source: TypeAlias = Recorded | Demo | Rules | Live | Opened
 class Wanted:
     """What of a live cluster is needed: one service or all, pods or not, which nodes.
 
-    ``connections``: nodes' connection tracking tables too, whole.
+    ``connections``: nodes' connection tracking tables too, whole. ``settles``: services whose endpoints
+    should stay the same while nodes are read; if they do not, all is read once more.
     """
 
     service: tuple[str | None, str] | None = None  # namespace or the one in use, name
     namespace: str | None = None
     pods: bool = False
+    pods_if_allowed: bool = False  # go on without them if the API does not let us list them
+    settles: Callable[[tuple[str, str]], bool] | None = None
     connections: bool = False
     nodes: Sequence[str] = ()
     family: Family | None = None  # of rules by hand that do not tell it
@@ -93,9 +101,7 @@ def opened(source: Source, wanted: Wanted) -> tuple[Snapshot, str]:
         # What reaches clusters takes its time to import, and recorded facts do not need it.
         from kinspect.pipeline.gather.live import collect
 
-        return collect(
-            source.kubeconfig, source.context, source.reach, source.parallel, source.progress, wanted
-        )
+        return collect(source, wanted)
     snapshot = open_rules(source, wanted.family) if isinstance(source, Rules) else open_recorded(source)
     default = source.namespace if isinstance(source, Opened) else "default"
     return snapshot, wanted.namespace or default
@@ -105,6 +111,10 @@ def open_recorded(source: Recorded | Demo | Opened) -> Snapshot:
     """A snapshot from disk, the one in the package, or one in memory. Raises SnapshotError."""
     if isinstance(source, Opened):
         return source.snapshot
+    return _without(_recorded(source), source.exclude)
+
+
+def _recorded(source: Recorded | Demo) -> Snapshot:
     from importlib import resources
 
     from kinspect.snapshot.store import open_snapshot
@@ -115,6 +125,36 @@ def open_recorded(source: Recorded | Demo | Opened) -> Snapshot:
     with resources.as_file(resources.files("kinspect") / "demo") as folder:
         opened = open_snapshot(folder)
     return Snapshot("the demo snapshot", opened.api, opened.nodes, opened.failed)
+
+
+def _without(snapshot: Snapshot, names: frozenset[str]) -> Snapshot:
+    """The snapshot without some of its nodes. Raises CallError for a name that is no node's."""
+    if not names:
+        return snapshot
+    from kinspect.parse.api.cluster import Cluster
+
+    known = {*snapshot.nodes, *snapshot.failed, *Cluster(snapshot.api, snapshot.origin).nodes}
+    check_excluded(names, sorted(known), snapshot.origin)
+    return replace(
+        snapshot,
+        nodes={name: files for name, files in snapshot.nodes.items() if name not in names},
+        failed={name: why for name, why in snapshot.failed.items() if name not in names},
+        excluded=names,
+    )
+
+
+def check_excluded(names: Collection[str], known: Sequence[str], origin: str) -> None:
+    """Raise NotFound for a name to exclude that no node has, CallError if no node would be left."""
+    if not names:
+        return
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise NotFound(
+            f"--exclude-node: there is no node {unknown[0]} in {origin}",
+            hint=f"it has: {', '.join(known[:20]) or 'none'}",
+        )
+    if not set(known) - set(names):
+        raise CallError(f"--exclude-node leaves no node of {origin}")
 
 
 def open_rules(source: Rules, family: Family | None = None) -> Snapshot:
@@ -150,7 +190,8 @@ def open_rules(source: Rules, family: Family | None = None) -> Snapshot:
                 )
             held[name] = text
             paths[node, name] = "standard input" if file.name == "-" else file.name
-    return Snapshot(origin=", ".join(file.name for file in source.files), nodes=nodes, paths=paths)
+    snapshot = Snapshot(origin=", ".join(file.name for file in source.files), nodes=nodes, paths=paths)
+    return _without(snapshot, source.exclude)
 
 
 def _stem(name: str) -> str:
@@ -163,6 +204,9 @@ def selected(snapshot: Snapshot, wanted: Sequence[str]) -> Mapping[NodeName, nam
     """The nodes asked for, of those that the snapshot has. Raises CallError."""
     if not wanted:
         return snapshot.nodes
+    for name in wanted:
+        if name in snapshot.excluded:
+            raise CallError(f"node {name} is asked for, and excluded by --exclude-node")
     unknown = [name for name in wanted if name not in snapshot.nodes and name not in snapshot.failed]
     if unknown:
         have = ", ".join(sorted({*snapshot.nodes, *snapshot.failed})[:20]) or "none"

@@ -52,7 +52,7 @@ def read_cluster(
         spaces: set[str | None] = {space for space, _ in wanted} or {namespace}
         space = spaces.pop() if len(spaces) == 1 else None
         reading.api["nodes.json"] = api.list("nodes")
-        hosts = hosts_of(Cluster(reading.api, reading.origin), nodes, reading.origin)
+        hosts = hosts_of(Cluster(reading.api, reading.origin), nodes, reading.origin, source.exclude)
         reading.records = {host.name: NodeRecord(error=INTERRUPTED) for host in hosts}
         _until_interrupt(reading, lambda: _read_lists(api, reading, space))
         reading.services = wanted

@@ -13,7 +13,7 @@ import pytest
 
 from kinspect.checks.audit.catalogue import KINDS
 from tests.checks.altered import Altered, named_otherwise
-from tests.cli.run import kinspect
+from tests.cli.run import kinspect, validator
 from tests.clusters import DATA
 
 STORY = "story-1-both-nodes"
@@ -203,14 +203,14 @@ def test_chains_that_nothing_leads_to_are_no_finding(tmp_path: Path) -> None:
     assert {finding["code"] for finding in findings} == {"KI120"}
 
 
-def test_what_changed_while_it_was_captured_is_no_error(tmp_path: Path) -> None:
+def test_what_changed_while_it_was_captured_is_not_judged(tmp_path: Path) -> None:
     folder = tmp_path / "captured"
     shutil.copytree(DATA / "story-6-node1-stale", folder)
     manifest = {"kind": "Capture", "format": 1, "changed": ["default/test-service"]}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     code, findings = audited(folder)
     stale = of(findings, "KI101")
-    assert (code, stale["severity"], stale["moved"]) == (0, "warning", True)
+    assert (code, stale["severity"], stale["moved"]) == (3, "warning", True)
 
 
 def test_what_is_only_possible_is_a_warning_and_not_determined(tmp_path: Path) -> None:
@@ -229,10 +229,78 @@ def test_what_is_only_possible_is_a_warning_and_not_determined(tmp_path: Path) -
 def test_services_and_namespaces_narrow_it() -> None:
     snapshot = DATA / "story-6-node1-stale"
     assert audited(snapshot, "svc/kubernetes")[0] == 0
-    assert audited(snapshot, "-n", "kube-system")[1] == [] or audited(snapshot, "-n", "kube-system")[0] == 0
+    ran = kinspect("audit", "-n", "typo", "--snapshot", str(snapshot))
+    assert (ran.code, ran.err) == (
+        2,
+        "kinspect: there is no service in namespace typo (kubectl get services -A)\n",
+    )
+    ran = kinspect("audit", "typo/*", "--snapshot", str(snapshot))
+    assert (ran.code, ran.out) == (2, "")
     ran = kinspect("audit", "svc/nobody", "--snapshot", str(snapshot))
     assert ran.code == 2
     assert ran.err == "kinspect: there is no service nobody (kubectl get services -A lists them)\n"
+
+
+def test_a_service_that_is_not_in_the_api_any_more_can_be_named(tmp_path: Path) -> None:
+    altered = Altered(STORY, tmp_path).objects("services", named_otherwise("test-service"))
+    code, findings = audited(altered, "svc/test-service")
+    assert code == 1
+    assert {finding["code"] for finding in findings} == {"KI114"}
+
+
+def test_a_service_that_came_while_it_was_read_is_not_unowned(tmp_path: Path) -> None:
+    altered = Altered(STORY, tmp_path).objects("services", named_otherwise("test-service"))
+    manifest = {"kind": "Capture", "format": 1, "changed": ["default/test-service"]}
+    (altered.path / "manifest.json").write_text(json.dumps(manifest))
+    assert "KI114" not in {finding["code"] for finding in audited(altered)[1]}
+
+
+def test_without_a_service_in_scope_nothing_was_audited() -> None:
+    ran = kinspect("audit", "shop/headless", "--snapshot", str(DATA / "zoo-nft"), "-o", "json")
+    assert ran.code == 3
+    assert [entry["code"] for entry in ran.json["undetermined"]] == ["nothing-audited"]
+
+
+def test_a_severity_can_fail_it() -> None:
+    snapshot = DATA / STORY
+    assert audited(snapshot)[0] == 0
+    assert audited(snapshot, "--fail-on", "warning")[0] == 1
+    assert audited(snapshot, "default/test-service", "--fail-on", "warning")[0] == 0
+
+
+def test_with_a_baseline_only_new_findings_count(tmp_path: Path) -> None:
+    stale, baseline = DATA / "story-6-node1-stale", tmp_path / "known.json"
+    ran = kinspect("audit", "--snapshot", str(stale), "--write-baseline", str(baseline))
+    assert (ran.code, ran.err) == (0, f"kinspect: {baseline}: 3 findings written\n")
+    assert baseline.stat().st_mode & 0o777 == 0o600
+    valid_baseline = json.loads(baseline.read_text())
+    validator("AuditBaseline").validate(valid_baseline)
+    code, findings = audited(stale, "--baseline", str(baseline))
+    assert code == 0
+    assert all(finding["known"] for finding in findings)
+    # The same kind at another node is new.
+    other = Altered("story-6-node1-stale", tmp_path)
+    shutil.copytree(stale / "nodes" / "node1", other.path / "nodes" / "node2", dirs_exist_ok=True)
+    code, findings = audited(other, "--baseline", str(baseline))
+    assert code == 1
+    assert [f["code"] for f in findings if not f["known"] and f["severity"] == "error"] == ["KI101"]
+    # What was known when it was written stays out of it, wherever rules stand now.
+    moved = Altered("story-6-node1-stale", tmp_path / "moved").rules(
+        "node1", "*nat\n", "# a line more\n*nat\n"
+    )
+    assert audited(moved, "--baseline", str(baseline))[0] == 0
+    suite = ET.fromstring(
+        kinspect("audit", "--snapshot", str(stale), "--baseline", str(baseline), "-o", "junit").out
+    )
+    assert suite.get("failures") == "0"
+
+
+def test_what_is_no_baseline_is_refused_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text('{"kind": "Audit"}')
+    for name, says in (("other.json", "is no baseline of an audit"), ("none.json", "cannot be read")):
+        ran = kinspect("audit", "--demo", "--baseline", str(tmp_path / name))
+        assert (ran.code, ran.out) == (2, "")
+        assert says in ran.err
 
 
 def test_forms_for_machines_say_the_same() -> None:
