@@ -65,7 +65,9 @@ def test_every_console_block_is_checked() -> None:
 
 # Commands that readers are to type: lines of ```sh blocks, and `commands` in tables.
 _BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
-_TYPED = re.compile(r"(?:[\w-]+ \| )?kinspect (?:trace|check|audit|flows|whatif|capture|explain)\b[^#\n]*")
+_TYPED = re.compile(
+    r"(?:[\w-]+ \| )?kinspect (?:trace|check|audit|flows|whatif|diff|rules|capture|explain)\b[^#\n]*"
+)
 
 
 def _commands(text: str) -> list[str]:
@@ -117,7 +119,8 @@ def test_a_command_runs(command: str, desk: Path, tmp_path: Path, monkeypatch: p
         (tmp_path / file.name).symlink_to(file)
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command.rpartition("| ")[2])[1:]
-    if words[0] != "explain" and not {"--snapshot", "--demo", "--rules"} & set(words):
+    recorded_twice = words[0] == "diff" and "--expected" not in words
+    if words[0] != "explain" and not recorded_twice and not {"--snapshot", "--demo", "--rules"} & set(words):
         recorded = ["--snapshot", str(DATA / "zoo-nft")] if "shop/" in command else ["--demo"]
         words += recorded
     if "-f" in words:  # not into the file that it is read from

@@ -49,6 +49,8 @@ COMMANDS: Final = {
     "check": "check",
     "audit": "audit",
     "whatif": "whatif",
+    "diff": "diff",
+    "rules": "rules",
     "flows": "flows",
     "capture": "capture",
     "explain": "explain",

@@ -82,6 +82,7 @@ def audit(
     from kinspect.parse.user.target import read_pattern
     from kinspect.pipeline import audit as pipeline
     from kinspect.pipeline.audit import AuditRequest
+    from kinspect.pipeline.processes import in_parallel
 
     if namespace is not None and all_namespaces:
         raise CallError("-n and -A exclude each other", hint="-A is the default")
@@ -95,10 +96,15 @@ def audit(
         baseline=read_baseline(params.read_file(baseline), str(baseline)) if baseline else None,
         fail_on=Severity(fail_on.value),
     )
+<<<<<<< HEAD
     if write_baseline is None:
         answer = pipeline.audit(request, source)
     else:
         answer = _written(write_baseline, request, source)
+=======
+    with in_parallel():
+        answer = pipeline.audit(request, source)
+>>>>>>> main
     emit(answer, output, no_color=no_color, beside=[*answer.undetermined, *answer.warnings])
 
 

@@ -128,6 +128,7 @@ def check(
     from kinspect.parse.user.target import read_pattern
     from kinspect.pipeline import check as pipeline
     from kinspect.pipeline.check import CheckRequest
+    from kinspect.pipeline.processes import in_parallel
     from kinspect.report.check.words import note_text
 
     if namespace is not None and all_namespaces:
@@ -161,7 +162,8 @@ def check(
             observe=params.read_time("--observe", observe),
         )
     else:
-        answer = pipeline.check(request, source)
+        with in_parallel():
+            answer = pipeline.check(request, source)
     beside = [*answer.undetermined, *answer.warnings, *map(note_text, answer.notes)]
     emit(answer, output, no_color=no_color, beside=beside)
 

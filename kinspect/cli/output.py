@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterable
 from typing import NoReturn, Protocol
@@ -40,10 +41,10 @@ class _Answer(Protocol):
     def status(self) -> Status: ...
 
 
-def _width() -> int | None:
-    """Columns where there is no terminal to fit; None: as many as the terminal has."""
-    fits = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
-    return None if fits else _PIPE_WIDTH
+def _width() -> int:
+    """Columns of the terminal, or those that COLUMNS asks for; else many, for a file or a pipe."""
+    fits = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
+    return shutil.get_terminal_size().columns if fits else _PIPE_WIDTH
 
 
 def _no_color() -> bool:

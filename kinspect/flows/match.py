@@ -21,7 +21,6 @@ from kinspect.flows.frontends import Frontend, Frontends, Place
 from kinspect.flows.idle import idle_seconds
 from kinspect.model.cluster import EndpointOwner
 from kinspect.model.flows import Flow, ServiceKey, Stale, Tracked
-from kinspect.model.packet import read_address
 
 FiveTuple: TypeAlias = tuple[str, str, "int | None", str, "int | None"]
 """Protocol, source and its port, destination and its port."""
@@ -264,4 +263,4 @@ def _fresher(entry: Tracked, known: Tracked) -> bool:
 def _place_text(address: str, port: int | None) -> str:
     if port is None:
         return address
-    return f"[{address}]:{port}" if read_address(address).version == 6 else f"{address}:{port}"
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

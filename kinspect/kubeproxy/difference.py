@@ -26,6 +26,33 @@ def drift(rules: Ruleset, expected: Written) -> list[ChainDrift]:
     return [found for table in TABLES for found in _table(rules, table, expected.table(table))]
 
 
+def changes(before: Ruleset, after: Ruleset) -> list[ChainDrift]:
+    """The chains that differ between two recorded states: missing rules are new, surplus ones are gone.
+
+    Chains that are not kube-proxy's are compared rule by rule, in order.
+    """
+    found: list[ChainDrift] = []
+    for table in dict.fromkeys([*before.tables(), *after.tables()]):
+        for name in sorted({*before.chains(table), *after.chains(table)}):
+            old, new = before.chain(table, name), after.chain(table, name)
+            texts = [list(chain.texts()) if chain is not None else [] for chain in (old, new)]
+            compare = _chain if names.is_own(name) else _foreign
+            each = compare(table, name, *texts)
+            if each is not None:
+                found.append(each)
+    return found
+
+
+def _foreign(table: str, name: str, before: Sequence[str], after: Sequence[str]) -> ChainDrift | None:
+    old, new = Counter(before), Counter(after)
+    if list(before) == list(after):
+        return None
+    missing, surplus = tuple(_those(after, new - old)), tuple(_those(before, old - new))
+    return ChainDrift(
+        table=table, chain=name, missing=missing, surplus=surplus, order=not missing and not surplus
+    )
+
+
 def _table(rules: Ruleset, table: str, expected: dict[str, list[str]]) -> Iterator[ChainDrift]:
     recorded = [name for name in rules.chains(TableName(table)) if names.is_own(name)]
     used = rules.jumps(TableName(table))

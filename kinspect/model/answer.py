@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from kinspect.errors import Status
-from kinspect.model.cluster import Endpoint, EndpointOwner, Service, ServicePort
+from kinspect.model.cause import NotServed, RuleReference
+from kinspect.model.cluster import Endpoint, EndpointOwner, Service, ServicePort, TrafficPolicy
 from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
 from kinspect.model.odds import Weight
 from kinspect.model.packet import Address, Family, Packet, endpoint_text
@@ -67,6 +68,28 @@ class NodeTrace(msgspec.Struct, frozen=True, kw_only=True):
         return any(o.weight.exact is None or o.missing is not None for o in self.outcomes)
 
 
+class LostShare(msgspec.Struct, frozen=True):
+    """The share of traffic that ends at an entry node and reaches no endpoint.
+
+    ``not served``: no rule of the node takes the service's frontend.
+    """
+
+    node: str
+    how: Literal["dropped", "rejected", "not served"]
+    share: Fraction
+    most: Fraction
+
+
+class Total(msgspec.Struct, frozen=True):
+    """Where traffic by one way in ends, under the weights of the entry nodes."""
+
+    via: Via
+    port: ServicePort | None
+    family: Family
+    ends: tuple[NodeShare, ...]
+    lost: tuple[LostShare, ...] = ()
+
+
 class NodeShare(msgspec.Struct, frozen=True):
     """The share of all traffic that ends on a node; None: on no node that is known."""
 
@@ -95,19 +118,75 @@ class StaysLocal(msgspec.Struct, frozen=True):
 
 
 class SourceHidden(msgspec.Struct, frozen=True):
-    """Endpoints see an address of a node, not the client's."""
+    """Endpoints see an address of a node, not the client's; ``nodes`` None: wherever it enters.
 
-    share: Fraction
+    ``crossing``: only what leaves the entry node, or some of what enters there.
+    """
+
+    nodes: tuple[str, ...] | None
+    crossing: bool = False
 
 
 class Stale(msgspec.Struct, frozen=True):
-    """A node's rules still send to an address that the API does not list for the service."""
+    """A node's rules still send to addresses that the API does not list for the service."""
 
     node: str
     via: Via
-    to: str
+    to: tuple[str, ...]
     share: Bounds
-    backend: EndpointOwner | None
+    backend: EndpointOwner | None  # of the address, if it is one
+    silent: bool = False  # kube-proxy's status port does not answer there
+
+
+class FollowsOldPolicy(msgspec.Struct, frozen=True):
+    """Nodes whose rules follow another traffic policy than the service has now."""
+
+    nodes: tuple[str, ...]
+    via: Via
+    follows: TrafficPolicy
+
+
+class TakenByRule(msgspec.Struct, frozen=True):
+    """A rule that is not kube-proxy's takes the traffic before the service's rules."""
+
+    node: str
+    via: Via
+    rule: RuleReference | None
+
+
+class HintsKeep(msgspec.Struct, frozen=True):
+    """Topology hints keep what enters at these nodes on some of the endpoints, as the API says."""
+
+    nodes: tuple[str, ...]
+
+
+class NodeNameDiffers(msgspec.Struct, frozen=True):
+    """kube-proxy of a node takes the node's own endpoint for another node's."""
+
+    node: str
+
+
+class NotServedHere(msgspec.Struct, frozen=True):
+    """No rule takes a frontend at these nodes."""
+
+    nodes: tuple[str, ...]
+    via: Via
+    frontend: str
+    cause: NotServed
+
+
+class NoSuchService(msgspec.Struct, frozen=True):
+    """No service of the API has the frontend; ``nodes`` are those whose rules still take it."""
+
+    frontend: str
+    nodes: tuple[str, ...] = ()
+
+
+class NoSuchPod(msgspec.Struct, frozen=True):
+    """Traffic ends at an address of the pods' network that no pod has."""
+
+    to: str
+    node: str
 
 
 class EndedByRule(msgspec.Struct, frozen=True):
@@ -154,15 +233,21 @@ class NodeLabelled(msgspec.Struct, frozen=True):
 
 
 class WaysOut(msgspec.Struct, frozen=True):
-    """What keeps a node's pods from getting what enters elsewhere."""
+    """What keeps a node's pods from getting what enters elsewhere, with names to put into commands."""
+
+    service: tuple[str, str]
+    node: str
+    pod: tuple[str, str]
+    key: str | None  # a label that the selector asks for; None: it has no selector
 
 
 class Missing(msgspec.Struct, frozen=True):
-    """A ready endpoint gets nothing from a node whose policy would send to it."""
+    """Ready endpoints that a node's rules do not have."""
 
     node: str
     via: Via
-    to: str
+    to: tuple[str, ...]
+    silent: bool = False  # kube-proxy's status port does not answer there
 
 
 class Cordoned(msgspec.Struct, frozen=True):
@@ -170,6 +255,7 @@ class Cordoned(msgspec.Struct, frozen=True):
 
     node: str
     share: Bounds
+    own_entry: bool = False  # only of what enters at the node itself
 
 
 class NoEndpoint(msgspec.Struct, frozen=True):
@@ -194,6 +280,13 @@ Remark: TypeAlias = (
     | StaysLocal
     | SourceHidden
     | Stale
+    | FollowsOldPolicy
+    | TakenByRule
+    | HintsKeep
+    | NodeNameDiffers
+    | NotServedHere
+    | NoSuchService
+    | NoSuchPod
     | Missing
     | Cordoned
     | NoEndpoint
@@ -208,7 +301,7 @@ class TraceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     traces: tuple[NodeTrace, ...]
     service: Service | None = None
     endpoints: tuple[Endpoint, ...] = ()
-    destinations: tuple[NodeShare, ...] = ()
+    totals: tuple[Total, ...] = ()
     entry: tuple[tuple[str, Fraction], ...] = ()  # weights that were given; none: all nodes alike
     remarks: tuple[Remark, ...] = ()
     diagnostics: Diagnostics = NONE
@@ -224,8 +317,20 @@ class TraceAnswer(msgspec.Struct, frozen=True, kw_only=True):
         return self.diagnostics.warnings
 
     @property
+    def destinations(self) -> tuple[NodeShare, ...]:
+        """Where the traffic ends, if it comes in by one way only."""
+        return self.totals[0].ends if len(self.totals) == 1 else ()
+
+    @property
+    def not_served(self) -> bool:
+        """Whether a frontend of a service is not taken by a node's rules."""
+        return any(isinstance(remark, NotServedHere) for remark in self.remarks)
+
+    @property
     def complete(self) -> bool:
         """Whether everything asked for was decided."""
+        if self.not_served:
+            return False  # what becomes of such packets is for a process of the node, if any
         return not self.undetermined and not any(trace.undecided for trace in self.traces)
 
     @property

@@ -80,7 +80,29 @@ _REMARKS: Final = _codes(
             "Stale",
             "A node's rules send to an address that the API no longer lists for the service.",
         ),
-        answer.Missing: ("Missing", "A ready endpoint gets nothing from a node that should send to it."),
+        answer.Missing: ("Missing", "A node's rules do not have a ready endpoint that it should send to."),
+        answer.FollowsOldPolicy: (
+            "FollowsOldPolicy",
+            "A node's rules follow another traffic policy than the service has now.",
+        ),
+        answer.TakenByRule: (
+            "TakenByRule",
+            "A rule that is not kube-proxy's takes the traffic before the service's rules.",
+        ),
+        answer.HintsKeep: (
+            "HintsKeep",
+            "Topology hints keep traffic on some of the endpoints, as the API says.",
+        ),
+        answer.NodeNameDiffers: (
+            "NodeNameDiffers",
+            "kube-proxy takes a node's own endpoint for another node's: its node name differs from the API's.",
+        ),
+        answer.NotServedHere: (
+            "NotServedHere",
+            "No rule of a node takes a frontend of the service: packets keep the service's address.",
+        ),
+        answer.NoSuchService: ("NoSuchService", "No service of the API has the frontend."),
+        answer.NoSuchPod: ("NoSuchPod", "Traffic ends at an address of the pods' network that no pod has."),
         answer.Cordoned: (
             "Cordoned",
             "A cordoned node still receives a share: cordoning keeps new pods away, not traffic.",

@@ -9,12 +9,17 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from kinspect.model.packet import PROTOCOLS, Address, read_address
 from kinspect.model.rules import Span
 
 T = TypeVar("T")
+
+
+ValueKind = Literal["plain", "comment", "set", "secret"]
+"""What the values of an option tell of a cluster: nothing but addresses (numbers, keywords); a comment;
+first the name of an ipset; names or texts that somebody gave."""
 
 
 class OptionError(ValueError):

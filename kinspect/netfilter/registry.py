@@ -4,21 +4,24 @@ A module of ``matches`` or ``targets`` has ``OPTIONS`` (option name to the numbe
 an alias to its canonical name) and ``read(options)``, which makes the frozen match or target.
 ``REPEATABLE`` lists the options that a rule may give more than once; iptables refuses that for most.
 One module may serve several names that share their options, as ``tcp`` and ``udp`` do; it then has
-a ``read_NAME`` for each name that differs. A module may also declare ``ALWAYS_OPEN``, ``NO_EFFECT`` and
-``PROTOCOLS`` (see ``Extension``). The type that it reads has the methods of ``model.rules`` (``Match``
-or ``Target``); without ``distinguishes``, packets that can meet it share nothing.
+a ``read_NAME`` for each name that differs.
+
+A module may also declare ``VALUES`` (what the values of its options tell of a cluster, see ``ValueKind``:
+redaction replaces all that are not named there), ``ALWAYS_OPEN``, ``NO_EFFECT`` and ``PROTOCOLS`` (see
+``Extension``). The type that it reads has the methods of ``model.rules`` (``Match`` or ``Target``);
+without ``distinguishes``, packets that can meet it share nothing.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from kinspect.model.rules import Match, Target
-from kinspect.netfilter.options import Options
+from kinspect.netfilter.options import Options, ValueKind
 
 MATCHES: Final[Mapping[str, str]] = {
     "addrtype": "addrtype",
@@ -136,6 +139,7 @@ class Extension:
     aliases: Mapping[str, str]
     read: Callable[[Options], Any]
     repeatable: Collection[str] = ()  # options that a rule may give several times
+    values: Mapping[str, ValueKind] = field(default_factory=dict)  # of options; those not named are secret
     always_open: str | None = None  # why it always leaves a question, if it does
     no_effect: bool = False  # matches every packet, or has no effect that a trace sees
     protocols: frozenset[int] = frozenset()  # it needs one of these asked for by -p
@@ -165,6 +169,18 @@ def target(name: str) -> Extension | None:
 
 
 @cache
+def option_values(kind: Literal["match", "target"], name: str) -> Mapping[str, tuple[int, ValueKind]] | None:
+    """The options of an extension: how many values each has, and what they tell; None: not known."""
+    extension = match(name) if kind == "match" else target(name)
+    if extension is None:
+        return None
+    own = {
+        option: (arity, extension.values.get(option, "secret")) for option, arity in extension.options.items()
+    }
+    return {**own, **{alias: own[option] for alias, option in extension.aliases.items()}}
+
+
+@cache
 def _load(kind: str, module_name: str | None, name: str) -> Extension | None:
     if module_name is None:
         return None
@@ -179,6 +195,7 @@ def _load(kind: str, module_name: str | None, name: str) -> Extension | None:
         aliases={option: other for option, other in written.items() if isinstance(other, str)},
         read=reader,
         repeatable=getattr(module, "REPEATABLE", ()),
+        values=getattr(module, "VALUES", {}),
         always_open=getattr(module, "ALWAYS_OPEN", None),
         no_effect=getattr(module, "NO_EFFECT", False),
         protocols=getattr(module, f"PROTOCOLS_{name}", getattr(module, "PROTOCOLS", frozenset())),

@@ -6,14 +6,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from kinspect.checks.assertions.in_sync import in_sync
+from kinspect.checks.audit import connections as of_connections
 from kinspect.checks.audit import nodes as of_nodes
+from kinspect.checks.audit import of_traffic
 from kinspect.checks.audit import rules as of_rules
 from kinspect.checks.audit.catalogue import KINDS
-from kinspect.checks.audit.no_endpoints import empty
-from kinspect.checks.audit.node_drift import Ballot, Votes, ballot
+from kinspect.checks.audit.node_drift import DISAGREE, Ballot, Votes, ballot
 from kinspect.checks.audit.seen_healthy import Healthy, asked
-from kinspect.checks.audit.traffic import astray, follows_from_missing_jump
 from kinspect.checks.audit.unowned import unowned
 from kinspect.checks.common import RulesOf
 from kinspect.errors import CallError, KinspectError, NotFound
@@ -25,11 +24,17 @@ from kinspect.model.audit import AuditAnswer, Observation, Severity, merged
 from kinspect.model.baseline import Baseline, known_finding
 from kinspect.model.check import ServiceKey, ServicePattern
 from kinspect.model.cluster import Service
+<<<<<<< HEAD
 from kinspect.model.diagnostics import Diagnostics, together, unknown
+=======
+from kinspect.model.diagnostics import Diagnostics, together
+from kinspect.model.flows import Flow
+>>>>>>> main
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Address, Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
+<<<<<<< HEAD
 from kinspect.pipeline.gather.read import (
     changed_meanwhile,
     node_state,
@@ -38,11 +43,17 @@ from kinspect.pipeline.gather.read import (
     some_nodes,
     unreadable,
 )
+=======
+from kinspect.pipeline.aims import drained_nodes
+from kinspect.pipeline.connections import read_tables, tables_of
+from kinspect.pipeline.gather.read import node_state, not_read, read_api, read_facts, some_nodes, unreadable
+>>>>>>> main
 from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened, selected
 from kinspect.pipeline.processes import WORTH, spread, usable_cores
 from kinspect.pipeline.traffic.locations import Locator
 from kinspect.pipeline.traffic.survey import PlannedProbe, Survey
 from kinspect.pipeline.traffic.tracer import Tracer
+from kinspect.snapshot import types as names
 from kinspect.snapshot.types import NodeName, Snapshot
 
 
@@ -123,17 +134,21 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
     if not cluster.has("services"):
         raise CallError("there is no api/services.json", hint="kinspect capture -f writes all that is needed")
     diagnostics += not_read(cluster, snapshot, request.nodes)
+<<<<<<< HEAD
     diagnostics += changed_meanwhile(snapshot, lambda key: _asks_for(request, key, namespace))
     names = list(selected(snapshot, request.nodes))
+=======
+    chosen = list(selected(snapshot, request.nodes))
+>>>>>>> main
     services = _chosen(request, cluster, namespace)
     rounds = _Round(request, snapshot, cluster, services, namespace)
     found = _Found(diagnostics=[diagnostics])
-    if len(names) < usable_cores():
-        for name in names:  # the services of each are shared out among the cores
+    if len(chosen) < usable_cores():
+        for name in chosen:  # the services of each are shared out among the cores
             found.add(rounds.node(name, alone=True))
     else:
         least = -(-WORTH // max(1, len(services)))
-        for part in spread(names, rounds.nodes, least=least):
+        for part in spread(chosen, rounds.nodes, least=least):
             found.add(part)
     diagnostics = together(found.diagnostics)
     some_nodes(snapshot, found.nodes, diagnostics, found.failures)
@@ -150,6 +165,7 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
         *of_nodes.kube_proxies(found.standings),
         *of_rules.with_consequences(found.observations, found.without_jump),
         *found.votes.observations(),
+        *_existing(request, snapshot, services),
     ]
     every_finding = merged(observations)
     old = request.baseline.identities() if request.baseline else frozenset()
@@ -165,6 +181,33 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
     )
 
 
+def _existing(request: AuditRequest, snapshot: Snapshot, services: Sequence[Service]) -> list[Observation]:
+    """What is wrong with connections that exist, if they were recorded: a live audit does not read them."""
+    if not any(file in files for files in snapshot.nodes.values() for file in names.CONNECTIONS):
+        return []
+    try:
+        facts = read_facts(snapshot, request.nodes)
+    except KinspectError:
+        return []  # it is said with the rules, that cannot be read either
+    found = read_tables(facts, snapshot, request.nodes, families=request.families, services=services)
+    asked = {service.key for service in services}
+    flows = [flow for flow in found.flows if flow.service in asked]
+    seen = list(of_connections.existing(flows, drained_nodes(facts.cluster)))
+    if not found.unknown:  # else the connections of one endpoint may be what is missing
+        by_service: dict[ServiceKey, list[Flow]] = {}
+        for flow in flows:
+            if flow.service is not None:
+                by_service.setdefault(flow.service, []).append(flow)
+        for service in services:
+            own, endpoints = by_service.get(service.key, []), facts.cluster.endpoints(service.key)
+            seen += of_connections.uneven(own, service, endpoints)
+    return seen
+
+
+def _memory() -> Healthy:
+    return Healthy([DISAGREE, *(kind for family in of_traffic.FAMILIES for kind in family.kinds)])
+
+
 @dataclass
 class _Round:
     """The way from node to node, and what is remembered on it."""
@@ -175,7 +218,7 @@ class _Round:
     services: Sequence[Service]
     namespace: str
     chains: ChainMemo = field(default_factory=ChainMemo)
-    healthy: Healthy = field(default_factory=Healthy)
+    healthy: Healthy = field(default_factory=_memory)
     _more: bool = False  # there is another node to come, to remember what is well for
 
     def __post_init__(self) -> None:
@@ -200,6 +243,7 @@ class _Round:
         found.nodes.append(name)
         found.standings.append(of_nodes.standing(state))
         found.observations += of_nodes.both(state)
+        found.observations += of_connections.full(tables_of({state.name: state.host}))
         found.observations += of_rules.dangling(state)
         found.observations += of_rules.portless(state)
         found.observations += of_rules.half_written(state, self._families)
@@ -291,6 +335,7 @@ class _Round:
 
     def _examine(self, traffic: Traffic, rules_of: RulesOf, found: _Found) -> tuple[Ballot | None, bool]:
         """See what is wrong with traffic; gives what its node does, and if all is well."""
+<<<<<<< HEAD
         zones = self._zones
         differences = list(in_sync([traffic], zones, rules_of))
         seen = list(empty(traffic, zones))
@@ -300,15 +345,35 @@ class _Round:
         if any(follows_from_missing_jump(each.cause) for each in differences):
             found.without_jump.setdefault(traffic.trace.node, {})[traffic.service.key] = None
         found.observations += seen
+=======
+        context = of_traffic.Context(self._zones, self._owners, rules_of, self._changed)
+        well = True
+        for family in of_traffic.FAMILIES:
+            examined = family.examine(traffic, context)
+            found.observations += examined.observations
+            well = well and examined.well
+            if examined.without_jump:
+                found.without_jump.setdefault(traffic.trace.node, {})[traffic.service.key] = None
+>>>>>>> main
         vote = ballot(traffic)
         if vote is not None:
             found.votes.cast(vote, traffic.trace.node)
-        return vote, not differences and not seen
+        return vote, well
 
     @cached_property
     def _zones(self) -> Zones:
         return Locator(self.cluster, {}).zones
 
+<<<<<<< HEAD
+=======
+    @cached_property
+    def _changed(self) -> frozenset[ServiceKey]:
+        """Services whose endpoints changed while they were read."""
+        manifest = self.snapshot.manifest
+        changed = set(manifest.changed) if manifest else set()
+        return frozenset(service.key for service in self.services if "/".join(service.key) in changed)
+
+>>>>>>> main
 
 def _chosen(request: AuditRequest, cluster: Cluster, namespace: str) -> list[Service]:
     """The services asked for."""

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from kinspect import __version__
+<<<<<<< HEAD
 from kinspect.errors import NotFound
+=======
+from kinspect.netfilter.registry import option_values
+>>>>>>> main
 from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.gather.api_lists import POD_SECRETS, ServiceKey, narrowed, outline, without_secrets
 from kinspect.pipeline.gather.sources import Live, Rules, Source, open_recorded, open_rules, selected
@@ -64,7 +68,7 @@ def capture(request: CaptureRequest, source: Source, redactor: Redactor | None =
         return captured
     from kinspect.snapshot.redact.redactor import Redactor
 
-    return Captured(*(redactor or Redactor.new()).redacted(captured.snapshot, captured.manifest))
+    return Captured(*(redactor or Redactor.new(option_values)).redacted(captured.snapshot, captured.manifest))
 
 
 def _some_service(request: CaptureRequest, snapshot: Snapshot) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from kinspect.checks.common import Location
 from kinspect.flows.frontends import Frontends, Place
 from kinspect.flows.match import Interest, Owned, flows
 from kinspect.model.check import Avoided
@@ -215,6 +216,7 @@ class _Seen:
         self._locator = Locator(facts.cluster, facts.states)
         self._listed = facts.cluster.has("endpointslices") or facts.cluster.has("endpoints")
         self._owners: dict[tuple[str, int | None, ServiceKey | None], Owned] = {}
+        self._nobody: dict[Location, Owned] = {}
         self._local: dict[tuple[str, str], bool | None] = {}
         services = list(facts.cluster.services())
         self.frontends = Frontends(services)
@@ -265,9 +267,12 @@ class _Seen:
             endpoints = self._cluster.endpoints(service)
         elif (address, port) in self._endpoint_at:
             endpoints = (self._endpoint_at[address, port],)
-        found = self._cluster.backend(address, port, endpoints)
         endpoint = next((e for e in endpoints if e.address == address and port in (None, e.port)), None)
         location = self._locator.at(address, endpoint)
+        if endpoint is None and self._cluster.pod_at(address) is None:
+            # Clients outside are many, and alike: one object for all of them.
+            return self._nobody.setdefault(location, Owned(EndpointOwner(node=location.node), location.known))
+        found = self._cluster.backend(address, port, endpoints)
         owner = EndpointOwner(found.namespace, found.pod, location.node, found.listed, found.terminating)
         return Owned(owner, location.known)
 

@@ -31,6 +31,6 @@ def _pages() -> list[CodePage]:
             look=kind.look,
             settles=kind.settles,
         )
-        for kind in KINDS.values()
+        for kind in sorted(KINDS.values(), key=lambda kind: kind.code)
     ]
     return findings + [CodePage(code=each.code, of=each.of, means=each.means) for each in CODES.values()]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kinspect.kubeproxy.names import has_services
-from kinspect.kubeproxy.rules import LARGE, Here, node_addresses, place_of
+from kinspect.kubeproxy.rules import LARGE, Here, node_addresses, place_of, served
 from kinspect.kubeproxy.settings import Settings, older_form, overridden, settings_of
 from kinspect.kubeproxy.update import Edits, State, updates
 from kinspect.kubeproxy.usable import Place
@@ -110,6 +110,8 @@ def _node(
             made[id(rules)] = with_chains(rules, edits)
             if made[id(rules)] is not rules:
                 found.changed.add((state.name, family))
+        if dumps and not carrying and any(each and served(each[0], family) for each in new.values()):
+            found.undetermined.append(_unwritten(state.name, family))
         # With two back ends, kube-proxy writes one: the other is behind for good.
         lagging |= set.intersection(*behind) if behind else set()
         rulesets[family] = [made.get(id(rules), rules) for rules in dumps]
@@ -129,6 +131,15 @@ def _older(node: str, rules: Ruleset, why: str) -> Undetermined:
         code="older-release",
         node=node,
         answered_by="kinspect trace, after the change",
+    )
+
+
+def _unwritten(node: str, family: Family) -> Undetermined:
+    return Undetermined(
+        text=f"{node}: no rules of kube-proxy are there for IPv{family}: what it would write is not known",
+        code="node-behind",
+        node=node,
+        answered_by=f"kinspect diff --expected node/{node}",
     )
 
 

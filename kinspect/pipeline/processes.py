@@ -12,7 +12,8 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, TypeVar
 
@@ -59,8 +60,23 @@ def spread(
     return results
 
 
+_allowed: ContextVar[bool] = ContextVar("in_parallel", default=False)
+
+
+@contextlib.contextmanager
+def in_parallel() -> Iterator[None]:
+    """Within it, work is spread over all cores. Outside nothing forks: who imports us may have threads."""
+    token = _allowed.set(True)
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
+
+
 def usable_cores() -> int:
-    """How many processes can work at once."""
+    """How many processes may work at once: one, unless ``in_parallel``."""
+    if not _allowed.get():
+        return 1
     if not hasattr(os, "fork") or sys.platform == "darwin" or threading.active_count() > 1:
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from kinspect.checks.remarks import remarks
+from kinspect.checks.remarks import Setting, remarks
 from kinspect.errors import CallError, NotFound
-from kinspect.evaluate.summary import destinations
-from kinspect.model.answer import OUTSIDE, TraceAnswer, Via
+from kinspect.evaluate.summary import totals
+from kinspect.kubeproxy.frontends import Frontend, as_service, frontends
+from kinspect.model.answer import OUTSIDE, NodeTrace, NoSuchService, Remark, TraceAnswer, Via
 from kinspect.model.cluster import Service, ServicePort
 from kinspect.model.diagnostics import NONE, Diagnostics, together
-from kinspect.model.packet import Address, CtState, Family, Packet, Translation, protocol_name
+from kinspect.model.node import NodeState
+from kinspect.model.packet import Address, CtState, Family, Packet, Translation, endpoint_text, protocol_name
 from kinspect.model.rules import ChainName, TableName
+from kinspect.model.traffic import SenderClass, Traffic
 from kinspect.netfilter.tracking import first_state
 from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.user.target import (
@@ -28,11 +31,23 @@ from kinspect.parse.user.target import (
 )
 from kinspect.pipeline.gather.read import Facts, read_facts
 from kinspect.pipeline.gather.sources import Source, Wanted, opened
+from kinspect.pipeline.ongoing import ongoing
 from kinspect.pipeline.traffic.by_comments import by_node_port, probes_by_comments
 from kinspect.pipeline.traffic.established import translation
-from kinspect.pipeline.traffic.probes import VIAS, Probe, Prober, Probes, came_in, default_vias, ports_of
+from kinspect.pipeline.traffic.locations import Locator
+from kinspect.pipeline.traffic.probes import (
+    VIAS,
+    Probe,
+    Prober,
+    Probes,
+    came_in,
+    default_vias,
+    joined,
+    ports_of,
+)
 from kinspect.pipeline.traffic.tracer import Tracer
-from kinspect.snapshot.types import NodeName
+from kinspect.report.numbers import exact_text
+from kinspect.snapshot.types import NodeName, Snapshot
 
 Connection = Callable[[str, Packet], Translation | None]
 """What is known of the connection of an established packet, at a node."""
@@ -71,6 +86,7 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
         pods=isinstance(request.sender, FromPod | FromAddress),
         nodes=nodes,
         family=request.family,
+        connections=request.state is CtState.ESTABLISHED,
     )
     snapshot, namespace = opened(source, wanted)
     facts = read_facts(
@@ -89,7 +105,7 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
 
     if request.packet is not None:
         return _of_packet(request, facts, request.packet, connection)
-    return of_target(request, facts, namespace, connection)
+    return of_target(request, facts, namespace, connection, snapshot)
 
 
 def _prober(request: TraceRequest, facts: Facts, namespace: str = "default") -> Prober:
@@ -118,13 +134,21 @@ def _of_packet(request: TraceRequest, facts: Facts, packet: Packet, connection: 
 
 
 def of_target(
-    request: TraceRequest, facts: Facts, namespace: str, connection: Connection | None = None
+    request: TraceRequest,
+    facts: Facts,
+    namespace: str,
+    connection: Connection | None = None,
+    snapshot: Snapshot | None = None,
 ) -> TraceAnswer:
-    """Trace a request's target, of a cluster and nodes that were read. Raises KinspectError."""
+    """Trace a request's target, of a cluster and nodes that were read. Raises KinspectError.
+
+    ``snapshot`` has the nodes' connections, which decide where those that exist go.
+    """
     target = request.target
     assert target is not None
     prober = _prober(request, facts, namespace)
     service: Service | None
+    about: list[Remark] = []
     match target:
         case ServiceTarget() if not facts.cluster.has("services"):
             service, made = None, probes_by_comments(prober, target, request.namespace, request.via)
@@ -137,21 +161,99 @@ def of_target(
         case NodePortTarget(number, protocol):
             service, service_port = _frontend(facts.cluster, None, number, protocol)
             if service is None or service_port is None:
-                raise NotFound(
-                    f"no service has the NodePort {number}/{protocol_name(protocol)}",
-                    hint="kubectl get services -A lists them; a port of one node is ADDRESS:PORT",
-                )
-            made = prober.of_service(service, ("nodeport",), (service_port,))
+                made = _unowned_node_port(prober, facts, number, protocol)
+                about = [NoSuchService(f"NodePort {number}", _nodes_that_take(facts, None, number, protocol))]
+            else:
+                made = prober.of_service(service, ("nodeport",), (service_port,))
         case AddressTarget(address, number_or_none, protocol):
             service, service_port = _frontend(facts.cluster, address, number_or_none, protocol)
             via, nodes = _address_way(facts, service, address)
+            if service is None and number_or_none is not None and _should_be_a_frontend(facts, address):
+                takers = _nodes_that_take(facts, address, number_or_none, protocol)
+                about = [NoSuchService(endpoint_text(address, number_or_none), takers)]
             made = prober.to_address(
                 address, number_or_none, protocol, via, service_port, service=service, nodes=nodes
             )
     probes = list(made.probes)
     if request.entry:
         probes = [probe for probe in probes if probe.via not in OUTSIDE or probe.node in request.entry]
-    return _answer(request, facts, probes, made.diagnostics, connection, service)
+    if (
+        service is not None
+        and snapshot is not None
+        and request.state is CtState.ESTABLISHED
+        and not request.start
+    ):
+        return _ongoing(request, facts, probes, made.diagnostics, service, snapshot)
+    return _answer(request, facts, probes, made.diagnostics, connection, service, about)
+
+
+def _should_be_a_frontend(facts: Facts, address: Address) -> bool:
+    """Whether an address is nothing but a frontend can be: no pod's, and the services are known."""
+    cluster = facts.cluster
+    if not cluster.has("services"):
+        return False
+    if cluster.node_address(address):
+        return True
+    return cluster.pod_at(address) is None and not cluster.endpoints_at(address)
+
+
+def _nodes_that_take(facts: Facts, address: Address | None, port: int, protocol: int) -> tuple[str, ...]:
+    """The nodes whose rules have a frontend; an address of a node stands for its NodePorts too."""
+    found = []
+    for name, state in facts.states.items():
+        own = address is None or state.host.is_local(address) is True
+        taken = any(
+            (front.port, front.protocol_number) == (port, protocol)
+            and (front.address == address or (own and front.address is None))
+            for front in _frontends(state)
+        )
+        if taken:
+            found.append(name)
+    return tuple(found)
+
+
+def _frontends(state: NodeState) -> dict[Frontend, None]:
+    """The frontends that any of a node's rules know, each once."""
+    every = [rules for rulesets in state.rulesets.values() for rules in rulesets]
+    return dict.fromkeys(front for rules in every for front in frontends(rules))
+
+
+def _unowned_node_port(prober: Prober, facts: Facts, port: int, protocol: int) -> Probes:
+    """The packets to a NodePort that no service has, at the nodes whose rules take it. Raises NotFound."""
+    made = [
+        prober.to_frontend(as_service(front), "nodeport", family, name)
+        for name, state in facts.states.items()
+        for front in _frontends(state)
+        if front.via == "nodeport" and (front.port, front.protocol_number) == (port, protocol)
+        for family in state.families
+    ]
+    if not made:
+        raise NotFound(
+            f"no service has the NodePort {port}/{protocol_name(protocol)}, and no node's rules take it",
+            hint="kubectl get services -A lists them; a port of one node is ADDRESS:PORT",
+        )
+    return joined(made)
+
+
+def _ongoing(
+    request: TraceRequest,
+    facts: Facts,
+    probes: Sequence[Probe],
+    skipped: Diagnostics,
+    service: Service,
+    snapshot: Snapshot,
+) -> TraceAnswer:
+    """Where a service's connections that exist go; entry nodes count by how many entered there."""
+    traces, counts, unknown = ongoing(probes, service, facts, snapshot, request.nodes, request.sender)
+    entry = request.entry or counts
+    return TraceAnswer(
+        service=service,
+        endpoints=facts.cluster.endpoints(service.key),
+        traces=tuple(traces),
+        totals=totals(traces, entry, service=True),
+        entry=tuple(entry.items()),
+        diagnostics=together([facts.diagnostics, skipped, unknown]),
+    )
 
 
 def _service_probes(request: TraceRequest, prober: Prober, service: Service, port: str | None) -> Probes:
@@ -229,6 +331,7 @@ def _answer(
     skipped: Diagnostics,
     connection: Connection | None,
     service: Service | None = None,
+    about: Sequence[Remark] = (),
 ) -> TraceAnswer:
     endpoints = facts.cluster.endpoints(service.key) if service else ()
     start = request.start
@@ -239,16 +342,43 @@ def _answer(
     traces = [trace for trace, _ in followed if trace is not None]
     diagnostics = together([facts.diagnostics, skipped, *(each for _, each in followed)])
     entry = request.entry or {}
-    shares = destinations(traces, entry)
+    ends = totals(traces, entry, service=service is not None)
+    traffics = [
+        Traffic(service, endpoints, _senders(trace, facts), trace) for trace in traces if service is not None
+    ]
+    setting = Setting(
+        nodes=facts.cluster.nodes,
+        zones=Locator(facts.cluster, {}).zones,
+        rules_of=tracer.rules_of,
+        silent=_silent(facts),
+    )
     return TraceAnswer(
         service=service,
         endpoints=endpoints,
         traces=tuple(traces),
-        destinations=shares,
+        totals=ends,
         entry=tuple(entry.items()),
-        remarks=tuple(remarks(service, endpoints, traces, shares, facts.cluster.nodes)),
+        remarks=(*about, *remarks(service, traffics, ends, setting)),
         diagnostics=diagnostics,
     )
+
+
+def _senders(trace: NodeTrace, facts: Facts) -> SenderClass:
+    """The class of senders that a packet stands for."""
+    packet = trace.packet
+    if packet.local:
+        return "process"
+    if trace.via == "clusterip" or facts.cluster.node_of(packet.src) is not None:
+        return "pod"
+    return "outside"
+
+
+def _silent(facts: Facts) -> frozenset[str]:
+    """Nodes whose kube-proxy did not answer on its status port, if others' did."""
+    answers = {name: state.proxy_answers for name, state in facts.states.items()}
+    if not any(answers.values()):
+        return frozenset()
+    return frozenset(name for name, answer in answers.items() if answer is False)
 
 
 def packets(answer: TraceAnswer) -> Iterator[tuple[Packet, str]]:
@@ -257,4 +387,7 @@ def packets(answer: TraceAnswer) -> Iterator[tuple[Packet, str]]:
         yield trace.packet, f"enters at {trace.node}"
         for outcome in trace.outcomes:
             if outcome.to is not None:
-                yield outcome.ways[0].packet, f"leaves {trace.node}: {outcome.bounds[0]} of the packets"
+                yield (
+                    outcome.ways[0].packet,
+                    f"leaves {trace.node}: {exact_text(outcome.bounds[0])[0]} of the packets",
+                )

@@ -19,6 +19,7 @@ from kinspect.snapshot import types as names
 from kinspect.snapshot.types import Snapshot
 
 _PAUSE: Final = 5.0  # seconds between two readings
+_LEAST: Final = 5.0  # seconds to watch: timeouts are whole seconds, and read some time apart
 _SAVES: Final = (
     names.IPTABLES, names.IPTABLES_LEGACY, names.IPTABLES_NFT,
     names.IP6TABLES, names.IP6TABLES_LEGACY, names.IP6TABLES_NFT,
@@ -43,14 +44,17 @@ def check_until(
     """
     if not isinstance(source, Live):
         raise CallError("--wait and --observe need a live cluster", hint="a snapshot does not change")
+    if 0 < observe < _LEAST:
+        raise CallError(
+            f"--observe {observe:g}s is too short to see a packet by", hint=f"{_LEAST:g}s or more"
+        )
     limit = clock() + wait
     connections = observe > 0
     while True:
-        started = clock()
         try:
             reading = read(request, source, connections=connections)
             if observe and reading.answer.status == "answered":
-                reading = _watched(request, source, reading, observe, started, read, sleep, clock)
+                reading = _watched(request, source, reading, observe, read, sleep, clock)
             if reading.answer.status == "answered" or clock() >= limit:
                 return reading.answer
         except KinspectError as error:
@@ -64,20 +68,20 @@ def _watched(
     source: Source,
     first: Reading,
     seconds: float,
-    started: float,
     read: Callable[..., Reading],
     sleep: Callable[[float], None],
     clock: Callable[[], float],
 ) -> Reading:
-    """Read again until the time is up, or something moves: the last reading, with what moved."""
-    limit = clock() + seconds
+    """Read again until the time is up, or something moved since the first reading: with what moved.
+
+    Each is held against the first: the longer the time between, the surer a timeout tells of a packet.
+    """
+    began = clock()
     last = first
-    while clock() < limit and last.answer.status == "answered":
-        ended = clock()
-        sleep(max(0.0, min(_PAUSE, limit - clock())))
-        quiet = clock() - ended
-        now = read(request, source, connections=True)
-        last = _compared(last, now, quiet)
+    while clock() < began + seconds and last.answer.status == "answered":
+        sleep(max(0.0, min(_PAUSE, began + seconds - clock())))
+        quiet = clock() - began
+        last = _compared(first, read(request, source, connections=True), quiet)
     return last
 
 

@@ -6,23 +6,19 @@ kube-proxy would write (``predicted``); and then both states are traced as any c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
-from kinspect.errors import CallError, NotFound
-from kinspect.model.answer import NodeTrace, Outcome, TraceAnswer, Via
+from kinspect.errors import CallError
+from kinspect.model.answer import TraceAnswer, Via
 from kinspect.model.changes import AddPods, Change, Key
 from kinspect.model.check import Assertion, CheckAnswer
-from kinspect.model.cluster import Service
 from kinspect.model.diagnostics import Diagnostics, together
-from kinspect.model.odds import NOTHING
 from kinspect.model.packet import Family
 from kinspect.model.rules import Ruleset
 from kinspect.model.whatif import (
-    Difference,
-    Frontend,
     Replacement,
     ServiceEffect,
     Shares,
@@ -35,11 +31,10 @@ from kinspect.parse.user.changes import read_change, read_manifest
 from kinspect.parse.user.proxy_config import ProxyConfig
 from kinspect.parse.user.target import Sender, ServiceTarget
 from kinspect.pipeline.check import CheckRequest, check
+from kinspect.pipeline.effects import Ways, effect_of
 from kinspect.pipeline.gather.read import Facts, read_facts
 from kinspect.pipeline.gather.sources import Opened, Rules, Source, Wanted, opened
 from kinspect.pipeline.predicted import Predicted, predicted
-from kinspect.pipeline.trace import TraceRequest, of_target
-from kinspect.pipeline.traffic.probes import default_vias
 from kinspect.snapshot.types import Files, NodeName, Snapshot
 from kinspect.whatif.apply import Changed, apply
 
@@ -149,7 +144,7 @@ class _Run:
         return WhatIf(answer, snapshot)
 
     def _predicted(self, changed: Changed) -> tuple[Predicted, Facts]:
-        cluster = Cluster(changed.api, self.snapshot.origin)
+        cluster = self.before.cluster.after(changed.api)
         made = predicted(
             self.before.states, self.before.cluster, cluster, changed.services, self.request.config
         )
@@ -165,62 +160,13 @@ class _Run:
         return [self._effect(key) for key in keys[:_SHOWN]]
 
     def _effect(self, key: Key) -> ServiceEffect:
-        old, new = _service(self.before.cluster, key), _service(self.after.cluster, key)
-        if old is None and new is None:
-            raise NotFound(f"there is no service {'/'.join(key)}, and no change makes it")
-        vias = self._vias(old, new)
-        before, why_before = self._traced(self.before, old, vias)
-        after, why_after = self._traced(self.after, new, vias)
-        fronts, now = frontends(old), frontends(new)
-        return ServiceEffect(
-            service=key,
-            before=before,
-            after=after,
-            differences=tuple(differences(before, after)),
-            opened=tuple(front for name, front in now.items() if name not in fronts),
-            closed=tuple(front for name, front in fronts.items() if name not in now),
-            no_path=why_after or why_before,
-        )
+        port = self.request.target.port if self.request.target is not None and key == self.target else None
+        return effect_of(key, self.before, self.after, self._ways, port)
 
-    def _vias(self, old: Service | None, new: Service | None) -> tuple[Via, ...]:
-        """The ways in of before and of after, unless one is asked for."""
+    @property
+    def _ways(self) -> Ways:
         request = self.request
-        if request.via == "all":
-            return ("clusterip", "nodeport", "loadbalancer", "externalip")
-        if request.via is not None:
-            return (request.via,)
-        found: dict[Via, None] = {}
-        for service in (old, new):
-            if service is not None:
-                found |= dict.fromkeys(default_vias(service, request.sender))
-                if service.external_ips and request.sender is None:
-                    found["externalip"] = None
-        # What a change of the internal policy does is seen at the cluster IP only.
-        if old and new and old.internal_policy != new.internal_policy:
-            found["clusterip"] = None
-        return tuple(found)
-
-    def _traced(
-        self, facts: Facts, service: Service | None, vias: tuple[Via, ...]
-    ) -> tuple[TraceAnswer | None, str | None]:
-        """A service's trace; or why there is nothing to trace."""
-        if service is None:
-            return None, None
-        request = TraceRequest(
-            target=ServiceTarget(service.name, service.namespace, self._port(service.key)),
-            vias=vias,
-            entry=self.request.entry,
-            sender=self.request.sender,
-            family=self.request.family,
-        )
-        try:
-            return of_target(request, facts, self.namespace), None
-        except CallError as error:
-            return None, error.message
-
-    def _port(self, key: Key) -> str | None:
-        target = self.request.target
-        return target.port if target is not None and key == self.target else None
+        return Ways(self.namespace, request.via, request.entry, request.sender, request.family)
 
     def _checked(self, snapshot: Snapshot) -> CheckAnswer | None:
         request = self.request
@@ -264,9 +210,7 @@ class _Run:
         except CallError:
             return None
         _, facts = self._predicted(changed)
-        service = _service(facts.cluster, key)
-        old = _service(self.before.cluster, key)
-        answer, _ = self._traced(facts, service, self._vias(old, service))
+        answer = effect_of(key, self.before, facts, self._ways).after
         if answer is None:
             return None
         nodes = tuple((d.node, (d.share, d.most)) for d in answer.destinations)
@@ -282,83 +226,6 @@ def _lost(answer: TraceAnswer) -> tuple[Fraction, Fraction]:
                 low, high = low + outcome.bounds[0], high + outcome.bounds[1]
     count = len(answer.traces) or 1
     return low / count, high / count
-
-
-def _service(cluster: Cluster, key: Key) -> Service | None:
-    return cluster.service(*key) if cluster.has_service(key) else None
-
-
-def frontends(service: Service | None) -> dict[str, Frontend]:
-    """A service's ways in, by their text."""
-    if service is None or service.headless:
-        return {}
-    found: list[Frontend] = []
-    addresses: Iterable[tuple[Via, Sequence[object]]] = (
-        ("clusterip", service.cluster_ips),
-        ("externalip", service.external_ips),
-        ("loadbalancer", service.load_balancer_ips),
-    )
-    for port in service.ports:
-        for via, each in addresses:
-            found += [Frontend(via, port, address) for address in each]  # type: ignore[arg-type]
-        if port.node_port:
-            found.append(Frontend("nodeport", port, None))
-    return {f"{front.via} {front}": front for front in found}
-
-
-def differences(before: TraceAnswer | None, after: TraceAnswer | None) -> list[Difference]:
-    """The ends whose share is another one after than before, way by way."""
-    old, new = _ways(before), _ways(after)
-    found = []
-    for key in dict.fromkeys([*old, *new]):
-        was, now = old.get(key), new.get(key)
-        if was is None or now is None:
-            continue  # a way in that opens or closes: said apart
-        left, right = _ends(was), _ends(now)
-        for end in dict.fromkeys([*left, *right]):
-            shares = [_share(left.get(end, ())), _share(right.get(end, ()))]
-            if shares[0] == shares[1]:
-                continue
-            first = (right.get(end) or left[end])[0]
-            found.append(
-                Difference(
-                    node=now.node,
-                    via=now.via,
-                    port=now.port,
-                    family=now.family,
-                    origin=now.origin,
-                    verdict=first.verdict,
-                    to=first.to,
-                    owner=first.backend,
-                    before=shares[0],
-                    after=shares[1],
-                )
-            )
-    return found
-
-
-def _ways(answer: TraceAnswer | None) -> dict[tuple[object, ...], NodeTrace]:
-    """Traces by what enters where."""
-    found: dict[tuple[object, ...], NodeTrace] = {}
-    for trace in answer.traces if answer is not None else ():
-        packet = trace.packet
-        front = packet.dport if trace.via == "nodeport" else (packet.dst, packet.dport)
-        found[trace.node, trace.via, trace.family, packet.protocol, front, packet.src] = trace
-    return found
-
-
-def _ends(trace: NodeTrace) -> dict[tuple[object, ...], list[Outcome]]:
-    found: dict[tuple[object, ...], list[Outcome]] = {}
-    for outcome in trace.outcomes:
-        found.setdefault((outcome.verdict, outcome.to), []).append(outcome)
-    return found
-
-
-def _share(outcomes: Sequence[Outcome]) -> tuple[Fraction, Fraction]:
-    weight = NOTHING
-    for outcome in outcomes:
-        weight = weight + outcome.weight
-    return weight.bounds() if outcomes else (Fraction(0), Fraction(0))
 
 
 def _snapshot(before: Snapshot, changed: Changed, made: Predicted) -> Snapshot:

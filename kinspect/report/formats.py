@@ -74,6 +74,24 @@ ANSWERS: Final = (
         texts={"table": "whatif.table.table", "wide": "whatif.table.wide"},
     ),
     Answer(
+        kind="Diff",
+        type="kinspect.model.drift.DiffAnswer",
+        document="diff.document.diff_document",
+        texts={"table": "diff.table.table", "wide": "diff.table.wide"},
+    ),
+    Answer(
+        kind="Drift",
+        type="kinspect.model.drift.ExpectedAnswer",
+        document="diff.document.expected_document",
+        texts={"table": "diff.table.expected", "wide": "diff.table.expected_wide"},
+    ),
+    Answer(
+        kind="Rules",
+        type="kinspect.model.drift.RulesAnswer",
+        document="diff.document.rules_document",
+        texts={"table": "diff.table.rules", "wide": "diff.table.rules"},
+    ),
+    Answer(
         kind="Flows",
         type="kinspect.model.flows.FlowsAnswer",
         document="flows.document.flows_document",

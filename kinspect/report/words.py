@@ -17,21 +17,29 @@ from kinspect.model.answer import (
     EndedByPolicy,
     EndedByRouting,
     EndedByRule,
+    FollowsOldPolicy,
+    HintsKeep,
     Missing,
     NodeLabelled,
+    NodeNameDiffers,
     NodeTrace,
     NoEndpoint,
+    NoSuchPod,
+    NoSuchService,
+    NotServedHere,
     Outcome,
     Remark,
     SourceHidden,
     Stale,
     StaysLocal,
     Sticky,
+    TakenByRule,
     Terminating,
     TraceAnswer,
     Via,
     WaysOut,
 )  # fmt: skip
+from kinspect.model.cause import NotServed
 from kinspect.model.cluster import EndpointOwner, Service, ServicePort
 from kinspect.model.packet import Packet, endpoint_text, protocol_name
 from kinspect.model.rules import Verdict
@@ -121,28 +129,69 @@ def remark_text(remark: Remark) -> str:
         case StaysLocal(cause, without):
             text = f"Nothing crosses nodes: {cause} is Local, so each node keeps to its own endpoints."
             if without:
-                text += (
-                    f" {listed(without)} {'has' if len(without) == 1 else 'have'} none, and refuses or drops."
-                )
+                has = "has none and drops" if len(without) == 1 else "have none and drop"
+                text += f" {listed(without)} {has} what enters."
             return text
-        case SourceHidden():
+        case SourceHidden(None):
             return "The pods see an address of the node as the source, not the client's: it is masqueraded."
-        case Stale(node, via, to, share, backend):
-            where = f" (now {backend_text(backend)})" if backend and (backend.pod or backend.node) else ""
+        case SourceHidden(nodes, crossing):
+            where = listed(nodes or ())
+            if crossing:
+                return f"Of what enters at {where} some is masqueraded (the table shows which): those pods see the node's address, not the client's."
             return (
-                f"{safe_name(node)} still sends {spoken(share)} of its {VIA_NAMES[via]} traffic to {safe(to)}{where}, which"
-                " the API no longer lists for this service: its rules are stale. Is its kube-proxy running?"
+                f"What enters at {where} is masqueraded: the pods see the node's address, not the client's."
             )
-        case Missing(node, via, to):
+        case Stale(node, via, to, share, backend, silent):
+            now = f" (now {backend_text(backend)})" if backend and (backend.pod or backend.node) else ""
             return (
-                f"{safe_name(node)} sends nothing of its {VIA_NAMES[via]} traffic to {safe(to)}, a ready endpoint: its rules"
-                " lag behind the API, or topology hints keep it away."
+                f"{safe_name(node)} still sends {spoken(share)} of its {VIA_NAMES[via]} traffic to"
+                f" {_some(to)}{now}, which the API does not list for this service: {_behind(silent)}"
             )
-        case Cordoned(node, share):
+        case Missing(node, via, to, silent):
+            what, them = ("a ready endpoint", "it") if len(to) == 1 else ("ready endpoints", "them")
             return (
-                f"{safe_name(node)} is cordoned and gets {spoken(share)} all the same: cordoning keeps new pods away, not"
-                " traffic. Only leaving the service's endpoints ends it (take the pod's label away, or the pod)."
+                f"{safe_name(node)} sends nothing of its {VIA_NAMES[via]} traffic to {_some(to)}, {what},"
+                f" because its rules do not have {them}: {_behind(silent)}"
             )
+        case FollowsOldPolicy(nodes, via, follows):
+            return (
+                f"{listed(nodes)} still {'follows' if len(nodes) == 1 else 'follow'} traffic policy {follows} for"
+                f" the {VIA_NAMES[via]}, which is not the service's any more: kube-proxy there is behind, or"
+                " stopped (kinspect audit tells more)."
+            )
+        case TakenByRule(node, via, rule):
+            what = f" ({safe(rule.source)}:{rule.line}: {safe(rule.text)})" if rule and rule.line else ""
+            return (
+                f"At {safe_name(node)} a rule that is not kube-proxy's takes the {VIA_NAMES[via]} traffic before"
+                f" the service's rules{what}."
+            )
+        case HintsKeep(nodes):
+            return (
+                f"Topology hints (trafficDistribution) keep what enters at {listed(nodes)} on some of the"
+                " endpoints, as the API says."
+            )
+        case NodeNameDiffers(node):
+            return (
+                f"kube-proxy of {safe_name(node)} has the node's own endpoint in its rules and takes it for another"
+                " node's: its node name differs from the API's (--hostname-override)."
+            )
+        case NotServedHere(nodes, via, frontend, cause):
+            return _not_served(nodes, via, frontend, cause)
+        case NoSuchService(frontend, nodes):
+            if nodes:
+                return (
+                    f"No service of the API has {safe(frontend)}, and the rules of {listed(nodes)} still take it:"
+                    " the service was deleted or changed, and kube-proxy there is behind, or stopped."
+                )
+            return f"No service of the API has {safe(frontend)}: no rule of kube-proxy takes it."
+        case NoSuchPod(to, node):
+            return f"{safe(to)} is in the pod network of {safe_name(node)}, and no pod has it."
+        case Cordoned(node, share, own_entry):
+            name = safe_name(node)
+            text = f"{name} is cordoned but still receives {spoken(share)} of the traffic: cordoning keeps new pods away, not traffic."
+            if own_entry:
+                return f"{text} It gets only what enters at {name} itself: take it out of the load balancer in front."
+            return f"{text} kubectl drain {name} --ignore-daemonsets takes its pods out of the endpoints."
         case Died(nodes, via, verdict, share, by, ranges):
             did = (
                 "dropped"
@@ -165,11 +214,20 @@ def remark_text(remark: Remark) -> str:
                 f"{safe_name(node)} is labelled {safe(key)}={safe(value)}. That changes nothing here: the service's"
                 f" selector, {safe(key)}={safe(wanted)}, asks for labels of pods, not of nodes."
             )
-        case WaysOut():
-            return (
-                "To keep traffic from a node, take its pods out of the service's endpoints (change the pod's label,"
-                " or its readiness), or set externalTrafficPolicy: Local, with which a node keeps to its own pods."
+        case WaysOut(service, node, pod, key):
+            space, name = map(safe_name, service)
+            ways = [f"kubectl drain {safe_name(node)} --ignore-daemonsets"]
+            if key is not None:
+                ways.append(
+                    f"kubectl label pod -n {safe_name(pod[0])} {safe_name(pod[1])} {safe(key)}- (its ReplicaSet then"
+                    " starts another pod, perhaps on the same node)"
+                )
+            ways.append(
+                f"kubectl patch svc -n {space} {name} -p"
+                ' \'{"spec":{"externalTrafficPolicy":"Local"}}\' (each node then serves only its own pods, and'
+                " drops what enters if it has none)"
             )
+            return f"To keep traffic from a node: {', or '.join(ways)}."
         case NoEndpoint():
             return "The service has no endpoint that is ready: nothing can answer."
         case Terminating():
@@ -195,6 +253,40 @@ def _ended_by(by: EndedBy | None) -> str:
             return "no rule"
         case _:
             assert_never(by)
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    """``a, b and 7 more``."""
+    if len(names) <= most + 1:
+        return listed(names)
+    return f"{', '.join(map(safe, names[:most]))} and {len(names) - most} more"
+
+
+def _behind(silent: bool) -> str:
+    if silent:
+        return "its rules are older than the API, and kube-proxy's status port does not answer there."
+    return "its rules are older than the API. Is its kube-proxy running?"
+
+
+def _not_served(nodes: Sequence[str], via: Via, frontend: str, cause: NotServed) -> str:
+    where, name = listed(nodes), VIA_NAMES[via]
+    what = f"{name} {safe(frontend.rpartition(':')[2])}" if via == "nodeport" else f"{name} {safe(frontend)}"
+    match cause.why:
+        case "not-this-address":
+            why = f"the rules have the NodePort, but not for the address {safe(cause.detail)} (see nodePortAddresses in kube-proxy's configuration)"
+        case "empty-chain":
+            why = f"the chain {safe(cause.detail)} is there and empty: it was flushed, or a restore failed half way"
+        case "no-jump":
+            why = f"nothing leads from {safe(cause.detail)} of nat to KUBE-SERVICES"
+        case "untracked":
+            why = "a NOTRACK rule keeps it out of nat, and the node does not have the address"
+        case "unknown":
+            why = "its rules do not have this frontend: kube-proxy there is behind, or stopped, or leaves it out"
+        case _:
+            assert_never(cause.why)
+    return (
+        f"{what} is not served at {where}: {why}. Packets keep the service's address and reach no endpoint."
+    )
 
 
 def backend_text(backend: EndpointOwner | None) -> str:

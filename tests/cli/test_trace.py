@@ -228,7 +228,10 @@ def test_source_ranges_are_said_and_another_client_can_be_traced() -> None:
 
 
 def test_established_packets_meet_no_nat_rule() -> None:
-    ran = kinspect("trace", "svc/test-service", "--demo", "--ctstate", "established", "-o", "json")
+    packet = 'IP(src="203.0.113.1",dst="192.168.0.11")/TCP(sport=40000,dport=31000,flags="A")'
+    ran = kinspect(
+        "trace", "--packet", packet, "--demo", "--node", "node1", "--ctstate", "established", "-o", "json"
+    )
     assert ran.code == 3
     assert "connection tracking rewrites this packet" in ran.out
     for trace in ran.json["traces"]:

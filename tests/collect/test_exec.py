@@ -328,6 +328,80 @@ def test_checks_and_audits_read_nodes_that_way_too(api: ReplayServer, command: s
     assert (live.code, live.json) == (recorded.code, recorded.json)
 
 
+GONE = DATA / "flows-3-pod-left"
+
+
+@pytest.fixture
+def flowing(tmp_path: Path) -> Iterator[ReplayServer]:
+    """A cluster in which sockets are open, its nodes with ``conntrack`` in kube-proxy's image."""
+    with ReplayServer(GONE, tmp_path) as server:
+        for host in HOSTS:
+            server.lists["pods"].append(server.pods.add(host.name, GONE / "nodes" / host.name))
+            tools = server.pods.images[f"kube-proxy-{int(host.name[-1]) - 1}"]
+            tools.tool(
+                "conntrack", f'[ "$3" = ipv4 ] && /bin/cat {GONE}/nodes/{host.name}/conntrack.txt; exit 0'
+            )
+        yield server
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "flows",
+        "flows --to node/node2",
+        "check drained --established",
+        "check no-traffic --to node/node2 --established",
+    ],
+)
+def test_connections_of_a_live_cluster_are_those_of_its_recording(
+    flowing: ReplayServer, command: str
+) -> None:
+    live = kinspect(
+        *command.split(), "--transport", "exec", "--kubeconfig", str(flowing.kubeconfig), "-o", "json"
+    )
+    recorded = kinspect(*command.split(), "--snapshot", str(GONE), "-o", "json")
+    assert (live.code, live.json) == (recorded.code, recorded.json)
+
+
+def test_connections_are_read_live_only_if_the_command_is_about_them(flowing: ReplayServer) -> None:
+    words = ("--transport", "exec", "--kubeconfig", str(flowing.kubeconfig))
+    ran = kinspect("check", "drained", *words)
+    assert "those that exist were not read (--established)" in ran.err
+    kinspect("audit", *words)
+    assert not [argv for _, argv in flowing.pods.ran if argv[0] == "conntrack"]
+
+
+def test_connections_that_may_not_be_read_are_no_pass(flowing: ReplayServer) -> None:
+    refused = (
+        "echo 'conntrack v1.4.7 (conntrack-tools): Operation failed: sorry, you must be root' >&2; exit 1"
+    )
+    for tools in flowing.pods.images.values():
+        tools.tool("conntrack", refused)
+    words = ("--transport", "exec", "--kubeconfig", str(flowing.kubeconfig))
+    ran = kinspect("check", "drained", "--established", *words)
+    assert (ran.code, "node1: its connections may not be read" in ran.out) == (3, True)
+    assert "its connections may not be read" in kinspect("flows", *words).err
+    for tools in flowing.pods.images.values():
+        tools.remove("conntrack")
+    ran = kinspect("flows", *words)
+    assert (ran.code, "there is no conntrack on it" in ran.err) == (3, True)
+
+
+def test_it_waits_for_a_live_cluster_and_watches_it(
+    flowing: ReplayServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kinspect.pipeline.until._PAUSE", 2.5)
+    words = ("--transport", "exec", "--kubeconfig", str(flowing.kubeconfig))
+    assert kinspect("check", "drained", "--established", "--wait", "1s", *words).code == 1
+    # A recording does not run down: each entry looks as if a packet had just come.
+    ran = kinspect("check", "no-traffic", "--to", "node/node2", "--observe", "5", *words)
+    assert (ran.code, "had packets while it was watched" in ran.out) == (1, True)
+    assert "too short" in kinspect("check", "drained", "--observe", "4s", *words).err
+    for tools in flowing.pods.images.values():
+        tools.tool("conntrack", "exit 0")
+    assert kinspect("check", "drained", "--established", "--wait", "1", "--observe", "5s", *words).code == 0
+
+
 def test_a_node_that_fails_is_named_and_the_other_answered(api: ReplayServer) -> None:
     api.faults.append(Fault(403, kind="exec", pod="kube-proxy-1"))
     ran = kinspect(*EXEC, "-o", "json", "--kubeconfig", str(api.kubeconfig))

@@ -11,8 +11,13 @@ from typing import Any
 
 import pytest
 
+from kinspect.checks.audit import of_traffic
+from kinspect.checks.audit.catalogue import KINDS
+from kinspect.checks.audit.of_traffic import Context, Examined, TrafficFindings
 from kinspect.checks.audit.seen_healthy import Healthy
-from kinspect.model.audit import AuditAnswer
+from kinspect.checks.audit.traffic import way_of
+from kinspect.model.audit import ALL_FACTS, AuditAnswer, FindingKind, Observation, Severity
+from kinspect.model.traffic import Traffic
 from kinspect.pipeline import audit as pipeline
 from kinspect.pipeline.audit import AuditRequest, audit
 from kinspect.pipeline.gather.sources import Recorded
@@ -250,3 +255,54 @@ def test_a_node_that_cannot_be_read_is_said_and_does_not_stop_the_others(
         assert any(
             each.kind.code == "KI201" and each.nodes == ("node2", "node4") for each in found.observations
         )
+
+
+def snat_found(traffic: Traffic, context: Context) -> Examined:
+    """A finding on the address that packets leave with."""
+    sources = {outcome.snat for outcome in traffic.trace.outcomes if outcome.snat is not None}
+    observations = tuple(
+        Observation(
+            kind=TRIAL,
+            text=f"leaves as {snat}",
+            nodes=(traffic.trace.node,),
+            service=traffic.service.key,
+            ways=(way_of(traffic),),
+        )
+        for snat in sorted(sources)
+        if snat == "192.0.2.99"
+    )
+    return Examined(observations, well=not observations)
+
+
+TRIAL = FindingKind(
+    code="KI999", title="trial", severity=Severity.WARNING, means="", todo="", depends=frozenset({"source"})
+)
+
+
+def test_a_finding_that_depends_on_more_than_the_memory_knows_is_looked_for_on_every_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[bool]
+) -> None:
+    """The extra SNAT of node 3 changes where no packet ends, and so nothing that the memory is asked by."""
+    folder = write(tmp_path / "cluster", 6, 3, 3)
+    altered(folder, "node3", with_snat)
+    monkeypatch.setattr(of_traffic, "FAMILIES", (*of_traffic.FAMILIES, TrafficFindings((TRIAL,), snat_found)))
+    found = audit(AuditRequest(), Recorded(folder))
+    assert found == forgetful(folder)
+    seen = [each for each in found.observations if each.kind is TRIAL]
+    assert {each.service for each in seen} == {("scale", f"svc-{number:05}") for number in range(6)}
+    assert {each.nodes for each in seen} == {("node3",)}
+    assert not any(asked)
+
+
+def with_snat(lines: list[str]) -> list[str]:
+    first = next(n for n, line in enumerate(lines) if line.startswith("-A POSTROUTING"))
+    return [*lines[:first], "-A POSTROUTING -p tcp -j SNAT --to-source 192.0.2.99", *lines[first:]]
+
+
+def test_every_kind_says_what_it_depends_on() -> None:
+    assert [code for code, kind in KINDS.items() if kind.depends == ALL_FACTS] == []
+    kinds = [kind for family in of_traffic.FAMILIES for kind in family.kinds]
+    assert Healthy(kinds).serves
+    assert not Healthy([*kinds, TRIAL]).serves
+    undeclared = FindingKind(code="KI998", title="", severity=Severity.INFO, means="", todo="")
+    assert not Healthy([undeclared]).serves

@@ -107,7 +107,7 @@ def test_connections_that_carry_nothing_pass(state: Make) -> None:
 
 
 def test_a_packet_begins_a_timeout_anew(state: Make) -> None:
-    code, found = observed(state("a", quiet(100)), state("b", quiet(103)), state("c", quiet(106)))
+    code, found = observed(state("a", quiet(100)), state("b", quiet(103)), state("c", quiet(109)))
     assert code == "answered", "five seconds may be three and a rounding"
     code, found = observed(state("d", quiet(100)), state("e", quiet(100)))
     assert code == "violated"

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinspect.model.answer import TraceAnswer
+from kinspect.netfilter.registry import option_values
 from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.node.conntrack import read_connections
 from kinspect.parse.user.target import FromPod, Sender, ServiceTarget
@@ -46,7 +47,7 @@ def redacted(cluster: str, tmp_path: Path, redactor: Redactor | None = None, **r
 
 
 def texts(seed: bytes = KEY) -> Texts:
-    return Texts(Permutation(seed), Aliases(seed))
+    return Texts(Permutation(seed), Aliases(seed), option_values)
 
 
 # -- addresses
@@ -136,6 +137,19 @@ def test_another_key_makes_other_addresses() -> None:
         "-A cali-pro-kns.payroll -j ACCEPT",
         "-A X-OWN -m nfacct --nfacct-name  payroll -j ACCEPT",
         '-A X-OWN -m comment --comment "x \\" --comment payroll" -j ACCEPT',
+        "-A X-OWN -m helper --helper payroll-ftp -j ACCEPT",
+        "-A X-OWN -j LED --led-trigger-id payroll-prod",
+        "-A X-OWN -m limit --limit 5/min -j RATEEST --rateest-name payrollrate --rateest-interval 250ms",
+        "-A X-OWN -m devgroup --src-group payrollgroup -j ACCEPT",
+        "-A X-OWN -p tcp -j CT --helper payroll --timeout payrollpolicy",
+        "-A X-OWN -m realm --realm payrollrealm -j ACCEPT",
+        "-A X-OWN -m frobnicate --secret payroll-secret --port 5551 -j ACCEPT",
+        "-A X-OWN -j FROB --token payrolltoken another-payroll",
+        "-A X-OWN -m recent --set --name payroll --mask 255.255.255.255 --rsource",
+        "-A X-OWN -p tcp -m tcp --dport 80 -j ACCEPT payroll",
+        "-A X-OWN -j NFLOG --nflog-prefix -payroll- --nflog-group 5",
+        "-A X-OWN -m comment --comment -payroll -j ACCEPT",
+        "-A X-OWN -m set --match-set payroll-nodes src -j SET --add-set payroll-seen src --timeout 60",
     ],
 )  # fmt: skip
 def test_nothing_of_a_rule_tells_the_cluster(line: str) -> None:
@@ -143,6 +157,27 @@ def test_nothing_of_a_rule_tells_the_cluster(line: str) -> None:
     assert not re.search(r"(?i)payroll|billing|10\.4[23]\.|fd00:42::7|0a:58:0a|0a2a13|555", made), made
     assert made.count("\n") == 4
     assert made.split("\n")[2].split()[0] == "-A"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-A X-OWN -p tcp -m tcp --dport 8080 -m limit --limit 5/min --limit-burst 10 -j ACCEPT",
+        "-A X-OWN -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "-A X-OWN ! -i eth0 -m addrtype --dst-type LOCAL --limit-iface-in -j REJECT --reject-with tcp-reset",
+        "-A X-OWN -m statistic --mode random --probability 0.50000000000 -j MARK --set-xmark 0x4000/0x4000",
+        "-A X-OWN -p tcp -m multiport ! --dports 80,443:445 -m length --length 0:100 -j DROP",
+        "-A X-OWN -c 5 300 -m recent --rcheck --seconds 60 --name DEFAULT --rsource -j RETURN",
+    ],
+)
+def test_numbers_and_keywords_stay(line: str) -> None:
+    rules = f"*nat\n:X-OWN - [0:0]\n{line}\n".replace("X-OWN", "KUBE-X")
+    assert texts().rules(rules) == rules
+
+
+def test_a_quote_that_does_not_end_keeps_nothing() -> None:
+    with pytest.raises(NotKept):
+        texts().rules('*nat\n-A INPUT -m comment --comment "payroll -j ACCEPT\n')
 
 
 def test_chains_as_a_listing_by_specification_shows_them() -> None:
@@ -254,7 +289,7 @@ def outcomes(answer: TraceAnswer | str, redactor: Redactor | None) -> object:
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_every_trace_has_the_shares_that_it_had(cluster: str, tmp_path: Path) -> None:
-    redactor = Redactor(KEY)
+    redactor = Redactor(KEY, option_values)
     path = redacted(cluster, tmp_path, redactor)
     pods = list(Cluster(open_snapshot(DATA / cluster).api, "").pods)[:1]
     asked = 0
@@ -313,7 +348,7 @@ def addresses(text: str) -> set[str]:
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_no_name_and_no_address_of_the_cluster_is_anywhere(cluster: str, tmp_path: Path) -> None:
-    redactor = Redactor(KEY)
+    redactor = Redactor(KEY, option_values)
     path = redacted(cluster, tmp_path, redactor)
     original = open_snapshot(DATA / cluster)
     names = {name for file in original.api for name in words(json.loads(original.api[file]))}

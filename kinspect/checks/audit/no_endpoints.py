@@ -9,15 +9,18 @@ from kinspect.checks.audit.traffic import way_of
 from kinspect.checks.common import cited, endpoints_of, expected_of, may_be, sent
 from kinspect.kubeproxy.endpoints import Zones, policy_of
 from kinspect.model.answer import OUTSIDE
-from kinspect.model.audit import FindingKind, Observation, Severity
+from kinspect.model.audit import Fact, FindingKind, Observation, Severity
 from kinspect.model.cause import RuleReference
 from kinspect.model.rules import Verdict
 from kinspect.model.traffic import Traffic
+
+_DEPENDS: Final[frozenset[Fact]] = frozenset({"way in", "ends", "endpoints"})
 
 NONE: Final = FindingKind(
     code="KI120",
     title="no endpoints",
     severity=Severity.WARNING,
+    depends=_DEPENDS,
     means="A service has no endpoint that is ready: its selector chooses no pod, or none of them is ready."
     " kube-proxy's rules refuse connections; a rule that takes the packets before them lets clients hang.",
     todo="Compare the service's selector with the labels of its pods, and look at their readiness.",
@@ -27,6 +30,7 @@ NO_LOCAL: Final = FindingKind(
     code="KI121",
     title="no endpoint on the node, under policy Local",
     severity=Severity.WARNING,
+    depends=_DEPENDS,
     means="Under policy Local a node sends to its own pods only, and these nodes have none: what enters there"
     " is dropped. That is right where the balancer in front asks the health check port and stays away, and a"
     " black hole where it does not (as with a NodePort behind a balancer of your own).",
@@ -41,6 +45,7 @@ TERMINATING: Final = FindingKind(
     code="KI122",
     title="only terminating endpoints are left",
     severity=Severity.INFO,
+    depends=_DEPENDS,
     means="No endpoint is ready, and some that terminate still serve: Kubernetes sends to those on purpose, also"
     " on a drained node, rather than to none.",
     todo="Nothing, if others are starting. Else see why none gets ready.",

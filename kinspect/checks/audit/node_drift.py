@@ -19,6 +19,7 @@ DISAGREE: Final = FindingKind(
     code="KI130",
     title="nodes disagree",
     severity=Severity.WARNING,
+    depends=frozenset({"way in", "ends", "endpoints"}),
     means="Under policy Cluster every node sends a service's traffic to the same endpoints in the same shares."
     " Some nodes differ, so where a packet ends depends on the node that it enters.",
     todo="Compare kube-proxy on the nodes listed with the others. The findings on stale and missing endpoints show"

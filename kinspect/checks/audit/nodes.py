@@ -16,6 +16,7 @@ UNREAD: Final = FindingKind(
     code="KI201",
     title="node not read",
     severity=Severity.WARNING,
+    depends=frozenset({"node files", "rules"}),
     means="Nothing is known of the rules of a node: it did not answer, or its dump could not be read.",
     todo="See why, and audit it again; --exclude-node leaves a node out.",
 )
@@ -23,6 +24,7 @@ DATA_PATH: Final = FindingKind(
     code="KI202",
     title="data path is not iptables",
     severity=Severity.WARNING,
+    depends=frozenset({"node files", "rules"}),
     means="kube-proxy works by IPVS or nftables there, or something else (an eBPF data path) does its work."
     " kinspect follows iptables rules: it can say nothing of services there.",
     todo="Where it is meant so, leave the node out with --exclude-node. Where only some nodes are like this, find out"
@@ -33,6 +35,7 @@ BOTH: Final = FindingKind(
     code="KI203",
     title="kube-proxy's rules in both back ends",
     severity=Severity.ERROR,
+    depends=frozenset({"node files", "rules"}),
     means="Both iptables-legacy and iptables-nft hold rules of kube-proxy on a node. Packets meet both; the one"
     " that kube-proxy no longer writes sends to endpoints of the day on which it was left.",
     todo="Find which of the two kube-proxy writes (its image's iptables), and flush the other's KUBE- chains, or"
@@ -43,6 +46,7 @@ FLUSHED: Final = FindingKind(
     code="KI204",
     title="no rules of kube-proxy, though other nodes have them",
     severity=Severity.ERROR,
+    depends=frozenset({"node files", "rules"}),
     means="The node has no rules of kube-proxy while other nodes of the cluster do: they were flushed (a firewall"
     " that restarts does that), or kube-proxy is not running there. Services cannot be reached through the"
     " node, nor by its pods.",
@@ -58,6 +62,7 @@ SILENT: Final = FindingKind(
     code="KI205",
     title="kube-proxy does not answer",
     severity=Severity.WARNING,
+    depends=frozenset({"node files", "rules"}),
     means="kube-proxy's status port (127.0.0.1:10249) did not answer on the node, and did on others: kube-proxy is"
     " not running there, or has another metrics address. Its rules stay as they were when it stopped.",
     todo="Check whether kube-proxy runs on the listed nodes.",

@@ -20,6 +20,7 @@ HALF: Final = FindingKind(
     code="KI301",
     title="incomplete kube-proxy rules",
     severity=Severity.ERROR,
+    depends=frozenset({"rules"}),
     means="Some of what kube-proxy writes is there and some is not: the chains but not the jumps to them from"
     " PREROUTING, OUTPUT or POSTROUTING, an empty KUBE-SERVICES, or one family's rules but not the other's. A"
     " restore failed half way, or something flushed a chain. kube-proxy's health check does not notice.",
@@ -31,6 +32,7 @@ DANGLING: Final = FindingKind(
     code="KI302",
     title="jump to a chain that is not there",
     severity=Severity.ERROR,
+    depends=frozenset({"rules"}),
     means="A rule leads to a chain that the dump does not have. No kernel holds such rules: the dump is"
     " damaged, cut short, or edited.",
     todo="Take the dump again.",
@@ -39,6 +41,7 @@ PORTLESS: Final = FindingKind(
     code="KI303",
     title="a service's rule lost its port",
     severity=Severity.ERROR,
+    depends=frozenset({"rules"}),
     means="A rule of KUBE-SERVICES or KUBE-NODEPORTS leads to a service without asking for a port: every"
     " connection to that address, or to any NodePort, goes to this one service. It is seen where two versions"
     " of iptables write the same rules.",

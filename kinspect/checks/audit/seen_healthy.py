@@ -1,24 +1,31 @@
 """Traffic that audit has nothing new to ask about: it ends as other traffic did, where all was well.
 
-What audit finds in traffic hangs on where it ends, on what the API says of the service, and on the
-few things of the node named here. So the same traffic at the next node, with the same ends, is as
-well as it was at the first.
+What audit finds in traffic depends on where it ends, on what the API says of the service, and on the
+few things of the node named in ``asked``. So the same traffic at the next node, with the same ends, is
+as well as it was at the first. Each kind of finding declares what it depends on; if one that is looked
+for depends on more than ``KEYED``, nothing is remembered.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from functools import cached_property
+from typing import Final, TypeAlias
 
 from kinspect.checks.audit.node_drift import Ballot
 from kinspect.evaluate.shortcuts.outcomes_only import PacketEnds
 from kinspect.model.answer import Via
+from kinspect.model.audit import Fact, FindingKind
 from kinspect.model.cluster import Endpoint, Service, ServicePort
 from kinspect.model.packet import Packet
 from kinspect.model.traffic import SenderClass
 
+KEYED: Final[frozenset[Fact]] = frozenset({"way in", "endpoints", "ends", "outside source"})
+"""What traffic is told apart by here: the first two are in ``Asked``, the others in ``PacketEnds``."""
+
 Asked: TypeAlias = tuple[object, ...]
-"""All that audit's questions about a class of traffic hang on, but for where it ends."""
+"""All that audit's questions about a class of traffic depend on, but for where it ends."""
 
 
 def asked(
@@ -46,19 +53,29 @@ def asked(
     )
 
 
-@dataclass(slots=True)
+@dataclass
 class Healthy:
-    """Traffic in which nothing was found, with what its node's vote was."""
+    """Traffic in which nothing was found, with what its node's vote was.
 
+    ``kinds`` are those that are looked for in traffic.
+    """
+
+    kinds: Iterable[FindingKind]
     _known: dict[Asked, dict[PacketEnds, Ballot | None]] = field(default_factory=dict)
+
+    @cached_property
+    def serves(self) -> bool:
+        """Whether the kinds depend on no more than traffic is told apart by."""
+        return all(kind.depends <= KEYED for kind in self.kinds)
 
     def among(self, about: Asked) -> bool:
         """Whether such traffic was well somewhere, so that it is worth asking where this one ends."""
-        return about in self._known
+        return self.serves and about in self._known
 
     def add(self, about: Asked, ends: PacketEnds, ballot: Ballot | None) -> None:
         """Nothing was found in it."""
-        self._known.setdefault(about, {})[ends] = ballot
+        if self.serves:
+            self._known.setdefault(about, {})[ends] = ballot
 
     def get(self, about: Asked, ends: PacketEnds) -> tuple[Ballot | None] | None:
         """The vote of the same traffic elsewhere; None: it is not known to be well."""

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from kinspect.checks.common import cited
 from kinspect.kubeproxy.names import is_kube
-from kinspect.model.audit import FindingKind, Observation, Severity
+from kinspect.model.audit import Fact, FindingKind, Observation, Severity
 from kinspect.model.cause import (
     Cause,
     EndedByRouting,
@@ -35,10 +35,14 @@ from kinspect.model.check import (
 from kinspect.model.packet import Address, endpoint_text
 from kinspect.model.traffic import Traffic
 
+_DEPENDS: Final[frozenset[Fact]] = frozenset({"way in", "ends", "endpoints"})
+_OF_SOURCES: Final[frozenset[Fact]] = _DEPENDS | {"outside source"}
+
 STALE: Final = FindingKind(
     code="KI101",
     title="stale endpoint",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="A node's rules send a share of new connections to an address that the API does not list for the"
     " service: to a pod that is gone, or is no longer meant to get traffic. Clients time out, or reach what"
     " was taken out of service. Only rules that packets can reach count: kube-proxy leaves chains that"
@@ -56,6 +60,7 @@ REUSED: Final = FindingKind(
     code="KI102",
     title="address of another service's pod",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="A node's rules send a share of a service's connections to an address that now belongs to another"
     " pod: the pod behind the rule is gone, and its address was given anew. Clients of one service are"
     " answered by another.",
@@ -67,6 +72,7 @@ UNREADY: Final = FindingKind(
     code="KI103",
     title="endpoint that should get nothing",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="A node's rules send a share of new connections to an endpoint that the API lists, but that is not"
     " ready, is terminating, or is on another node although the policy is Local.",
     todo="As for a stale endpoint: the node's kube-proxy has not followed the API.",
@@ -77,6 +83,7 @@ MISSING: Final = FindingKind(
     code="KI104",
     title="ready endpoint gets nothing",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="An endpoint that the API lists as ready gets no new connection from a node that should send to it:"
     " its share goes to the others.",
     todo="Look at kube-proxy on the nodes named. If the finding is gone when you run this again, a change was"
@@ -88,6 +95,7 @@ UNEVEN: Final = FindingKind(
     code="KI105",
     title="uneven shares",
     severity=Severity.WARNING,
+    depends=_DEPENDS,
     means="Endpoints of a service get other shares of new connections than equal ones, by more than the"
     " kernel's rounding (a probability is one of 2**31 steps). kube-proxy never writes such rules.",
     todo="See which rules of the service's chain have another probability, and who wrote them.",
@@ -98,6 +106,7 @@ UNKNOWN: Final = FindingKind(
     code="KI106",
     title="service unknown to a node",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="A node has no rule for a way into a service that has ready endpoints: the packet passes with its"
     " destination as it is, and is lost.",
     todo="Look at kube-proxy on the nodes named; for a NodePort see also its nodePortAddresses setting.",
@@ -111,6 +120,7 @@ REFUSED: Final = FindingKind(
     code="KI107",
     title="kube-proxy's rules refuse, though endpoints are ready",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="A rule of kube-proxy (has no endpoints, a firewall chain) rejects or drops connections although the"
     " API lists ready endpoints for this way in.",
     todo="Check kube-proxy on the listed nodes: it is behind, or stopped. If its rules have the endpoint and"
@@ -122,6 +132,7 @@ FILTERED: Final = FindingKind(
     code="KI108",
     title="another rule ends the traffic",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="Connections to a service are dropped or rejected by a rule or a policy that is not kube-proxy's: a"
     " firewall, a network plugin, a FORWARD policy of DROP.",
     todo="Decide whether that rule is meant for this traffic; the evidence names it.",
@@ -131,6 +142,7 @@ TAKEN: Final = FindingKind(
     code="KI109",
     title="another rule takes the traffic first",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="A rule that is not kube-proxy's rewrites the destination before kube-proxy's rules are asked: the"
     " hostPort of a pod, a port published by a container engine, a redirect. The service gets nothing of it.",
     todo="Free the port: another NodePort for the service, or another hostPort for what took it.",
@@ -140,6 +152,7 @@ UNSURE: Final = FindingKind(
     code="KI110",
     title="what becomes of it, no rule tells",
     severity=Severity.WARNING,
+    depends=_DEPENDS,
     means="A program of the node decides (NFQUEUE), or a target that kinspect does not model.",
     todo="Ask the program.",
 )
@@ -147,6 +160,7 @@ NOT_ROUTED: Final = FindingKind(
     code="KI111",
     title="the node's routing ends the traffic",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="The node's rules send connections on, and its routing then drops or refuses them: forwarding is off"
     " (net.ipv4.ip_forward is 0), there is no route to the endpoint, or source validation (rp_filter) drops"
     " the packets.",
@@ -157,6 +171,7 @@ NOT_THIS_ADDRESS: Final = FindingKind(
     code="KI112",
     title="NodePort not served at the node's address",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="The node's rules have the NodePort, but not for the node's internal address: kube-proxy's"
     " nodePortAddresses leaves it out. Clients that use this address are refused, or reach a process of the"
     " node that listens there.",
@@ -171,6 +186,7 @@ EMPTY_CHAIN: Final = FindingKind(
     code="KI113",
     title="a service's chain is empty",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="The rules lead to the service's chain, and the chain has no rules: it was flushed, or a restore"
     " failed half way. Packets keep the service's address and are lost.",
     todo="Restart kube-proxy on the listed nodes, and find out what else writes iptables rules there.",
@@ -181,6 +197,7 @@ OLD_POLICY: Final = FindingKind(
     code="KI115",
     title="node follows the old traffic policy",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="The service's traffic policy was changed, and the node's rules still follow the old one: under an old"
     " policy Local the node keeps to its own endpoints, under an old policy Cluster it sends to all.",
     todo="Check kube-proxy on the listed nodes: it is behind, or stopped.",
@@ -191,6 +208,7 @@ NO_CACHE: Final = FindingKind(
     code="KI116",
     title="address kept out of nat, and not on the node",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="A NOTRACK rule of the raw table keeps packets to the service out of nat, as NodeLocal DNSCache does"
     " for the address that it answers at, but no interface of the node has the address: the packets leave the"
     " node with the service's address and are lost.",
@@ -201,6 +219,7 @@ NOT_MASQUERADED: Final = FindingKind(
     code="KI117",
     title="what crosses nodes is not masqueraded",
     severity=Severity.ERROR,
+    depends=_OF_SOURCES,
     means="Connections that enter at a node and leave for an endpoint on another one keep the client's address."
     " The endpoint answers the client directly, the client does not know the answer's address and drops it:"
     " every connection that crosses fails.",
@@ -215,6 +234,7 @@ MASQUERADED: Final = FindingKind(
     code="KI118",
     title="masqueraded although policy Local keeps the client's address",
     severity=Severity.WARNING,
+    depends=_OF_SOURCES,
     means="Under externalTrafficPolicy Local endpoints see the client's address. Here a rule rewrites it: a"
     " network plugin's or an agent's MASQUERADE, or a mark that something else sets.",
     todo="Exclude the traffic from the rule that the finding names, if endpoints need the client's address.",

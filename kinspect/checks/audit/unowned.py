@@ -15,6 +15,7 @@ UNOWNED: Final = FindingKind(
     code="KI114",
     title="service that the API does not have",
     severity=Severity.ERROR,
+    depends=frozenset({"rules", "ends"}),
     means="A node's rules still send traffic for a service, or for a port or address of one, that the API does"
     " not have: it was deleted or changed, and the node's kube-proxy has not followed. Clients that use the old"
     " frontend at this node still reach the old endpoints.",

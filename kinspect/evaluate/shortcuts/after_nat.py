@@ -64,7 +64,9 @@ class AfterNatMemo:
 
     def beyond(self, journey: Journey, point: Point, branch: Branch) -> None:
         """Take the ways of a branch that goes the same, or follow this one. A ``Beyond``."""
-        ways = self.ways(journey, point, branch)
+        # Where a question is open already, branches that part by a draw become one (``walk.merged``); walked
+        # from a weight of everything they stay apart.
+        ways = self.ways(journey, point, branch) if branch.weight.plain else None
         if ways is None:
             journey.follow(point, branch)
             return

@@ -7,6 +7,7 @@ multicast, the host's own included) and then at the route to it: LOCAL, ANYCAST,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
@@ -16,11 +17,12 @@ from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, undecided, unles
 from kinspect.model.packet import Address, Packet
 from kinspect.model.questions import Input
 from kinspect.model.rules import Distinctions
-from kinspect.netfilter.options import Option, OptionError, Options
+from kinspect.netfilter.options import Option, OptionError, Options, ValueKind
 from kinspect.netfilter.routing import own_address_question, route
 from kinspect.netfilter.unknowns import Fork
 
 OPTIONS: Final = {"--src-type": 1, "--dst-type": 1, "--limit-iface-in": 0, "--limit-iface-out": 0}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 # Before Linux 5.3 all of 0.0.0.0/8 was.
 _BROADCAST: Final = frozenset({IPv4Address(0), IPv4Address("255.255.255.255")})

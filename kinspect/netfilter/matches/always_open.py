@@ -5,7 +5,7 @@ Each is parsed in full, so that the rest of the rule is kept, and becomes a ques
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,7 @@ from kinspect.model.odds import Odds, Undecided
 from kinspect.model.packet import Packet
 from kinspect.model.questions import Question, QuestionKind
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
-from kinspect.netfilter.options import Options
+from kinspect.netfilter.options import Options, ValueKind
 
 ALWAYS_OPEN: Final = "it depends on a clock, a payload, a program or a processor"
 OPTIONS_bpf: Final = {"--bytecode": 1, "--object-pinned": 1}
@@ -38,6 +38,34 @@ OPTIONS_time: Final = {
     "--days": "--weekdays", "--contiguous": 0, "--kerneltz": 0, "--utc": 0, "--localtz": 0,
 }  # fmt: skip
 OPTIONS_u32: Final = {"--u32": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(
+    (
+        "--cluster-total-nodes",
+        "--cluster-local-node",
+        "--cluster-local-nodemask",
+        "--cluster-hash-seed",
+        "--cpu",
+        "--ipcompspi",
+        "--vproto",
+        "--vaddr",
+        "--vport",
+        "--vdir",
+        "--vmethod",
+        "--vportctl",
+        "--ttl",
+        "--log",
+        "--algo",
+        "--from",
+        "--to",
+        "--datestart",
+        "--datestop",
+        "--timestart",
+        "--timestop",
+        "--monthdays",
+        "--weekdays",
+    ),
+    "plain",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from kinspect.netfilter.matches.ip import Anything
-from kinspect.netfilter.options import Options
+from kinspect.netfilter.options import Options, ValueKind
 
 NO_EFFECT: Final = True
 OPTIONS: Final = {"--comment": 1, "--nfacct-name": 1}
+VALUES: Final[Mapping[str, ValueKind]] = {"--comment": "comment"}
 
 
 def read(options: Options) -> Anything:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,9 +11,10 @@ from kinspect.model.odds import NEVER, Odds, certain, undecided, unless
 from kinspect.model.packet import Packet, equal_bits
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.matches.conntrack import connected
-from kinspect.netfilter.options import Options, masked
+from kinspect.netfilter.options import Options, ValueKind, masked
 
 OPTIONS: Final = {"--mark": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 
 @dataclass(frozen=True, slots=True)

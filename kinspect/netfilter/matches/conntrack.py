@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal
@@ -10,7 +11,16 @@ from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, both, certain, undecided, unless
 from kinspect.model.packet import ICMP, ICMPV6, Address, CtState, Packet, protocol_name
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
-from kinspect.netfilter.options import Masked, Option, OptionError, Options, integer, port_range, protocol
+from kinspect.netfilter.options import (
+    Masked,
+    Option,
+    OptionError,
+    Options,
+    ValueKind,
+    integer,
+    port_range,
+    protocol,
+)
 
 _TUPLE: Final = ("orig", "repl")
 OPTIONS_conntrack: Final = {
@@ -18,6 +28,7 @@ OPTIONS_conntrack: Final = {
     **{f"--ct{way}{end}": 1 for way in _TUPLE for end in ("src", "dst", "srcport", "dstport")},
 }  # fmt: skip
 OPTIONS_state: Final = {"--state": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys((*OPTIONS_conntrack, *OPTIONS_state), "plain")
 
 # In the order in which iptables tries abbreviations.
 _STATES: Final = ("INVALID", "NEW", "ESTABLISHED", "RELATED", "UNTRACKED", "SNAT", "DNAT")

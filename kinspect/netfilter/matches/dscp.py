@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,9 +11,10 @@ from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.model.questions import Input
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
-from kinspect.netfilter.options import Option, Options, integer
+from kinspect.netfilter.options import Option, Options, ValueKind, integer
 
 OPTIONS: Final = {"--dscp": 1, "--dscp-class": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 # RFC 2474, 2597, 3246, 5865.
 CLASSES: Final = {

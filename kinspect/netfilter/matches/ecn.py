@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,9 +11,10 @@ from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, both, certain, u
 from kinspect.model.packet import TCP, Packet
 from kinspect.model.questions import Input
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
-from kinspect.netfilter.options import OptionError, Options, integer
+from kinspect.netfilter.options import OptionError, Options, ValueKind, integer
 
 OPTIONS: Final = {"--ecn-tcp-cwr": 0, "--ecn-tcp-ece": 0, "--ecn-ip-ect": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 
 @dataclass(frozen=True, slots=True)

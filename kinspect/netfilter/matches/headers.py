@@ -6,6 +6,7 @@ does not match, even if inverted; the content of a header is always a question.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,7 @@ from kinspect.model.odds import ALWAYS, NEVER, Odds, undecided
 from kinspect.model.packet import Packet
 from kinspect.model.questions import Input
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
-from kinspect.netfilter.options import Options
+from kinspect.netfilter.options import Options, ValueKind
 
 OPTIONS_ah: Final = {"--ahspi": 1, "--ahlen": 1, "--ahres": 0}
 OPTIONS_esp: Final = {"--espspi": 1}
@@ -28,6 +29,9 @@ OPTIONS_frag: Final = {
 OPTIONS_hbh: Final = {"--hbh-len": 1, "--hbh-opts": 1, "--hbh-not-strict": 0}
 OPTIONS_dst: Final = {"--dst-len": 1, "--dst-opts": 1, "--dst-not-strict": 0}
 OPTIONS_mh: Final = {"--mh-type": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(
+    (*OPTIONS_ah, *OPTIONS_esp, *OPTIONS_rt, *OPTIONS_frag, *OPTIONS_hbh, *OPTIONS_dst, *OPTIONS_mh), "plain"
+)
 
 ROUTING, FRAGMENT, HOP_BY_HOP, DESTINATION, AH, ESP, MOBILITY = 43, 44, 0, 60, 51, 50, 135
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,10 +11,11 @@ from kinspect.model.odds import NEVER, Odds, certain, undecided, unless
 from kinspect.model.packet import ICMP, ICMPV6, Packet
 from kinspect.model.questions import Input
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
-from kinspect.netfilter.options import Option, Options, integer
+from kinspect.netfilter.options import Option, Options, ValueKind, integer
 
 OPTIONS_icmp: Final = {"--icmp-type": 1}
 OPTIONS_icmp6: Final = {"--icmpv6-type": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys((*OPTIONS_icmp, *OPTIONS_icmp6), "plain")
 
 ANY: Final = 0xFF  # -m icmp: every type
 

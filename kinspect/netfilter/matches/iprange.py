@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,9 +10,10 @@ from kinspect.model.host import Host
 from kinspect.model.odds import Odds, certain
 from kinspect.model.packet import Address, Packet, read_address
 from kinspect.model.rules import Distinctions, Span
-from kinspect.netfilter.options import Option, OptionError, Options
+from kinspect.netfilter.options import Option, OptionError, Options, ValueKind
 
 OPTIONS: Final = {"--src-range": 1, "--dst-range": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 
 @dataclass(frozen=True, slots=True)

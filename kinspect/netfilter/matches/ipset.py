@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,13 +10,14 @@ from kinspect.model.host import AddressSet, Host
 from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.model.questions import Input
-from kinspect.netfilter.options import Option, OptionError, Options, integer
+from kinspect.netfilter.options import Option, OptionError, Options, ValueKind, integer
 
 OPTIONS: Final = {
     "--match-set": 2, "--set": "--match-set", "--return-nomatch": 0, "--update-counters": 0,
     "--update-subcounters": 0, "--packets-eq": 1, "--packets-lt": 1, "--packets-gt": 1, "--bytes-eq": 1,
     "--bytes-lt": 1, "--bytes-gt": 1,
 }  # fmt: skip
+VALUES: Final[Mapping[str, ValueKind]] = {**dict.fromkeys(OPTIONS, "plain"), "--match-set": "set"}
 
 _MOST: Final = 6  # directions
 

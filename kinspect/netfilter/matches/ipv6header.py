@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,9 +10,10 @@ from kinspect.model.host import Host
 from kinspect.model.odds import Odds, certain
 from kinspect.model.packet import Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
-from kinspect.netfilter.options import Options, protocol
+from kinspect.netfilter.options import Options, ValueKind, protocol
 
 OPTIONS: Final = {"--header": 1, "--soft": 0}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 HOP, ROUTE, FRAG, AH, ESP, DST, NONE, PROTOCOL = 0, 43, 44, 51, 50, 60, 59, 255
 _EXTENSIONS: Final = frozenset({HOP, ROUTE, FRAG, AH, DST})

@@ -7,11 +7,12 @@ the limit or over it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from kinspect.model.questions import Question
 from kinspect.netfilter.matches.always_open import Open
-from kinspect.netfilter.options import Option, Options, integer
+from kinspect.netfilter.options import Option, Options, ValueKind, integer
 
 ALWAYS_OPEN: Final = "it depends on earlier packets"
 OPTIONS_limit: Final = {"--limit": 1, "--limit-burst": 1}
@@ -28,6 +29,11 @@ OPTIONS_connlimit: Final = {
 }  # fmt: skip
 OPTIONS_quota: Final = {"--quota": 1}
 OPTIONS_connbytes: Final = {"--connbytes": 1, "--connbytes-dir": 1, "--connbytes-mode": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(
+    {*OPTIONS_limit, *OPTIONS_hashlimit, *OPTIONS_connlimit, *OPTIONS_quota, *OPTIONS_connbytes}
+    - {"--hashlimit-name"},
+    "plain",
+)
 
 _UNITS: Final = ("second", "minute", "hour", "day")  # iptables accepts any prefix of these
 

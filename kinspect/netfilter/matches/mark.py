@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,9 +10,10 @@ from kinspect.model.host import Host
 from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet, equal_bits
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
-from kinspect.netfilter.options import Options, masked
+from kinspect.netfilter.options import Options, ValueKind, masked
 
 OPTIONS: Final = {"--mark": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 
 @dataclass(frozen=True, slots=True)

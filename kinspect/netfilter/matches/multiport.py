@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -10,7 +11,7 @@ from kinspect.model.odds import NEVER, Odds, certain, undecided, unless
 from kinspect.model.packet import UDPLITE, WITH_PORTS, Packet
 from kinspect.model.questions import Input
 from kinspect.model.rules import Distinctions
-from kinspect.netfilter.options import Options, port_range
+from kinspect.netfilter.options import Options, ValueKind, port_range
 
 PROTOCOLS: Final = WITH_PORTS | {UDPLITE}  # of multiport's final_check
 OPTIONS: Final = {
@@ -18,6 +19,7 @@ OPTIONS: Final = {
     "--dports": 1, "--destination-ports": "--dports",
     "--ports": 1,
 }  # fmt: skip
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 Side = Literal["source", "destination", "either"]
 _SIDES: Final[dict[str, Side]] = {"--sports": "source", "--dports": "destination", "--ports": "either"}

@@ -7,6 +7,7 @@ matches only inverted options.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,12 +15,13 @@ from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, certain, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.netfilter.bridging import BRIDGED, by_bridge, called, stays
-from kinspect.netfilter.options import Option, OptionError, Options
+from kinspect.netfilter.options import Option, OptionError, Options, ValueKind
 
 OPTIONS: Final = {
     "--physdev-in": 1, "--physdev-out": 1,
     "--physdev-is-in": 0, "--physdev-is-out": 0, "--physdev-is-bridged": 0,
 }  # fmt: skip
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 
 @dataclass(frozen=True, slots=True)

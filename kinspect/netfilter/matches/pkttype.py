@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Final
@@ -11,9 +12,10 @@ from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.model.questions import Input
 from kinspect.netfilter.matches.addrtype import address_type
-from kinspect.netfilter.options import Options
+from kinspect.netfilter.options import Options, ValueKind
 
 OPTIONS: Final = {"--pkt-type": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 # As iptables knows them, with its short names.
 _NAMES: Final = {

@@ -6,6 +6,7 @@ Assumed: nothing, since a snapshot has no IPsec policies. So ``--pol none`` matc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,12 +14,13 @@ from kinspect.model.host import Host
 from kinspect.model.odds import Odds, certain
 from kinspect.model.packet import Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
-from kinspect.netfilter.options import Options
+from kinspect.netfilter.options import Options, ValueKind
 
 OPTIONS: Final = {
     "--dir": 1, "--pol": 1, "--strict": 0, "--reqid": 1, "--spi": 1, "--proto": 1, "--mode": 1,
     "--tunnel-src": 1, "--tunnel-dst": 1, "--next": 0,
 }  # fmt: skip
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 REPEATABLE: Final = frozenset(OPTIONS) - {"--dir", "--pol", "--strict"}  # once per element of --strict
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -12,7 +13,7 @@ from kinspect.model.odds import ALWAYS, NEVER, Odds, undecided, unless
 from kinspect.model.packet import DCCP, SCTP, TCP, UDP, Packet, TcpFlag
 from kinspect.model.questions import Input
 from kinspect.model.rules import Distinctions
-from kinspect.netfilter.options import Option, OptionError, Options, port_range
+from kinspect.netfilter.options import Option, OptionError, Options, ValueKind, port_range
 
 _PORTS: Final = {"--sport": 1, "--dport": 1, "--source-port": "--sport", "--destination-port": "--dport"}
 PROTOCOLS_tcp: Final = frozenset({TCP})
@@ -22,6 +23,7 @@ OPTIONS_tcp: Final = {**_PORTS, "--tcp-flags": 2, "--syn": 0, "--tcp-option": 1}
 OPTIONS_udp: Final = _PORTS
 OPTIONS_sctp: Final = {**_PORTS, "--chunk-types": 2}
 OPTIONS_dccp: Final = {**_PORTS, "--dccp-types": 1, "--dccp-option": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys((*OPTIONS_tcp, *OPTIONS_sctp, *OPTIONS_dccp), "plain")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ translated source) is on a list is not known.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -15,12 +16,13 @@ from kinspect.model.host import Host
 from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet, Stamp, read_address
 from kinspect.model.rules import Distinctions
-from kinspect.netfilter.options import Option, OptionError, Options, integer
+from kinspect.netfilter.options import Option, OptionError, Options, ValueKind, integer
 
 OPTIONS: Final = {
     "--set": 0, "--rcheck": 0, "--update": 0, "--remove": 0, "--seconds": 1, "--reap": 0, "--hitcount": 1,
     "--rttl": 0, "--name": 1, "--rsource": 0, "--rdest": 0, "--mask": 1,
 }  # fmt: skip
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(("--seconds", "--hitcount", "--mask"), "plain")
 
 Action = Literal["set", "rcheck", "update", "remove"]
 _ALL: Final = (1 << 128) - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -12,9 +13,10 @@ from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, NEVER, Chance, Odds, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
-from kinspect.netfilter.options import OptionError, Options, integer
+from kinspect.netfilter.options import OptionError, Options, ValueKind, integer
 
 OPTIONS: Final = {"--mode": 1, "--probability": 1, "--every": 1, "--packet": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 DRAWS: Final = 1 << 31
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,10 +11,11 @@ from kinspect.model.odds import NEVER, Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.model.questions import Input
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
-from kinspect.netfilter.options import Options, integer
+from kinspect.netfilter.options import Options, ValueKind, integer
 
 OPTIONS_ttl: Final = {"--ttl-eq": 1, "--ttl": "--ttl-eq", "--ttl-lt": 1, "--ttl-gt": 1}
 OPTIONS_hl: Final = {"--hl-eq": 1, "--hl": "--hl-eq", "--hl-lt": 1, "--hl-gt": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys((*OPTIONS_ttl, *OPTIONS_hl), "plain")
 
 _WORDS: Final = {"eq": "", "lt": "below ", "gt": "above "}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +10,7 @@ from kinspect.model.host import Host
 from kinspect.model.packet import Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, Proceed
 from kinspect.netfilter.matches.conntrack import connected
-from kinspect.netfilter.options import Options, integer
+from kinspect.netfilter.options import Options, ValueKind, integer
 from kinspect.netfilter.targets.mark import ALL, spelled
 from kinspect.netfilter.targets.mark import OPTIONS as MARK_OPTIONS
 
@@ -17,6 +18,7 @@ OPTIONS: Final = {
     **MARK_OPTIONS, "--save-mark": 0, "--restore-mark": 0, "--nfmask": 1, "--ctmask": 1, "--mask": 1,
     "--left-shift-mark": 1, "--right-shift-mark": 1,
 }  # fmt: skip
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 
 @dataclass(frozen=True, slots=True)

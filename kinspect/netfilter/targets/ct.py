@@ -7,19 +7,23 @@ Only the first of these targets that a packet meets has an effect.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import CtState, Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, Proceed
-from kinspect.netfilter.options import Options, integer
+from kinspect.netfilter.options import Options, ValueKind, integer
 
 OPTIONS_NOTRACK: Final[dict[str, int]] = {}
 OPTIONS_CT: Final = {
     "--notrack": 0, "--helper": 1, "--ctevents": 1, "--expevents": 1, "--zone-orig": 1, "--zone-reply": 1,
     "--zone": 1, "--timeout": 1,
 }  # fmt: skip
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(
+    ("--ctevents", "--expevents", "--zone", "--zone-orig", "--zone-reply"), "plain"
+)
 
 _ALL: Final = 0xFFFFFFFF
 

@@ -5,6 +5,7 @@ A later match on such a set is then undecided for the rest of the walk.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,12 +13,16 @@ from kinspect.model.host import Host
 from kinspect.model.packet import Packet
 from kinspect.model.rules import Described, Effect, Proceed
 from kinspect.netfilter.matches.ipset import directions
-from kinspect.netfilter.options import OptionError, Options
+from kinspect.netfilter.options import OptionError, Options, ValueKind
 
 OPTIONS: Final = {
     "--add-set": 2, "--del-set": 2, "--map-set": 2, "--timeout": 1, "--exist": 0, "--map-mark": 0,
     "--map-prio": 0, "--map-queue": 0,
 }  # fmt: skip
+VALUES: Final[Mapping[str, ValueKind]] = {
+    "--timeout": "plain",
+    **dict.fromkeys(("--add-set", "--del-set", "--map-set"), "set"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, Proceed
-from kinspect.netfilter.options import OptionError, Options, integer, masked
+from kinspect.netfilter.options import OptionError, Options, ValueKind, integer, masked
 
 OPTIONS: Final = {"--set-xmark": 1, "--set-mark": 1, "--and-mark": 1, "--or-mark": 1, "--xor-mark": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 ALL: Final = 0xFFFFFFFF
 

@@ -6,7 +6,7 @@ new source; if a port is taken, the kernel draws another.)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal
@@ -17,7 +17,7 @@ from kinspect.model.odds import ALWAYS, Odds, undecided
 from kinspect.model.packet import WITH_PORTS, Address, Packet, read_address
 from kinspect.model.rules import Bind, Described, Distinctions, Effect, End, OneOf, Verdict
 from kinspect.netfilter.hashing import chosen_address
-from kinspect.netfilter.options import Option, Options, port
+from kinspect.netfilter.options import Option, Options, ValueKind, port
 from kinspect.netfilter.source_address import Nothing, source_address
 
 _RANDOM: Final = {"--random": 0, "--persistent": 0, "--random-fully": 0}
@@ -25,6 +25,9 @@ _MOST_ADDRESSES: Final = 256
 OPTIONS_DNAT: Final = {"--to-destination": 1, **_RANDOM}
 OPTIONS_SNAT: Final = {"--to-source": 1, **_RANDOM}
 OPTIONS_MASQUERADE: Final = {"--to-ports": 1, **_RANDOM}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(
+    (*OPTIONS_DNAT, *OPTIONS_SNAT, *OPTIONS_MASQUERADE), "plain"
+)
 
 
 RandomPort = Literal["", "--random", "--random-fully"]

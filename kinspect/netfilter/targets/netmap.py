@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
@@ -9,10 +10,11 @@ from typing import Final
 from kinspect.model.host import Host
 from kinspect.model.packet import Address, Packet
 from kinspect.model.rules import Described, Effect
-from kinspect.netfilter.options import Masked, Options
+from kinspect.netfilter.options import Masked, Options, ValueKind
 from kinspect.netfilter.targets.nat import with_destination, with_source
 
 OPTIONS: Final = {"--to": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ followed), TRACE, ULOG: iptables-extensions(8).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from kinspect.netfilter.options import Options
+from kinspect.netfilter.options import Options, ValueKind
 from kinspect.netfilter.targets.nothing import Nothing
 
 NO_EFFECT: Final = True
@@ -38,6 +39,29 @@ OPTIONS_ULOG: Final = {
     "--ulog-nlgroup": 1, "--ulog-prefix": 1, "--ulog-cprange": 1, "--ulog-qthreshold": 1,
 }  # fmt: skip
 OPTIONS: Final[dict[str, int]] = {}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(
+    (
+        "--type",
+        "--set-class",
+        "--timeout",
+        "--led-delay",
+        "--log-level",
+        "--nflog-group",
+        "--nflog-range",
+        "--nflog-size",
+        "--nflog-threshold",
+        "--rateest-interval",
+        "--rateest-ewmalog",
+        "--set-mss",
+        "--strip-options",
+        "--gateway",
+        "--oif",
+        "--ulog-nlgroup",
+        "--ulog-cprange",
+        "--ulog-qthreshold",
+    ),
+    "plain",
+)
 
 
 def read(options: Options) -> Nothing:

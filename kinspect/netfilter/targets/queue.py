@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +10,7 @@ from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, undecided
 from kinspect.model.packet import Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, End, OneOf, Verdict
-from kinspect.netfilter.options import Options, integer
+from kinspect.netfilter.options import Options, ValueKind, integer
 
 ALWAYS_OPEN: Final = "it depends on a program on the host"
 OPTIONS_QUEUE: Final[dict[str, int]] = {}
@@ -19,6 +20,7 @@ OPTIONS_NFQUEUE: Final = {
     "--queue-bypass": 0,
     "--queue-cpu-fanout": 0,
 }
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS_NFQUEUE, "plain")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
@@ -11,10 +12,11 @@ from kinspect.model.odds import ALWAYS, Undecided, undecided
 from kinspect.model.packet import Address, Packet
 from kinspect.model.questions import Input
 from kinspect.model.rules import Described, Effect, End, OneOf, Verdict
-from kinspect.netfilter.options import Options
+from kinspect.netfilter.options import Options, ValueKind
 from kinspect.netfilter.targets.nat import PortRange, read_ports, with_destination
 
 OPTIONS: Final = {"--to-ports": 1, "--random": 0}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 _LOOPBACK: Final[dict[int, Address]] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, End, Verdict
-from kinspect.netfilter.options import Options
+from kinspect.netfilter.options import Options, ValueKind
 
 OPTIONS: Final = {"--reject-with": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 _ICMP: Final = (
     "icmp-net-unreachable", "icmp-host-unreachable", "icmp-proto-unreachable", "icmp-port-unreachable",

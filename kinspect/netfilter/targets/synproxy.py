@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,12 +19,13 @@ from kinspect.model.rules import (
     Proceed,
     Verdict,
 )
-from kinspect.netfilter.options import Options, integer
+from kinspect.netfilter.options import Options, ValueKind, integer
 
 ALWAYS_OPEN: Final = "the host answers in place of the server; what follows is another packet"
 OPTIONS: Final = {
     "--sack-perm": 0, "--timestamp": 0, "--timestamps": "--timestamp", "--wscale": 1, "--mss": 1, "--ecn": 0,
 }  # fmt: skip
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 _ASKED: Final = TcpFlag.SYN | TcpFlag.ACK | TcpFlag.FIN | TcpFlag.RST
 

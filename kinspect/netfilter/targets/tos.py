@@ -6,6 +6,7 @@ packets of connections have none.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,10 +15,11 @@ from kinspect.model.packet import Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, Proceed
 from kinspect.netfilter.matches.dscp import code_point
 from kinspect.netfilter.matches.tos import octet
-from kinspect.netfilter.options import Options, integer
+from kinspect.netfilter.options import Options, ValueKind, integer
 
 OPTIONS_DSCP: Final = {"--set-dscp": 1, "--set-dscp-class": 1}
 OPTIONS_TOS: Final = {"--set-tos": 1, "--and-tos": 1, "--or-tos": 1, "--xor-tos": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys((*OPTIONS_DSCP, *OPTIONS_TOS), "plain")
 
 _DSCP: Final = 0xFC
 

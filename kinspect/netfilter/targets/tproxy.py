@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,11 +10,12 @@ from kinspect.model.host import Host
 from kinspect.model.odds import ALWAYS, undecided
 from kinspect.model.packet import Address, Packet, endpoint_text, protocol_name, read_address
 from kinspect.model.rules import Described, Effect, End, OneOf, Verdict
-from kinspect.netfilter.options import Options, masked, port
+from kinspect.netfilter.options import Options, ValueKind, masked, port
 from kinspect.netfilter.targets.redirect import primary_address
 
 ALWAYS_OPEN: Final = "a program on the host receives the packet, if it listens"
 OPTIONS: Final = {"--on-port": 1, "--on-ip": 1, "--tproxy-mark": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from kinspect.model.host import Host
 from kinspect.model.packet import Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, Proceed
-from kinspect.netfilter.options import Options, integer
+from kinspect.netfilter.options import Options, ValueKind, integer
 
 OPTIONS_TTL: Final = {"--ttl-set": 1, "--ttl-dec": 1, "--ttl-inc": 1}
 OPTIONS_HL: Final = {"--hl-set": 1, "--hl-dec": 1, "--hl-inc": 1}
+VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys((*OPTIONS_TTL, *OPTIONS_HL), "plain")
 
 
 @dataclass(frozen=True, slots=True)

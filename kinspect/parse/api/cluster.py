@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cached_property
 from ipaddress import ip_network
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
@@ -197,12 +197,28 @@ class _Node(_Base):
     status: _NodeStatus | None = None
 
 
+# What is kept of each list; endpoints that were read depend on both lists of them, mostly on slices.
+_READ_OF: Final = {
+    "endpointslices": ("_slices", "_read", "_addresses"),
+    "pods": ("pods",),
+    "nodes": ("nodes",),
+}
+
+
 class Cluster:
     """What the API said, read as it is asked for. Any look-up may raise SnapshotError."""
 
     def __init__(self, api: Files, origin: str) -> None:
         self._api = api
         self._origin = origin
+
+    def after(self, api: Files) -> Cluster:
+        """The same cluster with other lists; what was read of those that stay is not read again."""
+        found = Cluster(api, self._origin)
+        for kind, names in _READ_OF.items():
+            if api.get(f"{kind}.json") is self._api.get(f"{kind}.json"):
+                found.__dict__.update({name: self.__dict__[name] for name in names if name in self.__dict__})
+        return found
 
     def has(self, kind: str) -> bool:
         """Whether the kind was read at all."""

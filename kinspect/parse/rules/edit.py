@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final, TypeAlias
@@ -85,6 +85,13 @@ class _Shift:
         """How many lines more stand before what began at an old offset."""
         return self._lines[bisect_right(self._ends, offset)]
 
+    def moved(self, run: _Run) -> _Run:
+        """Where a run of rules stands that no edit is inside of."""
+        start, end, line = run
+        passed = bisect_right(self._ends, start)
+        grown = self._grown[passed]
+        return start + grown, end + grown, line + self._lines[passed]
+
     def put(self, table: str) -> dict[str, list[_Run]]:
         """The runs of rules that the edits put into a table."""
         found: dict[str, list[_Run]] = {}
@@ -102,27 +109,51 @@ class _Shift:
 def _edits(table: _Table, chains: Chains) -> list[_Edit]:
     text = table.text
     counted = "[0:0] " if text.find("\n[", table.start, table.end) >= 0 else ""
-    declared = {found[1]: found.span() for found in _DECLARED.finditer(text, table.start, table.end)}
-    names = sorted(name for name in declared if name not in BUILTIN)
-    standing = sorted((name, runs[0][0]) for name, runs in table.runs.items() if name not in BUILTIN)
-    behind = max((end for _, end in declared.values()), default=table.start + 1)
+    known = {name: _declaration(table, name) for name in chains}
+    # The order of a large table's chains is worth knowing only if something new gets its place in it.
+    fresh = any(
+        rules is not None and not (known[name] and name in table.runs) for name, rules in chains.items()
+    )
+    ordered = _declared(table) if fresh else []
     edits = []
     for name, rules in chains.items():
-        if rules is None and name in declared:
-            edits.append(_Edit(*declared[name], name, "", table.name, False))
-        elif rules is not None and name not in declared:
-            later = bisect_right(names, name)
-            at = declared[names[later]][0] if later < len(names) else behind
+        own = known[name]
+        later = ordered[bisect_right(ordered, name) :] if own is None or name not in table.runs else []
+        if rules is None and own is not None:
+            edits.append(_Edit(*own, name, "", table.name, False))
+        elif rules is not None and own is None:
+            after = _declaration(table, later[0]) if later else None
+            at = after[0] if after is not None else _behind(table)
             edits.append(_Edit(at, at, name, f":{name} - [0:0]\n", table.name, False))
         new = "".join(f"{counted}{rule}\n" for rule in rules or ())
         runs = table.runs.get(name, ())
         for number, (start, end, _) in enumerate(runs):
             edits.append(_Edit(start, end, name, "" if number else new, table.name, True))
         if not runs and new:
-            later = bisect_right(standing, (name, 0))
-            at = standing[later][1] if later < len(standing) else table.end
+            at = next((table.runs[each][0][0] for each in later if each in table.runs), table.end)
             edits.append(_Edit(at, at, name, new, table.name, True))
     return edits
+
+
+def _declared(table: _Table) -> list[str]:
+    """The user-defined chains that the head of a table declares, sorted."""
+    first = min((runs[0][0] for runs in table.runs.values()), default=table.end)
+    lines = table.text[table.start : first].split("\n:")[1:]
+    return sorted(name for line in lines if (name := line.partition(" ")[0]) not in BUILTIN)
+
+
+def _declaration(table: _Table, name: str) -> tuple[int, int] | None:
+    """Where the line is that declares a chain."""
+    at = table.text.find(f"\n:{name} ", table.start, table.end)
+    return None if at < 0 else (at + 1, table.text.index("\n", at + 1) + 1)
+
+
+def _behind(table: _Table) -> int:
+    """The place behind the last declaration."""
+    at = table.start + 1
+    for found in _DECLARED.finditer(table.text, table.start, table.end):
+        at = found.end()
+    return at
 
 
 def _moved(table: _Table, text: str, shift: _Shift, changed: Iterable[str]) -> _Table:
@@ -131,11 +162,29 @@ def _moved(table: _Table, text: str, shift: _Shift, changed: Iterable[str]) -> _
     line = table.line + shift.lines(table.start)
     moved = _Table(table.name, text, start, end, line, table.source, table.family, [])
     if "runs" in table.__dict__:
-        gone = set(changed)
-        kept = {
-            name: [(shift.beginning(a), shift.ending(b), n + shift.lines(a)) for a, b, n in runs]
-            for name, runs in table.runs.items()
-            if name not in gone
-        }
-        moved.__dict__["runs"] = kept | shift.put(table.name)
+        moved.__dict__["runs"] = _MovedRuns(table.runs, shift, set(changed), shift.put(table.name))
     return moved
+
+
+class _MovedRuns(Mapping[str, "list[_Run]"]):
+    """The runs of an edited table: those that stayed are moved when they are asked for."""
+
+    def __init__(
+        self, old: Mapping[str, list[_Run]], shift: _Shift, changed: set[str], put: dict[str, list[_Run]]
+    ) -> None:
+        self._old, self._shift, self._changed, self._put = old, shift, changed, put
+
+    def __getitem__(self, name: str) -> list[_Run]:
+        if name in self._changed:
+            return self._put[name]
+        return [self._shift.moved(run) for run in self._old[name]]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._put if name in self._changed else name in self._old
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (name for name in self._old if name not in self._changed)
+        yield from self._put
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

@@ -39,7 +39,7 @@ def _list(pages: tuple[CodePage, ...]) -> str:
             lines.append(
                 f"{page.code}  {page.severity:8} {page.title}"
                 if page.severity
-                else f"{page.code:14}  {textwrap.shorten(page.means, 100, placeholder=' …')}"
+                else f"{page.code:20} {textwrap.shorten(page.means, 100, placeholder=' …')}"
             )
     return "\n".join(lines)
 

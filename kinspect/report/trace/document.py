@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from kinspect.model.answer import NodeTrace, Outcome, Remark, TraceAnswer, Via
+from kinspect.model.answer import NodeShare, NodeTrace, Outcome, Remark, Total, TraceAnswer, Via
 from kinspect.model.codes import code_of
 from kinspect.model.diagnostics import Undetermined
 from kinspect.model.packet import protocol_name
@@ -117,6 +117,28 @@ class Destination(msgspec.Struct, kw_only=True):
     bounds: TwoShares
 
 
+class Lost(msgspec.Struct, kw_only=True):
+    """The share of traffic that ends at an entry node and reaches no endpoint."""
+
+    node: str
+    how: Annotated[
+        Literal["dropped", "rejected", "not served"],
+        Meta(description="not served: no rule of the node takes the frontend."),
+    ]
+    share: Share
+    bounds: TwoShares
+
+
+class TotalOfWay(msgspec.Struct, kw_only=True):
+    """Where the traffic of one way in ends, under the weights of the entry nodes."""
+
+    via: Via
+    port: Annotated[str | None, Meta(description="The port's name, or its number.")]
+    family: Literal[4, 6]
+    destinations: list[Destination]
+    lost: list[Lost]
+
+
 class CodedRemark(msgspec.Struct, kw_only=True):
     """What is worth saying about the traces."""
 
@@ -130,7 +152,10 @@ class TraceDocument(Document, kw_only=True):
     kind: Literal["Trace"] = "Trace"
     service: TracedService | None
     traces: list[TracedPacket]
-    destinations: list[Destination]
+    destinations: Annotated[
+        list[Destination], Meta(description="Empty if there are several totals: each has its own.")
+    ]
+    totals: list[TotalOfWay]
     remarks: list[CodedRemark]
 
 
@@ -145,11 +170,31 @@ def trace_document(answer: TraceAnswer) -> TraceDocument:
         if service
         else None,
         traces=[_trace(trace) for trace in answer.traces],
-        destinations=[
-            Destination(node=d.node, share=number(d.share), bounds=[number(d.share), number(d.most)])
-            for d in answer.destinations
-        ],
+        destinations=[_destination(end) for end in answer.destinations],
+        totals=[_total(total) for total in answer.totals],
         remarks=[_remark(remark) for remark in answer.remarks],
+    )
+
+
+def _destination(end: NodeShare) -> Destination:
+    return Destination(node=end.node, share=number(end.share), bounds=[number(end.share), number(end.most)])
+
+
+def _total(total: Total) -> TotalOfWay:
+    return TotalOfWay(
+        via=total.via,
+        port=(total.port.name or str(total.port.port)) if total.port else None,
+        family=total.family,
+        destinations=[_destination(end) for end in total.ends],
+        lost=[
+            Lost(
+                node=lost.node,
+                how=lost.how,
+                share=number(lost.share),
+                bounds=[number(lost.share), number(lost.most)],
+            )
+            for lost in total.lost
+        ],
     )
 
 

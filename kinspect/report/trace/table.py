@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kinspect.model.answer import NodeTrace, Outcome, TraceAnswer
+from kinspect.model.answer import NodeTrace, Outcome, Total, TraceAnswer
 from kinspect.model.odds import NOTHING, ZERO
 from kinspect.model.questions import Question
 from kinspect.model.rules import Verdict
@@ -63,9 +63,10 @@ def _print(console: Console, answer: TraceAnswer, *, wide: bool, explain: bool) 
         console.print()
         console.print(_heading(group))
         console.print(Padding(_matrix(group, wide=wide), (0, 0, 0, 2), expand=False))
-    if answer.destinations and answer.service is not None:
+    if answer.totals and answer.service is not None:
         console.print()
-        console.print(_totals(answer))
+        for total in answer.totals:
+            console.print(_total(answer, total))
     if answer.remarks:
         console.print()
         bullets = Table.grid(padding=(0, 1, 0, 0))
@@ -139,6 +140,14 @@ def _ends(group: Sequence[NodeTrace]) -> list[Outcome]:
     )
 
 
+def _by_key(trace: NodeTrace) -> dict[tuple[object, ...], list[Outcome]]:
+    """The outcomes of a trace by what tells them apart in a table."""
+    found: dict[tuple[object, ...], list[Outcome]] = {}
+    for outcome in trace.outcomes:
+        found.setdefault(_key(outcome), []).append(outcome)
+    return found
+
+
 def _key(outcome: Outcome) -> tuple[object, ...]:
     """What tells the ends of a table apart."""
     return outcome.verdict, outcome.to, outcome.missing
@@ -150,11 +159,9 @@ def _by_endpoint(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
     table.add_column("GOES TO")
     for trace in group:
         table.add_column(Text(f"AT {safe_name(trace.node)}"))
+    found = [_by_key(trace) for trace in group]
     for end in ends:
-        cells = []
-        for trace in group:
-            parts = [o for o in trace.outcomes if _key(o) == _key(end)]
-            cells.append(_cell(trace, parts))
+        cells = [_cell(trace, parts.get(_key(end), [])) for trace, parts in zip(group, found, strict=True)]
         table.add_row(_end(end, listed=group[0].via != "packet"), *cells)
     return table
 
@@ -170,11 +177,11 @@ def _by_node(group: Sequence[NodeTrace], ends: Sequence[Outcome]) -> Table:
     for end in ends:
         node = end.backend.node if end.backend else None
         rows.setdefault(node or _nowhere(end), []).append(end)
+    found = [_by_key(trace) for trace in group]
     for name, row in sorted(rows.items()):
-        keys = {_key(end) for end in row}
         cells = []
-        for trace in group:
-            parts = [o for o in trace.outcomes if _key(o) in keys]
+        for trace, known in zip(group, found, strict=True):
+            parts = [o for end in row for o in known.get(_key(end), [])]
             weight = NOTHING
             for outcome in parts:
                 weight = weight + outcome.weight
@@ -257,20 +264,27 @@ def _by_entry(group: Sequence[NodeTrace]) -> Table:
     return table
 
 
-def _totals(answer: TraceAnswer) -> Text:
+def _total(answer: TraceAnswer, total: Total) -> Text:
+    """Where traffic ends, and where it is lost: one way in, or several with the same ends."""
     if answer.entry:
         weights = ", ".join(f"{node}={weight}" if weight != 1 else node for node, weight in answer.entry)
-        said = f"Entered at {weights} only" if len(answer.entry) == 1 else f"Entered at {weights}"
+        entered = f"Entered at {weights} only" if len(answer.entry) == 1 else f"Entered at {weights}"
     elif len({trace.node for trace in answer.traces}) == 1:
-        said = f"Entered at {answer.traces[0].node}"
+        entered = f"Entered at {answer.traces[0].node}"
     else:
-        said = "Entered at all nodes alike"
-    text = Text(f"{safe(said)}, traffic ends on: ")
-    for number, end in enumerate(answer.destinations):
-        share = bounded((end.share, end.most))
-        precise = f" ({percent(end.share)})" if end.share == end.most and share[-1] != "%" else ""
+        entered = "Entered equally"
+    way = f" by the {VIA_NAMES[total.via]}" if len({each.via for each in answer.totals}) > 1 else ""
+    if len([each for each in answer.totals if each.via == total.via]) > 1:
+        way += f" ({port_text(total.port)}, IPv{total.family})" if total.port else f" (IPv{total.family})"
+    reached = any(end.most for end in total.ends)
+    text = Text(f"{safe(entered)}{way}{', traffic ends on: ' if reached else ': '}")
+    parts = [(safe_name(end.node or "no known node"), end.share, end.most) for end in total.ends if end.most]
+    parts += [(f"{lost.how} at {safe_name(lost.node)}", lost.share, lost.most) for lost in total.lost]
+    for number, (name, low, high) in enumerate(parts):
+        share = bounded((low, high))
+        precise = f" ({percent(low)})" if low == high and share[-1] != "%" else ""
         text.append(", " if number else "")
-        text.append(safe_name(end.node or "no known node"), style="bold")
+        text.append(name, style="bold red" if number >= len(parts) - len(total.lost) else "bold")
         text.append(f" {share}{precise}")
     return text
 

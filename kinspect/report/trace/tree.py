@@ -27,9 +27,16 @@ class _Fork:
     """Events that all ways share, then the ways that part behind them."""
 
     events: list[Event]
-    weight: Weight
+    ways: Sequence[Way]
     children: list[_Fork] = field(default_factory=list)
     outcome: Outcome | None = None
+
+    def weight(self) -> Weight:
+        """The share of its ways. Summed only if it is shown: with thousands of endpoints it takes long."""
+        weight = NOTHING
+        for way in self.ways:
+            weight = weight + way.weight
+        return weight
 
 
 def trace_tree(trace: NodeTrace, *, wide: bool = False) -> Tree:
@@ -53,10 +60,7 @@ def _fork(ways: Sequence[tuple[list[Event], Way, Outcome]], at: int) -> _Fork:
         and len({_key(events[end]) for events, _, _ in ways}) == 1
     ):
         end += 1
-    weight = NOTHING
-    for _, way, _ in ways:
-        weight = weight + way.weight
-    fork = _Fork(first[at:end], weight)
+    fork = _Fork(first[at:end], [way for _, way, _ in ways])
     if len(ways) == 1:
         fork.outcome = ways[0][2]
         return fork
@@ -82,10 +86,9 @@ def _grow(tree: Tree, trace: NodeTrace, fork: _Fork, *, wide: bool, share: bool)
     lines = _rules(fork.events) if wide else _chains(_telling(fork.events, more=bool(fork.children)))
     label = Text()
     if share:
-        exact = fork.weight.exact
-        label.append(
-            f"{bounded(fork.weight.bounds())}  ", style="bold" if exact is not None else "bold yellow"
-        )
+        weight = fork.weight()
+        exact = weight.exact
+        label.append(f"{bounded(weight.bounds())}  ", style="bold" if exact is not None else "bold yellow")
     for number, line in enumerate(lines):
         label.append("\n" if number else "")
         label.append_text(line)

@@ -13,7 +13,15 @@ from kinspect.model.answer import Bounds, TraceAnswer, Via
 from kinspect.model.changes import Change, Cordon
 from kinspect.model.codes import code_of
 from kinspect.model.diagnostics import Undetermined
-from kinspect.model.whatif import Consequence, Difference, Frontend, Replacement, ServiceEffect, WhatIfAnswer
+from kinspect.model.whatif import (
+    Consequence,
+    Difference,
+    Frontend,
+    Inferred,
+    Replacement,
+    ServiceEffect,
+    WhatIfAnswer,
+)  # fmt: skip
 from kinspect.report.check import document as of_check
 from kinspect.report.check.document import CheckDocument, check_document
 from kinspect.report.document import Document, ServiceName, Share, TwoShares, exit_code, opened
@@ -171,18 +179,22 @@ def whatif_document(answer: WhatIfAnswer) -> WhatIfDocument:
         changes=[_change(change) for change in answer.changes],
         before=_trace(shown.before if shown else None),
         after=_trace(shown.after if shown else None),
-        differences=[each for effect in answer.effects for each in _differences(effect)],
-        services=[_effect(effect) for effect in answer.effects],
+        differences=[each for effect in answer.effects for each in difference_documents(effect)],
+        services=[effect_document(effect) for effect in answer.effects],
         consequences=[_consequence(each) for each in answer.consequences],
         replacements=[_replacement(each) for each in answer.replacements],
         connections=list(connection_lines(answer)),
-        inferred=[
-            InferredSetting(node=e.node, family=e.family, setting=e.setting, value=e.value, rule=e.rule)
-            for e in answer.inferred
-        ],
+        inferred=[inferred_document(each) for each in answer.inferred],
         lagging=[LaggingNode(node=each.node, services=list(each.services)) for each in answer.lagging],
         rewritten=[RewrittenNode(node=node, chains=chains) for node, chains in answer.rewritten],
         check=check_document(answer.checked) if answer.checked is not None else UNSET,
+    )
+
+
+def inferred_document(each: Inferred) -> InferredSetting:
+    """A setting of a node's kube-proxy."""
+    return InferredSetting(
+        node=each.node, family=each.family, setting=each.setting, value=each.value, rule=each.rule
     )
 
 
@@ -207,7 +219,8 @@ def _trace(answer: TraceAnswer | None) -> TraceDocument | None:
     return trace_document(answer) if answer is not None else None
 
 
-def _effect(effect: ServiceEffect) -> PredictedService:
+def effect_document(effect: ServiceEffect) -> PredictedService:
+    """One service, before and after."""
     return PredictedService(
         namespace=effect.service[0],
         name=effect.service[1],
@@ -226,7 +239,8 @@ def _front(front: Frontend) -> ServiceFrontend:
     return ServiceFrontend(via=front.via, address=address, port=port, protocol=front.port.protocol.lower())
 
 
-def _differences(effect: ServiceEffect) -> Iterator[ShareDifference]:
+def difference_documents(effect: ServiceEffect) -> Iterator[ShareDifference]:
+    """The shares that differ for a service."""
     namespace, name = effect.service
     for each in effect.differences:
         yield _difference(ServiceName(namespace=namespace, name=name), each)

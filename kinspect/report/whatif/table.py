@@ -50,7 +50,7 @@ def _print(console: Console, answer: WhatIfAnswer, *, wide: bool) -> None:
         console.print(Text(sentence, style="bold"))
     shown = [effect for effect in answer.effects if changes(effect) or effect.service == answer.target]
     for effect in shown if wide else shown[:_SERVICES]:
-        _print_effect(console, effect, wide=wide)
+        print_effect(console, effect, wide=wide)
     if not wide and len(shown) > _SERVICES:
         console.print()
         console.print(
@@ -78,7 +78,8 @@ def _joined(parts: Sequence[str]) -> str:
     return ", then ".join(parts)
 
 
-def _print_effect(console: Console, effect: ServiceEffect, *, wide: bool) -> None:
+def print_effect(console: Console, effect: ServiceEffect, *, wide: bool) -> None:
+    """Print a service's shares before and after, one matrix a way in."""
     old, new = _groups(effect.before), _groups(effect.after)
     for key in dict.fromkeys([*old, *new]):
         before, after = old.get(key, []), new.get(key, [])

@@ -16,7 +16,7 @@ from kinspect.snapshot.manifest import Command, Manifest, NodeRecord, Redaction
 from kinspect.snapshot.redact.addresses import Address, Permutation
 from kinspect.snapshot.redact.aliases import Aliases
 from kinspect.snapshot.redact.fields import API, HOST, Fields, Shape
-from kinspect.snapshot.redact.texts import NotKept, Texts
+from kinspect.snapshot.redact.texts import NotKept, RuleOptions, Texts
 from kinspect.snapshot.types import Files, NodeName, Snapshot
 
 _DUMPS: Final = (names.IPTABLES, names.IPTABLES_LEGACY, names.IPTABLES_NFT, names.IP6TABLES,
@@ -27,10 +27,10 @@ _LEFT_OUT: Final = "left out by --redact"
 class Redactor:
     """Redacts one capture."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, options: RuleOptions) -> None:
         self._permutation = Permutation(key)
         self._aliases = Aliases(key)
-        self._texts = Texts(self._permutation, self._aliases)
+        self._texts = Texts(self._permutation, self._aliases, options)
         self._fields = Fields(self._texts, self._aliases)
         self._left_out: dict[str, None] = {}
         self._unreadable: dict[str, str] = {}  # by node: why its files are not all there
@@ -48,9 +48,9 @@ class Redactor:
         }
 
     @classmethod
-    def new(cls) -> Redactor:
+    def new(cls, options: RuleOptions) -> Redactor:
         """A redactor with a new random key."""
-        return cls(secrets.token_bytes(32))
+        return cls(secrets.token_bytes(32), options)
 
     def address(self, address: Address) -> Address:
         """The address in place of another."""

@@ -1,16 +1,18 @@
 """Addresses and names in what tools print: rules, sets, connections, messages.
 
-A rule's line keeps its form and its place. What could be anything (a prefix for the log, a program,
-a comment) is replaced, word by word where a comment is kube-proxy's own. Text that is not as
+A rule's line keeps its form and its place. Of its values only those stay whose option is known to tell
+nothing of a cluster (``RuleOptions``, which each extension declares); all others are replaced, word by
+word where a comment is kube-proxy's own. Text that is not as
 iptables-save prints it cannot be told apart from names, and is not kept.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address, ip_network, summarize_address_range
-from typing import Any, Final
+from itertools import takewhile
+from typing import Any, Final, Literal, TypeAlias
 
 from kinspect.snapshot.redact.addresses import Address, Network, Permutation
 from kinspect.snapshot.redact.aliases import Aliases
@@ -24,16 +26,16 @@ _ADDRESS: Final = re.compile(
     rf"(?!\w|\.\w|:[0-9A-Fa-f]*:)"
 )
 _QUOTED: Final = r'"(?:[^"\\]|\\.)*"'
-_RULE: Final = re.compile(
-    rf"(?P<option>--comment|--(?:log|nflog|ulog|audit)?-?prefix|--string|--hex-string|--bytecode|--u32|--path"
-    rf"|--cgroup|--object-pinned|--[ug]id-owner|--name|--hashlimit-name|--nfacct-name|--genre|--label"
-    rf"|--selctx) +"
-    rf"(?P<value>{_QUOTED}|\S+)"
-    rf"|(?<=-[jg] )(?P<chain>\S+)"
-    rf"|(?<=-set )(?P<set>\S+)"
-    rf"|(?P<quoted>{_QUOTED})"
-    rf"|(?P<rest>[^\s\".:]*[.:][^\s\"]*)"  # an address has one of these
-)
+_WORDS_OF_RULE: Final = re.compile(rf"\s+|(?:{_QUOTED}|[^\s\"])+")
+_OPTION: Final = re.compile(r"--?[a-z0-9][a-z0-9-]*", re.IGNORECASE)
+_EXTENSION: Final = re.compile(r"\w{1,29}")
+# The options that every rule may have, with how many values each has.
+_HEADERS: Final[Mapping[str, int]] = {
+    **dict.fromkeys(("-s", "--source", "--src", "-d", "--destination", "--dst"), 1),
+    **dict.fromkeys(("-p", "--protocol", "--proto", "-i", "--in-interface", "-o", "--out-interface"), 1),
+    **dict.fromkeys(("-f", "--fragment"), 0),
+    "-c": 2,
+}
 _LINE: Final = re.compile(r"((?:\[\d+:\d+\] )?-A )(\S+)(.*)", re.DOTALL)
 _DECLARED: Final = re.compile(r":(\S+) (ACCEPT|DROP|QUEUE|RETURN|-)( \[\d+:\d+\])?")
 _SHOWN: Final = re.compile(r"-(?:N (\S+)|P ([A-Z]+ (?:ACCEPT|DROP)(?: -c \d+ \d+)?))")  # of iptables -S
@@ -75,6 +77,18 @@ _HOSTNAME: Final = re.compile(r"(?=.*[A-Za-z])[\w-]+(?:\.[\w-]+)+|\S*[/@]\S+")
 _WORD: Final = re.compile(r"\"[^\"]*\"|'[^']*'|[^\s\"'(),;]+")
 
 
+_PLAIN: Final = re.compile(r"[\w.:,/+@%~\[\]*-]+")
+ValueKind: TypeAlias = Literal["plain", "comment", "set", "secret"]
+"""What the values of an option are: numbers, keywords and addresses; a comment; first the name of a set;
+names or texts that somebody gave."""
+
+RuleOptions: TypeAlias = Callable[
+    [Literal["match", "target"], str], Mapping[str, tuple[int, ValueKind]] | None
+]
+"""The options of an extension of iptables by its name, each with how many values it has and what they
+are; None for one that is not known. All that it does not name is replaced."""
+
+
 class NotKept(Exception):
     """Text in a form that cannot be redacted."""
 
@@ -82,10 +96,12 @@ class NotKept(Exception):
 class Texts:
     """Replaces addresses and names in texts; ``inexact`` grows where a text cannot keep its shape."""
 
-    def __init__(self, permutation: Permutation, aliases: Aliases) -> None:
+    def __init__(self, permutation: Permutation, aliases: Aliases, options: RuleOptions) -> None:
+        self._options = options
         self._permutation = permutation
         self._aliases = aliases
         self._comments: dict[str, str] = {}
+        self._values: dict[str, str] = {}
         self._addresses: dict[str, str] = {}
         self.inexact: dict[str, None] = {}
 
@@ -153,7 +169,7 @@ class Texts:
 
     def _rules_line(self, line: str, own: set[str]) -> str:
         if rule := _LINE.fullmatch(line):
-            return f"{rule[1]}{self._chain(rule[2])}{_RULE.sub(self._in_rule(own), rule[3])}"
+            return f"{rule[1]}{self._chain(rule[2])}{self._in_rule(rule[3], own)}"
         if declared := _DECLARED.fullmatch(line):
             return f":{self._chain(declared[1])} {declared[2]}{declared[3] or ''}"
         if shown := _SHOWN.fullmatch(line):
@@ -164,28 +180,77 @@ class Texts:
             return "#"
         raise NotKept(line)
 
-    def _in_rule(self, own: set[str]) -> Callable[[re.Match[str]], str]:
-        def replaced(found: re.Match[str]) -> str:
-            if found["option"]:
-                return f"{found['option']} {self._value(found['option'], found['value'])}"
-            if found["chain"]:
-                return self._chain(found["chain"]) if found["chain"] in own else found["chain"]
-            if found["set"]:
-                return self.set_name(found["set"])
-            if found["quoted"]:
-                return f'"{self.comment(found["quoted"][1:-1])}"'
-            return self.addresses(found["rest"])
+    def _in_rule(self, text: str, own: set[str]) -> str:
+        """What stands behind a rule's chain, word for word. Raises NotKept for quotes that do not end."""
+        pieces: list[str] = _WORDS_OF_RULE.findall(text)
+        if "".join(pieces) != text:
+            raise NotKept(text)
+        words = [piece for piece in pieces if not piece.isspace()]
+        made = iter(self._words(words, own))
+        return "".join([piece if piece.isspace() else next(made) for piece in pieces])
 
-        return replaced
+    def _words(self, words: Sequence[str], own: set[str]) -> list[str]:
+        """Each word of a rule, or what stands for it: an option is kept by its own extension's word only."""
+        made: list[str] = []
+        named: list[Mapping[str, tuple[int, ValueKind]]] = []  # the options of each extension, latest first
+        while len(made) < len(words):
+            at = len(made) + 1
+            word, following = words[at - 1], words[at : at + 1]
+            made.append(word)
+            if word == "!":
+                continue
+            if word in ("-m", "--match", "-j", "--jump", "-g", "--goto") and following:
+                matches = word in ("-m", "--match")
+                name = words[at]
+                made.append(self._extension_name(name) if matches else self._target_name(name, own))
+                named.insert(0, self._options("match" if matches else "target", name) or {})
+            elif word in _HEADERS:
+                made += [self._address_text(value) for value in words[at : at + _HEADERS[word]]]
+                if word in ("-p", "--protocol", "--proto") and following:  # brings its match along
+                    named.append(self._options("match", words[at]) or {})
+            elif known := next((options[word] for options in named if word in options), None):
+                arity, kind = known
+                values = words[at : at + arity]
+                made += [self._value(word, kind, number, v) for number, v in enumerate(values)]
+            else:
+                made[-1] = word if _OPTION.fullmatch(word) else self._aliases.of("word", word)
+                made += self._unknown_values(words, at)
+        return made
 
-    def _value(self, option: str, value: str) -> str:
+    def _unknown_values(self, words: Sequence[str], at: int) -> list[str]:
+        """Other words for all up to the next option: what they tell is not known."""
+        rest = (words[number] for number in range(at, len(words)))
+        values = list(takewhile(lambda word: word != "!" and not word.startswith("-"), rest))
+        return [self._aliases.of("word", word.strip('"')) for word in values]
+
+    def _extension_name(self, name: str) -> str:
+        return name if _EXTENSION.fullmatch(name) else self._aliases.of("word", name)
+
+    def _target_name(self, name: str, own: set[str]) -> str:
+        return self._chain(name) if name in own or not _EXTENSION.fullmatch(name) else name
+
+    def _value(self, option: str, kind: ValueKind, number: int, value: str) -> str:
+        """A value of an option that is known, the first of them or a further one."""
         quote = '"' if value.startswith('"') else ""
         bare = value[1:-1] if quote else value
-        if option == "--comment":
+        if kind == "comment":
             return f"{quote}{self.comment(bare)}{quote}"
+        if kind == "set":
+            return self.set_name(bare) if number == 0 else value
+        if kind == "plain":
+            return self._address_text(value)
         if _OPAQUE.fullmatch(bare) or (option == "--name" and _KUBE.fullmatch(bare)):
             return value
         return f"{quote}{self._aliases.of('word', bare)}{quote}"
+
+    def _address_text(self, value: str) -> str:
+        """A value that is no name: numbers and keywords, with other addresses."""
+        made = self._values.get(value)
+        if made is None:
+            plain = _PLAIN.fullmatch(value) is not None
+            made = self.addresses(value) if plain else self._aliases.of("word", value)
+            self._values[value] = made
+        return made
 
     def _chain(self, name: str) -> str:
         if name in _BUILTIN or _TOOLS.fullmatch(name):

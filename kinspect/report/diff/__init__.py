@@ -1,0 +1,1 @@
+"""How rules and states differ: as a table, as a document."""
