@@ -96,15 +96,11 @@ def audit(
         baseline=read_baseline(params.read_file(baseline), str(baseline)) if baseline else None,
         fail_on=Severity(fail_on.value),
     )
-<<<<<<< HEAD
-    if write_baseline is None:
-        answer = pipeline.audit(request, source)
-    else:
-        answer = _written(write_baseline, request, source)
-=======
     with in_parallel():
-        answer = pipeline.audit(request, source)
->>>>>>> main
+        if write_baseline is None:
+            answer = pipeline.audit(request, source)
+        else:
+            answer = _written(write_baseline, request, source)
     emit(answer, output, no_color=no_color, beside=[*answer.undetermined, *answer.warnings])
 
 

@@ -24,30 +24,23 @@ from kinspect.model.audit import AuditAnswer, Observation, Severity, merged
 from kinspect.model.baseline import Baseline, known_finding
 from kinspect.model.check import ServiceKey, ServicePattern
 from kinspect.model.cluster import Service
-<<<<<<< HEAD
 from kinspect.model.diagnostics import Diagnostics, together, unknown
-=======
-from kinspect.model.diagnostics import Diagnostics, together
 from kinspect.model.flows import Flow
->>>>>>> main
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Address, Family
 from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
-<<<<<<< HEAD
+from kinspect.pipeline.aims import drained_nodes
+from kinspect.pipeline.connections import read_tables, tables_of
 from kinspect.pipeline.gather.read import (
     changed_meanwhile,
     node_state,
     not_read,
     read_api,
+    read_facts,
     some_nodes,
     unreadable,
 )
-=======
-from kinspect.pipeline.aims import drained_nodes
-from kinspect.pipeline.connections import read_tables, tables_of
-from kinspect.pipeline.gather.read import node_state, not_read, read_api, read_facts, some_nodes, unreadable
->>>>>>> main
 from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened, selected
 from kinspect.pipeline.processes import WORTH, spread, usable_cores
 from kinspect.pipeline.traffic.locations import Locator
@@ -134,12 +127,8 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
     if not cluster.has("services"):
         raise CallError("there is no api/services.json", hint="kinspect capture -f writes all that is needed")
     diagnostics += not_read(cluster, snapshot, request.nodes)
-<<<<<<< HEAD
     diagnostics += changed_meanwhile(snapshot, lambda key: _asks_for(request, key, namespace))
-    names = list(selected(snapshot, request.nodes))
-=======
     chosen = list(selected(snapshot, request.nodes))
->>>>>>> main
     services = _chosen(request, cluster, namespace)
     rounds = _Round(request, snapshot, cluster, services, namespace)
     found = _Found(diagnostics=[diagnostics])
@@ -335,18 +324,7 @@ class _Round:
 
     def _examine(self, traffic: Traffic, rules_of: RulesOf, found: _Found) -> tuple[Ballot | None, bool]:
         """See what is wrong with traffic; gives what its node does, and if all is well."""
-<<<<<<< HEAD
-        zones = self._zones
-        differences = list(in_sync([traffic], zones, rules_of))
-        seen = list(empty(traffic, zones))
-        if differences:
-            moved = traffic.service.key in self.snapshot.moved
-            seen += astray(traffic, differences, self._owners, moved=moved)
-        if any(follows_from_missing_jump(each.cause) for each in differences):
-            found.without_jump.setdefault(traffic.trace.node, {})[traffic.service.key] = None
-        found.observations += seen
-=======
-        context = of_traffic.Context(self._zones, self._owners, rules_of, self._changed)
+        context = of_traffic.Context(self._zones, self._owners, rules_of, self.snapshot.moved)
         well = True
         for family in of_traffic.FAMILIES:
             examined = family.examine(traffic, context)
@@ -354,7 +332,6 @@ class _Round:
             well = well and examined.well
             if examined.without_jump:
                 found.without_jump.setdefault(traffic.trace.node, {})[traffic.service.key] = None
->>>>>>> main
         vote = ballot(traffic)
         if vote is not None:
             found.votes.cast(vote, traffic.trace.node)
@@ -364,16 +341,6 @@ class _Round:
     def _zones(self) -> Zones:
         return Locator(self.cluster, {}).zones
 
-<<<<<<< HEAD
-=======
-    @cached_property
-    def _changed(self) -> frozenset[ServiceKey]:
-        """Services whose endpoints changed while they were read."""
-        manifest = self.snapshot.manifest
-        changed = set(manifest.changed) if manifest else set()
-        return frozenset(service.key for service in self.services if "/".join(service.key) in changed)
-
->>>>>>> main
 
 def _chosen(request: AuditRequest, cluster: Cluster, namespace: str) -> list[Service]:
     """The services asked for."""

@@ -13,11 +13,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from kinspect import __version__
-<<<<<<< HEAD
 from kinspect.errors import NotFound
-=======
 from kinspect.netfilter.registry import option_values
->>>>>>> main
 from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.gather.api_lists import POD_SECRETS, ServiceKey, narrowed, outline, without_secrets
 from kinspect.pipeline.gather.sources import Live, Rules, Source, open_recorded, open_rules, selected
