@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,7 +11,11 @@ from kinspect.checks.audit import nodes as of_nodes
 from kinspect.checks.audit import of_traffic
 from kinspect.checks.audit import rules as of_rules
 from kinspect.checks.audit.catalogue import KINDS
+from kinspect.checks.audit.hostports import stale_host_ports
+from kinspect.checks.audit.marks import collisions
+from kinspect.checks.audit.misprinted import misprinted
 from kinspect.checks.audit.node_drift import DISAGREE, Ballot, Votes, ballot
+from kinspect.checks.audit.own_addresses import own_addresses
 from kinspect.checks.audit.seen_healthy import Healthy, asked
 from kinspect.checks.audit.unowned import unowned
 from kinspect.checks.common import RulesOf
@@ -155,6 +159,7 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
         *of_rules.with_consequences(found.observations, found.without_jump),
         *found.votes.observations(),
         *_existing(request, snapshot, services),
+        *own_addresses(services, request.families, cluster.own_address_of),
     ]
     every_finding = merged(observations)
     old = request.baseline.identities() if request.baseline else frozenset()
@@ -234,7 +239,9 @@ class _Round:
         found.observations += of_nodes.both(state)
         found.observations += of_connections.full(tables_of({state.name: state.host}))
         found.observations += of_rules.dangling(state)
-        found.observations += of_rules.portless(state)
+        found.observations += misprinted(state)
+        found.observations += collisions(state)
+        found.observations += self._host_ports(state)
         found.observations += of_rules.half_written(state, self._families)
         if alone:
             for part in spread(self.services, lambda part: self._traffic(state, part)):
@@ -243,6 +250,17 @@ class _Round:
             found.add(self._traffic(state, self.services))
         found.add(self._unowned(state))
         return found
+
+    def _host_ports(self, state: NodeState) -> Iterator[Observation]:
+        """HostPorts of pods that are gone; without a list of all pods none can be told."""
+        manifest = self.snapshot.manifest
+        narrowed = manifest is not None and (manifest.services or manifest.namespace is not None)
+        if narrowed or not self.cluster.has("pods"):
+            return
+        places = Locator(self.cluster, {state.name: state})
+        yield from stale_host_ports(
+            state, places.without_pod, lambda address: self.cluster.pod_at(address) is not None
+        )
 
     def _unowned(self, state: NodeState) -> _Found:
         """Traffic to frontends that the node's rules know and no service of the API owns."""
