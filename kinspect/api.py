@@ -47,7 +47,8 @@ from kinspect.pipeline import check as _check
 from kinspect.pipeline import trace as _trace
 from kinspect.pipeline.audit import AuditRequest
 from kinspect.pipeline.check import CheckRequest
-from kinspect.pipeline.gather.sources import Demo, Live, Opened, Recorded, Source, open_recorded
+from kinspect.pipeline.gather.opened import open_recorded
+from kinspect.pipeline.gather.sources import Demo, Live, Opened, Recorded, Source
 from kinspect.pipeline.processes import in_parallel
 from kinspect.pipeline.trace import TraceRequest
 from kinspect.report.formats import document, formats_of, kinds, render, schema

@@ -87,7 +87,8 @@ def _offered(names: Iterable[str], incomplete: str) -> list[str]:
 def _cluster(ctx: Any, kind: Any) -> Any:
     """The cluster that the words so far name; None where there is none to be had."""
     from kinspect.parse.api.cluster import Cluster
-    from kinspect.pipeline.gather.sources import Demo, Recorded, open_recorded
+    from kinspect.pipeline.gather.opened import open_recorded
+    from kinspect.pipeline.gather.sources import Demo, Recorded
 
     given = ctx.params
     try:

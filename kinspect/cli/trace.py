@@ -114,6 +114,12 @@ def trace(
         bool,
         typer.Option("--explain", help="Every rule of the chains visited, and why it did or did not match."),
     ] = False,
+    counters: Annotated[
+        bool,
+        typer.Option(
+            "--counters", help="Also what the rules have counted: new connections to each endpoint so far."
+        ),
+    ] = False,
     write_pcap: Annotated[
         Path | None,
         typer.Option("--write-pcap", metavar="FILE", help="Write the packet as it enters and as it leaves."),
@@ -151,6 +157,7 @@ def trace(
         start=_start(start),
         table=table,
         explain=explain,
+        counters=counters,
     )
     answer = pipeline.trace(request, source)
     if write_pcap is not None:

@@ -10,6 +10,7 @@ import msgspec
 from kinspect.errors import Status
 from kinspect.model.cause import NotServed, RuleReference
 from kinspect.model.cluster import Endpoint, EndpointOwner, Service, ServicePort, TrafficPolicy
+from kinspect.model.counts import EndpointCount
 from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined
 from kinspect.model.odds import Weight
 from kinspect.model.packet import Address, Family, Packet, endpoint_text
@@ -304,6 +305,7 @@ class TraceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     totals: tuple[Total, ...] = ()
     entry: tuple[tuple[str, Fraction], ...] = ()  # weights that were given; none: all nodes alike
     remarks: tuple[Remark, ...] = ()
+    counts: tuple[EndpointCount, ...] | None = None  # what the rules counted, if that was asked for
     diagnostics: Diagnostics = NONE
 
     @property

@@ -56,9 +56,11 @@ def together(parts: Iterable[Diagnostics]) -> Diagnostics:
     )
 
 
-def unknown(text: str, *, node: str | None = None, code: str = "not-read") -> Diagnostics:
+def unknown(
+    text: str, *, node: str | None = None, code: str = "not-read", answered_by: str | None = None
+) -> Diagnostics:
     """One thing that is not known."""
-    return Diagnostics((Undetermined(text=text, node=node, code=code),))
+    return Diagnostics((Undetermined(text=text, node=node, code=code, answered_by=answered_by),))
 
 
 def warned(texts: Iterable[str]) -> Diagnostics:

@@ -36,16 +36,18 @@ from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.aims import drained_nodes
 from kinspect.pipeline.connections import read_tables, tables_of
+from kinspect.pipeline.gather.opened import opened
 from kinspect.pipeline.gather.read import (
     changed_meanwhile,
     node_state,
     not_read,
     read_api,
     read_facts,
+    selected,
     some_nodes,
     unreadable,
 )
-from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened, selected
+from kinspect.pipeline.gather.sources import Rules, Source, Wanted
 from kinspect.pipeline.processes import WORTH, spread, usable_cores
 from kinspect.pipeline.traffic.locations import Locator
 from kinspect.pipeline.traffic.survey import PlannedProbe, Survey

@@ -17,22 +17,22 @@ from kinspect.errors import NotFound
 from kinspect.netfilter.registry import option_values
 from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.gather.api_lists import POD_SECRETS, ServiceKey, narrowed, outline, without_secrets
-from kinspect.pipeline.gather.sources import Live, Rules, Source, open_recorded, open_rules, selected
+from kinspect.pipeline.gather.opened import open_recorded, open_rules
+from kinspect.pipeline.gather.read import selected
+from kinspect.pipeline.gather.sources import Live, Rules, Source
 from kinspect.snapshot import types as names
 from kinspect.snapshot.archive import can_be_kept
 from kinspect.snapshot.manifest import ListRecord, Manifest, NodeRecord, now
 from kinspect.snapshot.types import Files, NodeName, Snapshot
 
 if TYPE_CHECKING:
-    from kinspect.pipeline.gather.whole_cluster import Reading
+    from kinspect.collect.ports import ApiKind
     from kinspect.snapshot.redact.redactor import Redactor
 
 CONNECTIONS: Final = 65_536  # of each family, a node: Linux's own limit where nobody raised it
 
-API_FILES: Final = tuple(
-    f"{kind}.json"
-    for kind in ("endpoints", "endpointslices", "namespaces", "nodes", "pods", "services", "version")
-)
+_KINDS: Final[tuple[ApiKind, ...]] = ("services", "endpointslices", "endpoints", "pods", "namespaces")
+API_FILES: Final = tuple(f"{kind}.json" for kind in ("nodes", *_KINDS, "version"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,83 +77,77 @@ def _some_service(request: CaptureRequest, snapshot: Snapshot) -> None:
 
 
 def _live(request: CaptureRequest, source: Live) -> Captured:
-    from kinspect.pipeline.gather.whole_cluster import (
-        read_cluster,  # what reaches clusters takes its time to import
-    )
+    # What reaches clusters takes its time to import.
+    from kinspect.pipeline.gather.live import Plan, read_cluster
 
-    started = now()
-    reach = replace(source.reach, connections=CONNECTIONS if request.conntrack else 0)
-    reading = read_cluster(replace(source, reach=reach), request.namespace, request.services, request.nodes)
-    api = dict(reading.api)
-    if "pods.json" in api:
-        api["pods.json"] = without_secrets(api["pods.json"])
-    api = narrowed(api, request.namespace, reading.services)
-    nodes = {name: files for name, files in reading.nodes.items() if can_be_kept(name)}
-    manifest = Manifest(
-        kinspect=__version__,
-        started=started,
-        finished=now(),
-        complete=not reading.interrupted,
-        source=reading.origin,
-        server=_server(api),
-        services=tuple("/".join(key) for key in reading.services),
-        namespace=request.namespace,
-        api=_lists(api, reading.failed_lists),
-        changed=_changed(reading, api),
-        nodes=_records(reading.records, nodes),
+    reading = read_cluster(
+        source,
+        Plan(
+            kinds=_KINDS,
+            services=request.services,
+            namespace=request.namespace,
+            nodes=request.nodes,
+            connections=CONNECTIONS if request.conntrack else 0,
+            for_keeping=True,
+        ),
     )
-    failed = {NodeName(name): record.error for name, record in manifest.nodes.items() if record.error}
-    return Captured(Snapshot(reading.origin, api, nodes, failed, manifest=manifest), manifest)
+    return _kept(request, reading.snapshot(), reading.services)
 
 
 def _recorded(request: CaptureRequest, source: Source) -> Captured:
     """A capture of what was recorded already, to narrow or to redact it."""
     assert not isinstance(source, Live)
-    started = now()
     snapshot = open_rules(source) if isinstance(source, Rules) else open_recorded(source)
-    wanted = selected(snapshot, request.nodes)
     services: list[ServiceKey] = []
     if request.services:
         cluster = Cluster(snapshot.api, snapshot.origin)
         services = [
             cluster.service(ns or request.namespace or "default", name).key for ns, name in request.services
         ]
-    kept = {file: snapshot.api[file] for file in API_FILES if file in snapshot.api}  # and never Secrets
-    api = narrowed(kept, request.namespace, services)
-    if "pods.json" in api:
-        api["pods.json"] = without_secrets(api["pods.json"])
-    nodes: dict[NodeName, Files] = {
-        name: {
-            file: files[file] for file in files if request.conntrack or file not in names.CONNECTIONS
-        }
-        for name, files in wanted.items()
-        if can_be_kept(name)
-    }  # fmt: skip
-    old = snapshot.manifest
-    before = old.nodes if old else {}
+    return _kept(request, snapshot, services)
+
+
+def _kept(request: CaptureRequest, snapshot: Snapshot, services: Sequence[ServiceKey]) -> Captured:
+    """Of a snapshot what is asked for, without what may hold secrets, and its manifest."""
+    old = snapshot.manifest or Manifest(started=now(), finished=now(), source=snapshot.origin)
+    api = _narrowed(snapshot.api, request.namespace, services)
+    wanted = selected(snapshot, request.nodes)
+    nodes = {name: _files_kept(request, wanted[name]) for name in wanted if can_be_kept(name)}
     failed = {
         name: why for name, why in snapshot.failed.items() if not request.nodes or name in request.nodes
     }
-    records: dict[str, NodeRecord] = {name: before.get(name, NodeRecord()) for name in (*wanted, *failed)}
-    records = {
-        name: msgspec.structs.replace(r, error=failed.get(NodeName(name), r.error))
-        for name, r in records.items()
-    }
-    manifest = Manifest(
+    records: dict[str, NodeRecord] = {}
+    for name in (*wanted, *failed):
+        record = old.nodes.get(name, NodeRecord())
+        records[name] = msgspec.structs.replace(record, error=failed.get(name, record.error))
+    manifest = msgspec.structs.replace(
+        old,
         kinspect=__version__,
-        started=old.started if old and old.started else started,
-        finished=old.finished if old and old.finished else now(),
-        complete=old.complete if old else True,
-        source=old.source if old else snapshot.origin,
+        started=old.started or now(),
+        finished=old.finished or now(),
         server=_server(api),
-        services=tuple("/".join(key) for key in services) or (old.services if old else ()),
-        namespace=request.namespace or (old.namespace if old else None),
-        api=_lists(api, {kind: r.error for kind, r in (old.api if old else {}).items() if r.error}),
-        changed=old.changed if old else (),
+        services=tuple("/".join(key) for key in services) or old.services,
+        namespace=request.namespace or old.namespace,
+        api=_lists(api, {kind: record.error for kind, record in old.api.items() if record.error}),
+        changed=_changed(old, api),
         nodes=_records(records, nodes),
-        redaction=old.redaction if old else None,
     )
-    return Captured(replace(snapshot, api=api, nodes=nodes, manifest=manifest), manifest)
+    failed = {NodeName(name): record.error for name, record in manifest.nodes.items() if record.error}
+    return Captured(replace(snapshot, api=api, nodes=nodes, failed=failed, manifest=manifest), manifest)
+
+
+def _narrowed(lists: Files, namespace: str | None, services: Sequence[ServiceKey]) -> dict[str, bytes]:
+    """The lists that are kept, never those of Secrets, with the objects that are asked for."""
+    api = {file: lists[file] for file in API_FILES if file in lists}
+    if "pods.json" in api:
+        api["pods.json"] = without_secrets(api["pods.json"])
+    return narrowed(api, namespace, services)
+
+
+def _files_kept(request: CaptureRequest, files: Files) -> Files:
+    if request.conntrack:
+        return dict(files)
+    return {file: files[file] for file in files if file not in names.CONNECTIONS}
 
 
 def _lists(api: Files, failed: Mapping[str, str]) -> dict[str, ListRecord]:
@@ -194,7 +188,7 @@ def _server(api: Files) -> str | None:
         return None
 
 
-def _changed(reading: Reading, api: Files) -> tuple[str, ...]:
-    """Of the services that are kept, those whose endpoints moved while nodes were read."""
-    kept = set(Cluster(api, reading.origin).service_names())
-    return tuple("/".join(key) for key in sorted(reading.changed) if key in kept)
+def _changed(old: Manifest, api: Files) -> tuple[str, ...]:
+    """Of the services that are kept, those whose endpoints changed while nodes were read."""
+    kept = {"/".join(key) for key in Cluster(api, "").service_names()}
+    return tuple(key for key in old.changed if key in kept)

@@ -46,8 +46,9 @@ from kinspect.model.traffic import Traffic
 from kinspect.pipeline.aims import drained_nodes, meant
 from kinspect.pipeline.connections import Connections
 from kinspect.pipeline.existing import Asked, existing_notes, judge_existing, read_existing
+from kinspect.pipeline.gather.opened import opened
 from kinspect.pipeline.gather.read import Facts, not_read, read_facts
-from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
+from kinspect.pipeline.gather.sources import Rules, Source, Wanted
 from kinspect.pipeline.processes import WORTH, spread
 from kinspect.pipeline.traffic.locations import Locator
 from kinspect.pipeline.traffic.probes import ports_of

@@ -24,8 +24,7 @@ from kinspect.model.host import Host
 from kinspect.model.packet import PROTOCOLS, Address, Family, Packet, read_address
 from kinspect.model.rules import Verdict
 from kinspect.parse.node.conntrack import Keep, read_connections
-from kinspect.pipeline.gather.read import Facts
-from kinspect.pipeline.gather.sources import selected
+from kinspect.pipeline.gather.read import Facts, selected
 from kinspect.pipeline.traffic.locations import Locator
 from kinspect.pipeline.traffic.probes import Probe, came_in
 from kinspect.pipeline.traffic.tracer import Tracer

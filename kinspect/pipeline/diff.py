@@ -18,8 +18,9 @@ from kinspect.model.packet import Address, Family
 from kinspect.model.rules import Ruleset
 from kinspect.parse.user.target import Sender, ServiceTarget
 from kinspect.pipeline.effects import Ways, effect_of
+from kinspect.pipeline.gather.opened import opened
 from kinspect.pipeline.gather.read import Facts, read_facts
-from kinspect.pipeline.gather.sources import Source, Wanted, opened
+from kinspect.pipeline.gather.sources import Source, Wanted
 
 _MOST = 200  # services that are traced
 

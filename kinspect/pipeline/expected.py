@@ -21,8 +21,9 @@ from kinspect.model.rules import Ruleset
 from kinspect.model.whatif import Inferred
 from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.user.proxy_config import ProxyConfig
+from kinspect.pipeline.gather.opened import opened
 from kinspect.pipeline.gather.read import Facts, read_facts
-from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
+from kinspect.pipeline.gather.sources import Rules, Source, Wanted
 from kinspect.pipeline.predicted import here_of, inferred_of
 from kinspect.snapshot.types import Files
 from kinspect.whatif.objects import Objects

@@ -15,8 +15,9 @@ from kinspect.model.packet import Family
 from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.aims import drained_nodes, meant
 from kinspect.pipeline.connections import judged, read_tables, straight
+from kinspect.pipeline.gather.opened import opened
 from kinspect.pipeline.gather.read import Facts, not_read, read_facts
-from kinspect.pipeline.gather.sources import Rules, Source, Wanted, opened
+from kinspect.pipeline.gather.sources import Rules, Source, Wanted
 from kinspect.pipeline.traffic.probes import ports_of
 
 

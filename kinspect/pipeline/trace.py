@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
+import msgspec
+
 from kinspect.checks.remarks import Setting, remarks
 from kinspect.errors import CallError, NotFound
 from kinspect.evaluate.summary import totals
+from kinspect.flows.counters import expected, judged
 from kinspect.kubeproxy.frontends import Frontend, as_service, frontends
 from kinspect.model.answer import OUTSIDE, NodeTrace, NoSuchService, Remark, TraceAnswer, Via
 from kinspect.model.cluster import Service, ServicePort
-from kinspect.model.diagnostics import NONE, Diagnostics, together, warned
+from kinspect.model.diagnostics import NONE, Diagnostics, together, unknown, warned
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Address, CtState, Family, Packet, Translation, endpoint_text, protocol_name
 from kinspect.model.rules import ChainName, TableName
@@ -29,8 +32,9 @@ from kinspect.parse.user.target import (
     ServiceTarget,
     TraceTarget,
 )
+from kinspect.pipeline.gather.opened import opened
 from kinspect.pipeline.gather.read import Facts, read_facts
-from kinspect.pipeline.gather.sources import Source, Wanted, opened
+from kinspect.pipeline.gather.sources import Source, Wanted
 from kinspect.pipeline.ongoing import ongoing
 from kinspect.pipeline.traffic.by_comments import by_node_port, probes_by_comments
 from kinspect.pipeline.traffic.established import translation
@@ -72,12 +76,15 @@ class TraceRequest:
     start: tuple[TableName | None, ChainName] | None = None
     table: str | None = None
     explain: bool = False
+    counters: bool = False  # what the rules have counted for each endpoint, too
 
 
 def trace(request: TraceRequest, source: Source) -> TraceAnswer:
     """Trace a service's ways in, or one packet. Raises KinspectError."""
     if request.packet is None and request.target is None:
         raise CallError("nothing to trace", hint="give a TARGET such as svc/NAME, or --packet")
+    if request.packet is not None and request.counters:
+        raise CallError("--counters counts the connections of a service", hint="give svc/NAME, no packet")
     target = request.target
     nodes = list(dict.fromkeys([*request.nodes, *(request.entry or ())]))
     wanted = Wanted(
@@ -105,7 +112,36 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
 
     if request.packet is not None:
         return _of_packet(request, facts, request.packet, connection)
-    return of_target(request, facts, namespace, connection, snapshot)
+    answer = of_target(request, facts, namespace, connection, snapshot)
+    return _with_counts(request, facts, namespace, answer) if request.counters else answer
+
+
+def _with_counts(request: TraceRequest, facts: Facts, namespace: str, answer: TraceAnswer) -> TraceAnswer:
+    """The answer with what the rules have counted: connections of all ways in, so all of them are traced.
+
+    Raises CallError: it is not about a service.
+    """
+    target = request.target
+    service = answer.service
+    if service is not None:
+        port = target.port if isinstance(target, ServiceTarget) else None
+        target = ServiceTarget(service.name, service.namespace, port)
+    if not isinstance(target, ServiceTarget):
+        raise CallError("--counters needs a service that is known", hint="give svc/NAME")
+    every = TraceRequest(
+        target=target, namespace=request.namespace, via="all", nodes=request.nodes, family=request.family
+    )
+    traces = of_target(every, facts, namespace).traces
+    found = [one.count(one.packets) for one in expected(traces)]
+    counts = judged(found, sticky=service is not None and service.affinity_seconds is not None)
+    unread = [
+        unknown(
+            f"{node}: its rules have no counters for the service", node=node, answered_by="iptables-save -c"
+        )
+        for node in dict.fromkeys(one.node for one in found if one.connections is None)
+    ]
+    diagnostics = together([answer.diagnostics, *unread])
+    return msgspec.structs.replace(answer, counts=counts, diagnostics=diagnostics)
 
 
 def _prober(request: TraceRequest, facts: Facts, namespace: str = "default") -> Prober:

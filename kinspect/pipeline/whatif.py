@@ -32,8 +32,9 @@ from kinspect.parse.user.proxy_config import ProxyConfig
 from kinspect.parse.user.target import Sender, ServiceTarget
 from kinspect.pipeline.check import CheckRequest, check
 from kinspect.pipeline.effects import Ways, effect_of
+from kinspect.pipeline.gather.opened import opened
 from kinspect.pipeline.gather.read import Facts, read_facts
-from kinspect.pipeline.gather.sources import Opened, Rules, Source, Wanted, opened
+from kinspect.pipeline.gather.sources import Opened, Rules, Source, Wanted
 from kinspect.pipeline.predicted import Predicted, predicted
 from kinspect.snapshot.types import Files, NodeName, Snapshot
 from kinspect.whatif.apply import Changed, apply

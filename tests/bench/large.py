@@ -73,6 +73,27 @@ def made(folder: Path, services: int, endpoints: int, nodes: int = 2) -> Path:
     return folder
 
 
+# What the API says of a cluster, read; and then one node's rules, written.
+READ = """
+import sys
+from pathlib import Path
+from kinspect.kubeproxy.rules import Here, everything
+from kinspect.kubeproxy.settings import Detector, Settings
+from kinspect.kubeproxy.usable import Place
+from kinspect.parse.api.cluster import Cluster
+from kinspect.snapshot.store import open_snapshot
+cluster = Cluster(open_snapshot(Path(sys.argv[1])).api, "the bench")
+services = [(service, cluster.endpoints(service.key)) for service in cluster.services()]
+"""
+WRITE = (
+    READ
+    + """
+here = Here(Place("node1"), Settings(family=4, detector=Detector("-s", "10.42.0.0/16")), large=True)
+everything(services, here).text()
+"""
+)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -93,6 +114,7 @@ def main() -> None:
         size = dump.stat().st_size
         kinspect = [sys.executable, "-m", "kinspect"]
         traced = ["trace", "svc/svc-00010", "-n", "scale", "--node", "node1", "-o", "json"]
+        service = ["svc/svc-00010", "-n", "scale", "--snapshot", str(large)]
         costs = best(
             {
                 "python": ([sys.executable, "-c", "pass"], None),
@@ -101,6 +123,10 @@ def main() -> None:
                 "restore": (["iptables-legacy-restore", "--test"], dump),
                 "snapshot": ([*kinspect, *traced, "--snapshot", str(large)], None),
                 "rules": ([*kinspect, "trace", "10.43.1.12:80", "--rules", str(dump), "--local", "192.168.0.11"], None),
+                "both": ([*kinspect, "trace", *service, "-o", "json"], None),
+                "whatif": ([*kinspect, "whatif", *service, "-o", "json", "--set", "externalTrafficPolicy=Local"], None),
+                "written": ([sys.executable, "-c", WRITE, str(large)], None),
+                "read": ([sys.executable, "-c", READ, str(large)], None),
             },
             given.times,
         )  # fmt: skip
@@ -128,6 +154,13 @@ def _print(costs: Mapping[str, Cost], audits: Mapping[str, Cost], size: int, nod
         f"{ratio(costs['snapshot'], restore)} × that parsing          kinspect trace --snapshot, gzip included"
     )
     print(f"{ratio(costs['rules'], restore)} × that parsing          kinspect trace --rules")
+    print(
+        f"{ratio(costs['whatif'], costs['both'])} × kinspect trace        kinspect whatif of one service, two nodes"
+    )
+    written = costs["written"].seconds - costs["read"].seconds
+    print(
+        f"{written / restore.seconds:8.2f} × that parsing          writing one node's rules from the API's objects"
+    )
     print(f"{costs['snapshot'].memory / size:8.2f} × the dump's size       memory of the first")
     print(f"{costs['rules'].memory / size:8.2f} × the dump's size       memory of the second")
     print(

@@ -6,20 +6,17 @@ not change stand now. To index a dump of a large cluster again would cost as muc
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from kinspect.parse.rules.canonical_form import BUILTIN
 from kinspect.parse.rules.dump import Dump, _Run, _Table
 
 Chains: TypeAlias = Mapping[str, "Sequence[str] | None"]
 """Rules by chain, without counters; None: the chain is no longer there."""
-
-_DECLARED: Final = re.compile(r"^:([^ \n]+) [^\n]*\n", re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,51 +106,62 @@ class _Shift:
 def _edits(table: _Table, chains: Chains) -> list[_Edit]:
     text = table.text
     counted = "[0:0] " if text.find("\n[", table.start, table.end) >= 0 else ""
-    known = {name: _declaration(table, name) for name in chains}
-    # The order of a large table's chains is worth knowing only if something new gets its place in it.
-    fresh = any(
-        rules is not None and not (known[name] and name in table.runs) for name, rules in chains.items()
-    )
-    ordered = _declared(table) if fresh else []
     edits = []
     for name, rules in chains.items():
-        own = known[name]
-        later = ordered[bisect_right(ordered, name) :] if own is None or name not in table.runs else []
+        own = _declaration(table, name)
+        place = _place(table, name)
         if rules is None and own is not None:
             edits.append(_Edit(*own, name, "", table.name, False))
         elif rules is not None and own is None:
-            after = _declaration(table, later[0]) if later else None
-            at = after[0] if after is not None else _behind(table)
-            edits.append(_Edit(at, at, name, f":{name} - [0:0]\n", table.name, False))
+            edits.append(_Edit(place, place, name, f":{name} - [0:0]\n", table.name, False))
         new = "".join(f"{counted}{rule}\n" for rule in rules or ())
         runs = table.runs.get(name, ())
         for number, (start, end, _) in enumerate(runs):
             edits.append(_Edit(start, end, name, "" if number else new, table.name, True))
         if not runs and new:
-            at = next((table.runs[each][0][0] for each in later if each in table.runs), table.end)
+            at = _first_rule_from(table, place)
             edits.append(_Edit(at, at, name, new, table.name, True))
     return edits
 
 
-def _declared(table: _Table) -> list[str]:
-    """The user-defined chains that the head of a table declares, sorted."""
-    first = min((runs[0][0] for runs in table.runs.values()), default=table.end)
-    lines = table.text[table.start : first].split("\n:")[1:]
-    return sorted(name for line in lines if (name := line.partition(" ")[0]) not in BUILTIN)
+def _place(table: _Table, name: str) -> int:
+    """Where a chain's declaration belongs: a table's head has those of user-defined chains in order.
+
+    Found by halving the head, of which a large table has megabytes. If it is in another order, the
+    place is another one, and the text means the same.
+    """
+    text, low, high = table.text, table.start + 1, _head_end(table)
+    while low < high:
+        middle = max(text.rfind("\n", 0, (low + high) // 2) + 1, low)
+        other = text[middle + 1 : text.find(" ", middle)]
+        if not text.startswith(":", middle) or other in BUILTIN or other <= name:
+            low = text.find("\n", middle) + 1
+        else:
+            high = middle
+    return low
+
+
+def _head_end(table: _Table) -> int:
+    """The end of the declarations: the beginning of a table's first rule, or the table's end."""
+    found = [table.text.find(words, table.start, table.end) for words in ("\n-A ", "\n[")]
+    return min([at + 1 for at in found if at >= 0], default=table.end)
+
+
+def _first_rule_from(table: _Table, place: int) -> int:
+    """The first rule of the chains that are declared from a place on; without any, the table's end."""
+    end = _head_end(table)
+    while place < end:
+        name = table.text[place + 1 : table.text.find(" ", place)]
+        if table.text.startswith(":", place) and name in table.runs:
+            return table.runs[name][0][0]
+        place = table.text.find("\n", place) + 1
+    return table.end
 
 
 def _declaration(table: _Table, name: str) -> tuple[int, int] | None:
     """Where the line is that declares a chain."""
     at = table.text.find(f"\n:{name} ", table.start, table.end)
     return None if at < 0 else (at + 1, table.text.index("\n", at + 1) + 1)
-
-
-def _behind(table: _Table) -> int:
-    """The place behind the last declaration."""
-    at = table.start + 1
-    for found in _DECLARED.finditer(table.text, table.start, table.end):
-        at = found.end()
-    return at
 
 
 def _moved(table: _Table, text: str, shift: _Shift, changed: Iterable[str]) -> _Table:

@@ -13,7 +13,7 @@ from kinspect.parse.api.cluster import Cluster
 from kinspect.snapshot.types import Files
 
 ServiceKey = tuple[str, str]
-_SERVICE_LABEL: Final = "kubernetes.io/service-name"  # Kubernetes docs, "EndpointSlices": Ownership
+SERVICE_LABEL: Final = "kubernetes.io/service-name"  # Kubernetes docs, "EndpointSlices": Ownership
 
 # Parts of a pod that may hold secrets (environments, command lines, annotations of what was applied)
 # and that nothing asks for. Of containers the name and the ports stay: a hostPort has rules too.
@@ -59,7 +59,7 @@ def versions(data: bytes, what: str) -> dict[ServiceKey, set[tuple[str, str]]]:
     found: dict[ServiceKey, set[tuple[str, str]]] = {}
     for raw in _decoded(data, what).items or ():
         meta = msgspec.json.decode(raw, type=_Object).metadata
-        name = (meta.labels or {}).get(_SERVICE_LABEL, meta.name)
+        name = (meta.labels or {}).get(SERVICE_LABEL, meta.name)
         found.setdefault((meta.namespace, name), set()).add((meta.name, meta.resource_version))
     return found
 
@@ -102,9 +102,7 @@ def narrowed(api: Files, namespace: str | None, services: Collection[ServiceKey]
     spaces: set[str | None] = {space for space, _ in services} or {namespace}
 
     def of_service(meta: _Meta) -> bool:
-        return (
-            not services or (meta.namespace, (meta.labels or {}).get(_SERVICE_LABEL, meta.name)) in services
-        )
+        return not services or (meta.namespace, (meta.labels or {}).get(SERVICE_LABEL, meta.name)) in services
 
     keep: Mapping[str, Callable[[_Meta], bool]] = {
         "services.json": lambda meta: not services or (meta.namespace, meta.name) in services,

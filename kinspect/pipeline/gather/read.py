@@ -12,8 +12,7 @@ from kinspect.model.node import NodeState
 from kinspect.model.packet import Address
 from kinspect.parse.api.cluster import Cluster
 from kinspect.parse.node.state import read_node
-from kinspect.pipeline.gather.sources import selected
-from kinspect.snapshot.types import NodeName, Snapshot
+from kinspect.snapshot.types import Files, NodeName, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +122,17 @@ def not_read(cluster: Cluster, snapshot: Snapshot, nodes: Sequence[str]) -> Diag
         text = "there is no api/endpointslices.json: which endpoints services have is not known"
         found.append(Undetermined(text=text))
     return Diagnostics(tuple(found))
+
+
+def selected(snapshot: Snapshot, wanted: Sequence[str]) -> Mapping[NodeName, Files]:
+    """The nodes asked for, of those that the snapshot has. Raises CallError."""
+    if not wanted:
+        return snapshot.nodes
+    for name in wanted:
+        if name in snapshot.excluded:
+            raise CallError(f"node {name} is asked for, and excluded by --exclude-node")
+    unknown = [name for name in wanted if name not in snapshot.nodes and name not in snapshot.failed]
+    if unknown:
+        have = ", ".join(sorted({*snapshot.nodes, *snapshot.failed})[:20]) or "none"
+        raise CallError(f"there is no node {unknown[0]} in {snapshot.origin}", hint=f"it has: {have}")
+    return {name: files for name, files in snapshot.nodes.items() if name in wanted}

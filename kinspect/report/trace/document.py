@@ -15,6 +15,7 @@ from kinspect.model.packet import protocol_name
 from kinspect.model.questions import Question
 from kinspect.model.rules import UNKNOWN_SOURCE
 from kinspect.model.trace import ChainPolicy, Considered, Event, Matched, Routed
+from kinspect.report.counts import CountedEndpoint, counted_endpoint
 from kinspect.report.document import (
     Document,
     Endpoint,
@@ -157,6 +158,13 @@ class TraceDocument(Document, kw_only=True):
     ]
     totals: list[TotalOfWay]
     remarks: list[CodedRemark]
+    counters: Annotated[
+        list[CountedEndpoint] | UnsetType,
+        Meta(
+            description="With --counters: what the rules counted by every way in since kube-proxy last wrote"
+            " them; when that was is not known."
+        ),
+    ] = UNSET
 
 
 def trace_document(answer: TraceAnswer) -> TraceDocument:
@@ -173,6 +181,7 @@ def trace_document(answer: TraceAnswer) -> TraceDocument:
         destinations=[_destination(end) for end in answer.destinations],
         totals=[_total(total) for total in answer.totals],
         remarks=[_remark(remark) for remark in answer.remarks],
+        counters=UNSET if answer.counts is None else [counted_endpoint(count) for count in answer.counts],
     )
 
 

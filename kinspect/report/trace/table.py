@@ -10,10 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from kinspect.model.answer import NodeTrace, Outcome, Total, TraceAnswer
+from kinspect.model.counts import EndpointCount
 from kinspect.model.odds import NOTHING, ZERO
 from kinspect.model.questions import Question
 from kinspect.model.rules import Verdict
 from kinspect.model.trace import CONNECTION
+from kinspect.report.counts import TEST, counts_table
 from kinspect.report.questions import answered_by
 from kinspect.report.screen import View, screen
 from kinspect.report.trace.explain import explained
@@ -73,6 +75,8 @@ def _print(console: Console, answer: TraceAnswer, *, wide: bool, explain: bool) 
         for remark in answer.remarks:
             bullets.add_row(Text("•", style="dim"), remark_text(remark))
         console.print(bullets)
+    if answer.counts is not None:
+        _print_counts(console, answer.counts, wide=wide)
     shown = answer.traces if wide or explain else answer.traces[:_TREES]
     for trace in shown:
         console.print()
@@ -92,6 +96,15 @@ def _print(console: Console, answer: TraceAnswer, *, wide: bool, explain: bool) 
         console.print(
             Text(f"{rest} more ways in are walked alike: --node NAME or -o wide shows them.", style="dim")
         )
+
+
+def _print_counts(console: Console, counts: Sequence[EndpointCount], *, wide: bool) -> None:
+    """What the rules have counted, and since when that is."""
+    console.print()
+    console.print(Text("New connections that the rules counted, by every way in", style="bold"))
+    console.print(Padding(counts_table(counts, rates=False, wide=wide), (0, 0, 0, 2), expand=False))
+    since = "since kube-proxy last wrote these chains; when that was is not known"
+    console.print(Text(f"Counted {since}. DIFFERENCE: by {TEST}.", style="dim"))
 
 
 def _groups(traces: Iterable[NodeTrace]) -> list[list[NodeTrace]]:
