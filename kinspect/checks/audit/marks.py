@@ -14,10 +14,7 @@ from kinspect.kubeproxy.names import MARK_DROP, MARK_MASQ, NAT, is_kube
 from kinspect.model.audit import FindingKind, Observation, Severity
 from kinspect.model.cause import RuleReference
 from kinspect.model.node import NodeState
-from kinspect.model.rules import ChainName, Rule, Ruleset, TableName
-from kinspect.netfilter.targets.connmark import RestoreMark
-from kinspect.netfilter.targets.mark import SetMark
-from kinspect.netfilter.targets.verdict import Jump
+from kinspect.model.rules import ChainName, ChangesMark, LeadsTo, Rule, Ruleset, TableName
 
 COLLISION: Final = FindingKind(
     code="KI126",
@@ -69,7 +66,7 @@ def _in(state: NodeState, rules: Ruleset, bits: dict[str, int]) -> Iterator[Obse
     for hooks, clearing in ((_FROM_NAT_ON, True), (_BEFORE_NAT, False)):
         for table, hook in hooks:
             for rule in _marking(rules, TableName(table), ChainName(hook), clearing, seen):
-                sets, clears = _changes(rule)
+                sets, clears = rule.target.marks if isinstance(rule.target, ChangesMark) else (0, 0)
                 for what, mask in bits.items():
                     done = "sets" if sets & mask else "clears" if clearing and clears & mask else None
                     if done is not None:
@@ -84,8 +81,8 @@ def _in(state: NodeState, rules: Ruleset, bits: dict[str, int]) -> Iterator[Obse
 def _bits_of(rules: Ruleset, name: ChainName) -> int:
     chain = rules.chain(NAT, name)
     for rule in chain.rules() if chain is not None else ():
-        if isinstance(rule.target, SetMark):
-            return rule.target.value
+        if isinstance(rule.target, ChangesMark):
+            return rule.target.marks[0]
     return 0
 
 
@@ -101,18 +98,7 @@ def _marking(
         seen.add((table, name, clearing))
         chain = rules.chain(table, name)
         for rule in chain.rules() if chain is not None else ():
-            if isinstance(rule.target, SetMark | RestoreMark):
+            if isinstance(rule.target, ChangesMark):
                 yield rule
-            elif isinstance(rule.target, Jump):
+            elif isinstance(rule.target, LeadsTo):
                 waiting.append(rule.target.chain)
-
-
-def _changes(rule: Rule) -> tuple[int, int]:
-    """The bits that a rule sets, and those that it clears. What is restored may have either value."""
-    match rule.target:
-        case SetMark(value, mask):
-            return value, mask & ~value
-        case RestoreMark() as restored:
-            return 0, restored.nfmask
-        case _:
-            return 0, 0

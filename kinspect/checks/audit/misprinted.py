@@ -25,8 +25,7 @@ from kinspect.kubeproxy.names import (
 from kinspect.model.audit import FindingKind, Observation, Severity
 from kinspect.model.cause import RuleReference
 from kinspect.model.node import NodeState
-from kinspect.model.rules import Distinguishes, Match, Rule, Ruleset, TableName
-from kinspect.netfilter.targets.verdict import Jump
+from kinspect.model.rules import Distinguishes, LeadsTo, Match, Rule, Ruleset, TableName
 
 MISPRINTED: Final = FindingKind(
     code="KI303",
@@ -114,7 +113,7 @@ def _nowhere(rules: Ruleset) -> Iterator[RuleReference]:
 
 
 def _to_service(rule: Rule) -> bool:
-    return isinstance(rule.target, Jump) and rule.target.chain.startswith(LEADING_TO_ENDPOINTS)
+    return isinstance(rule.target, LeadsTo) and rule.target.chain.startswith(LEADING_TO_ENDPOINTS)
 
 
 def _asks_port(match: Match) -> bool:

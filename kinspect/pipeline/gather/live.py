@@ -21,8 +21,7 @@ from kinspect.collect.transports import open_shell
 from kinspect.errors import ApiError, CallError, KinspectError, NotAllowed, NotFound
 from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.gather.api_lists import SERVICE_LABEL, ServiceKey, differing
-from kinspect.pipeline.gather.opened import check_excluded
-from kinspect.pipeline.gather.sources import Live, Wanted
+from kinspect.pipeline.gather.sources import Live, Wanted, check_excluded
 from kinspect.snapshot.manifest import INTERRUPTED, ListRecord, Manifest, NodeRecord, now
 from kinspect.snapshot.types import Fetched, Files, NodeName, Snapshot
 

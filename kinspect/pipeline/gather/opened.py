@@ -5,13 +5,21 @@ Light to import: what reaches clusters and what reads dumps is imported when it 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kinspect.errors import CallError, NotFound
-from kinspect.pipeline.gather.sources import Demo, Live, Opened, Recorded, Rules, Source, Wanted
+from kinspect.errors import CallError
+from kinspect.pipeline.gather.sources import (
+    Demo,
+    Live,
+    Opened,
+    Recorded,
+    Rules,
+    Source,
+    Wanted,
+    check_excluded,
+)
 
 if TYPE_CHECKING:
     from kinspect.model.packet import Family
@@ -68,20 +76,6 @@ def _without(snapshot: Snapshot, names: frozenset[str]) -> Snapshot:
         failed={name: why for name, why in snapshot.failed.items() if name not in names},
         excluded=names,
     )
-
-
-def check_excluded(names: Collection[str], known: Sequence[str], origin: str) -> None:
-    """Raise NotFound for a name to exclude that no node has, CallError if no node would be left."""
-    if not names:
-        return
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise NotFound(
-            f"--exclude-node: there is no node {unknown[0]} in {origin}",
-            hint=f"it has: {', '.join(known[:20]) or 'none'}",
-        )
-    if not set(known) - set(names):
-        raise CallError(f"--exclude-node leaves no node of {origin}")
 
 
 def open_rules(source: Rules, family: Family | None = None) -> Snapshot:

@@ -5,12 +5,13 @@ Light to import: the command line needs the names of sources for its help.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from kinspect.collect.options import NodeOptions, Progress, SshOptions
+from kinspect.errors import CallError, NotFound
 
 if TYPE_CHECKING:
     from kinspect.model.packet import Family
@@ -88,3 +89,17 @@ class Wanted:
     connections: bool = False
     nodes: Sequence[str] = ()
     family: Family | None = None  # of rules by hand that do not tell it
+
+
+def check_excluded(names: Collection[str], known: Sequence[str], origin: str) -> None:
+    """Raise NotFound for a name to exclude that no node has, CallError if no node would be left."""
+    if not names:
+        return
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise NotFound(
+            f"--exclude-node: there is no node {unknown[0]} in {origin}",
+            hint=f"it has: {', '.join(known[:20]) or 'none'}",
+        )
+    if not set(known) - set(names):
+        raise CallError(f"--exclude-node leaves no node of {origin}")
