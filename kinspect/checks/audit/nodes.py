@@ -18,7 +18,7 @@ UNREAD: Final = FindingKind(
     severity=Severity.WARNING,
     depends=frozenset({"node files", "rules"}),
     means="The rules of a node are not known: it did not answer, or its dump could not be read.",
-    todo="Fix the reason shown and audit again, or limit the audit to other nodes with --node.",
+    todo="Fix the reason shown and audit again, or exclude the node with --exclude-node.",
 )
 DATA_PATH: Final = FindingKind(
     code="KI202",
@@ -27,8 +27,8 @@ DATA_PATH: Final = FindingKind(
     depends=frozenset({"node files", "rules"}),
     means="kube-proxy uses IPVS or nftables there, or an eBPF data path replaces it. kinspect follows iptables"
     " rules only, so it cannot judge services there.",
-    todo="If this is intended, exclude the node with --exclude-node. If only some nodes are like this, find"
-    " out why they differ.",
+    todo="If this is intended, exclude the node with --exclude-node. If only some nodes are like this, find out why"
+    " they differ.",
     look=("curl http://127.0.0.1:10249/proxyMode", "kubectl -n kube-system get cm kube-proxy -o yaml"),
 )
 BOTH: Final = FindingKind(
