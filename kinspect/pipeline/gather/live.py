@@ -112,7 +112,7 @@ def read_cluster(source: Live, plan: Plan) -> Reading:
         reading.services = [(space or reading.namespace, name) for space, name in plan.services]
         scope = _scope(plan, reading)
         reading.api["nodes.json"] = api.list("nodes")
-        hosts = _hosts(Cluster(reading.api, reading.origin), plan.nodes, reading.origin)
+        hosts = hosts_of(Cluster(reading.api, reading.origin), plan.nodes, reading.origin)
         reading.records = {host.name: NodeRecord(error=INTERRUPTED) for host in hosts}
         steps: tuple[Callable[[], None], ...] = (
             lambda: _read_lists(api, reading, plan, scope),
@@ -146,7 +146,7 @@ def _scope(plan: Plan, reading: Reading) -> _Scope:
     return _Scope()
 
 
-def _hosts(cluster: Cluster, wanted: Sequence[str], origin: str) -> list[RemoteNode]:
+def hosts_of(cluster: Cluster, wanted: Sequence[str], origin: str) -> list[RemoteNode]:
     """The nodes of the API that are wanted, or all. Raises NotFound."""
     nodes = cluster.nodes
     unknown = [name for name in wanted if name not in nodes]
