@@ -183,7 +183,9 @@ def watch(request: WatchRequest, source: Source) -> Iterator[ReadingAnswer]:
     with kube.connect(source.kubeconfig, source.context) as api:
         cluster = Cluster({"nodes.json": api.list("nodes")}, api.where)
         shell = open_shell(source.reach, api)
-        yield from _readings(request, state, shell, hosts_of(cluster, request.nodes, api.where))
+        yield from _readings(
+            request, state, shell, hosts_of(cluster, request.nodes, source.exclude, api.where)
+        )
 
 
 def _readings(

@@ -84,6 +84,11 @@ class RestoreMark:
     ctmask: int = ALL
     shift: int = 0
 
+    @property
+    def marks(self) -> tuple[int, int]:
+        """It clears the bits of its mask, unless the connection has them."""
+        return 0, self.nfmask
+
     def described(self) -> Described:
         """Whence."""
         return Described("MARK from the connection's mark")

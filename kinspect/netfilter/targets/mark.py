@@ -24,6 +24,11 @@ class SetMark:
     value: int
     mask: int
 
+    @property
+    def marks(self) -> tuple[int, int]:
+        """The bits that it sets (or inverts, for --xor-mark), and those that it clears."""
+        return self.value, self.mask & ~self.value
+
     def described(self) -> Described:
         """Value and mask."""
         return Described(f"MARK {self.value:#x}/{self.mask:#x}")
