@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from kinspect.errors import ExitCode
+from kinspect.snapshot import types as names
+from kinspect.snapshot.types import NODE_FILES
 from tests.cli.run import kinspect
 from tests.clusters import DATA
 
@@ -20,6 +22,7 @@ IN_CLUSTER = sorted((ROOT / "docs/in-cluster").glob("*.yaml"))
 TEXTS = {page: page.read_text() for page in PAGES}
 README, USAGE, CHECKS = (TEXTS[ROOT / name] for name in ("README.md", "docs/usage.md", "docs/checks.md"))
 SECURITY, CONTRIBUTING = (TEXTS[ROOT / "docs" / name] for name in ("SECURITY.md", "CONTRIBUTING.md"))
+SNAPSHOTS = TEXTS[ROOT / "docs/snapshots.md"]
 
 
 def named(page: Path) -> str:
@@ -189,22 +192,29 @@ def test_every_path_that_is_named_exists(page: Path) -> None:
             assert (ROOT / path).exists(), path
 
 
-def test_the_commands_that_are_said_to_run_on_nodes_are_those_that_do() -> None:
-    from kinspect.collect.exec import COMMANDS as RUN_IN_PODS
+def _commands_of(name: str) -> set[str]:
+    """A node file's commands, as a shell takes them; the switches have a paragraph of their own."""
+    file = NODE_FILES[name]
+    return set() if name == names.SYSCTL else {shlex.join(argv) for argv in file.commands}
 
+
+def test_the_commands_that_are_said_to_run_on_nodes_are_those_that_do() -> None:
     block = re.search(r"rules run by `sudo -n`:\n\n```text\n(.*?)```", SECURITY, re.DOTALL)
     assert block is not None
-    said = {shlex.join(shlex.split(line)) for line in block[1].splitlines()}
-    script = (ROOT / "kinspect/collect/remote.sh").read_text()
-    for line in said:
-        words = (
-            line.replace("iptables-", "$family-").replace("ip6tables-", "$family-")
-            if "-save" in line
-            else line
-        )
-        assert words.replace("ip6$", "$") in script.replace("'*'", "*").replace("*", "'*'"), line
-    others = {"sysctl"}
-    assert {shlex.join(argv) for _, argv in RUN_IN_PODS if argv[0] not in others} <= said
+    said = [shlex.join(shlex.split(line)) for line in block[1].splitlines()]
+    run = set().union(*map(_commands_of, NODE_FILES)) - {"cat /proc/net/nf_conntrack"}
+    assert sorted(said) == sorted(run)
+    assert "a node without `conntrack` may have `/proc/net/nf_conntrack`" in SECURITY
+
+
+def test_the_page_on_snapshots_names_each_file_and_its_command() -> None:
+    page = SNAPSHOTS[SNAPSHOTS.index("| file | command |") : SNAPSHOTS.index("Each file may be gzipped")]
+    rows = re.findall(r"^\| (`[\w-]+\.(?:txt|json)`.*?) \| (.*?) \|$", page, re.M)
+    found = {name: text for files, text in rows for name in re.findall(r"`([^`]+)`", files)}
+    assert found.keys() == NODE_FILES.keys()
+    for name, text in found.items():
+        if "-legacy-" not in name and "-nft-" not in name and name not in (names.SYSCTL, names.PROXY_MODE):
+            assert f"`{shlex.join(NODE_FILES[name].commands[0])}`" in text
 
 
 def test_the_sudoers_line_is_the_one_that_errors_name() -> None:

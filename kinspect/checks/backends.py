@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kinspect.kubeproxy.names import NAT, has_services
-from kinspect.model.rules import Ruleset
+from kinspect.kubeproxy.names import ENDPOINT, NAT, has_services
+from kinspect.model.rules import Rule, Ruleset
 from kinspect.model.trace import Evaluation
-from kinspect.netfilter.targets.nat import Dnat
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +56,17 @@ def _met(carrying: Sequence[Ruleset], evaluation: Evaluation) -> dict[str, int]:
     met = {rules.source: 0 for rules in carrying}
     seen = False
     for (source, table, _), rule in evaluation.met.items():
-        if table == NAT and source in met and rule.counters and isinstance(rule.target, Dnat):
+        if table == NAT and source in met and rule.counters and _to_endpoint(rule):
             met[source] += rule.counters.packets
             seen = True
     return met if seen else {}
+
+
+def _to_endpoint(rule: Rule) -> bool:
+    """Whether it is the DNAT of one of kube-proxy's chains for endpoints."""
+    if rule.target is None or not rule.chain.startswith(ENDPOINT):
+        return False
+    return rule.target.described().role == "rewrites"
 
 
 def _counts(carrying: Sequence[Ruleset], met: dict[str, int]) -> str:

@@ -23,56 +23,12 @@ from kinspect.sanitise import quoted
 from kinspect.snapshot import types as names
 from kinspect.snapshot.types import Files
 
-_SWITCHES: Final = (
-    "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding",
-    "net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables",
-    "net.ipv4.conf.lo.route_localnet", *(
-        f"net.ipv4.conf.all.{switch}"
-        for switch in ("route_localnet", "rp_filter", "accept_local", "src_valid_mark", "send_redirects")
-    ),
-    *(f"net.netfilter.nf_conntrack_{name}" for name in (
-        "count", "max", "acct", "tcp_loose", "udp_timeout", "udp_timeout_stream", "generic_timeout",
-        "icmp_timeout",
-        *(f"tcp_timeout_{state}" for state in (
-            "close", "close_wait", "established", "fin_wait", "last_ack", "max_retrans", "syn_recv",
-            "syn_sent", "time_wait", "unacknowledged",
-        )),
-        *(f"sctp_timeout_{state}" for state in (
-            "closed", "cookie_echoed", "cookie_wait", "established", "shutdown_ack_sent", "shutdown_recd",
-            "shutdown_sent",
-        )),
-    )),
-)  # fmt: skip
-# The same and those of each interface, for a sysctl that takes a pattern (not that of busybox).
-PATTERN: Final = (
-    r"^net\.(ipv4\.ip_forward$|ipv6\.conf\.all\.forwarding$|bridge\.bridge-nf-call-ip6?tables$"
-    r"|netfilter\.nf_conntrack_"
-    r"|ipv6\.conf\..*\.force_forwarding$"
-    r"|ipv4\.conf\..*\.(route_localnet|rp_filter|accept_local|src_valid_mark|send_redirects|forwarding)$)"
-)
-_PROXY_MODE: Final = "http://127.0.0.1:10249/proxyMode"  # kube-proxy's metrics address
-
-# What is read besides the rules; of two commands for a file, the second where the first brings none.
-COMMANDS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    (names.VERSION, ("iptables", "--version")),
-    (names.IPSET, ("ipset", "save")),
-    (names.NFT_TABLES, ("nft", "list", "tables")),
-    (names.IP_ADDR, ("ip", "-d", "-j", "addr", "show")),
-    (names.IP_ROUTE, ("ip", "-j", "route", "show", "table", "all")),
-    (names.IP6_ROUTE, ("ip", "-6", "-j", "route", "show", "table", "all")),
-    (names.IP_RULE, ("ip", "-j", "rule", "show")),
-    (names.IP6_RULE, ("ip", "-6", "-j", "rule", "show")),
-    (names.IP_NEXTHOP, ("ip", "-j", "nexthop", "show")),
-    (names.SYSCTL, ("sysctl", "-a", "-r", PATTERN)),
-    (names.SYSCTL, ("sysctl", "-e", *_SWITCHES)),
-    (names.IPVS, ("cat", "/proc/net/ip_vs")),
-    (names.PROXY_MODE, ("curl", "-s", "-f", "--noproxy", "*", "-m", "2", _PROXY_MODE)),
-    (names.PROXY_MODE, ("wget", "-q", "-O", "-", "-T", "2", _PROXY_MODE)),
-)
-
-CONNECTIONS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    (names.CONNTRACK, ("conntrack", "-L", "-f", "ipv4")),
-    (names.CONNTRACK6, ("conntrack", "-L", "-f", "ipv6")),
+# The dumps and the connections have functions of their own below.
+COMMANDS: Final = tuple(
+    (file.name, argv)
+    for file in names.NODE_FILES.values()
+    if file.redacted not in ("rules", "connections")
+    for argv in file.commands
 )
 
 
@@ -220,12 +176,13 @@ class _Runner:
 
     def connections(self, most: int) -> Iterator[tuple[str, Section]]:
         """Both families' tables, or the kernel's own text where the image has no ``conntrack``."""
-        for file, argv in CONNECTIONS:
-            section = self.run(argv)
+        for name in names.CONNECTIONS:
+            section = self.run(names.NODE_FILES[name].commands[0])
             if section is not None:
-                yield file, replace(section, output=cut(section.output, most))
+                yield name, replace(section, output=cut(section.output, most))
         if "conntrack" in self._missing:
-            section = self.run(("cat", "/proc/net/nf_conntrack"))
+            _, of_kernel = names.NODE_FILES[names.CONNTRACK].commands
+            section = self.run(of_kernel)
             if section is not None and section.status == 0:
                 yield names.CONNTRACK, replace(section, output=cut(section.output, most))
 

@@ -214,11 +214,6 @@ _SUDO_REFUSED: Final = re.compile(
     r"(?:a password|a terminal|interactive authentication) is required|not in the sudoers"
     r"|not allowed to execute|may not run sudo|must have a tty|I'm afraid I can't do that"
 )
-_ROOT_TOOLS: Final = (
-    "iptables-save -c", "ip6tables-save -c", "iptables-legacy-save -c", "iptables-nft-save -c",
-    "ip6tables-legacy-save -c", "ip6tables-nft-save -c", "ipset save", "nft list tables",
-    "conntrack -L -f ipv4", "conntrack -L -f ipv6",
-)  # fmt: skip
 
 
 def sudoers_line(user: str, paths: Iterable[str] = ()) -> str:
@@ -227,10 +222,10 @@ def sudoers_line(user: str, paths: Iterable[str] = ()) -> str:
     ``paths`` are those of the tools that the node has; without them all that may be asked for.
     """
     found = {path.rpartition("/")[2]: path for path in paths if re.fullmatch(r"/[\w./-]+", path)}
-    commands = [tool.partition(" ") for tool in _ROOT_TOOLS]
+    commands = [file.commands[0] for file in names.NODE_FILES.values() if file.root]
     allowed = [
-        f"{found.get(name, f'/usr/sbin/{name}')} {words}"
-        for name, _, words in commands
-        if not found or name in found
+        " ".join([found.get(tool, f"/usr/sbin/{tool}"), *words])
+        for tool, *words in commands
+        if not found or tool in found
     ]
     return f"{user} ALL=(root) NOPASSWD: {', '.join(allowed)}"

@@ -151,6 +151,16 @@ class Target(Protocol):
         ...
 
 
+@runtime_checkable
+class LeadsTo(Protocol):
+    """A target that enters another chain: ``-j CHAIN`` and ``-g CHAIN``."""
+
+    @property
+    def chain(self) -> ChainName:
+        """The chain."""
+        ...
+
+
 class Clause(msgspec.Struct, frozen=True):
     """A match with the words that it was read from."""
 
@@ -314,8 +324,8 @@ class Ruleset(Protocol):
         """Line and text of each rule of a chain, without parsing it; none if there is no such chain."""
         ...
 
-    def jumps(self, table: TableName) -> Set[str]:
-        """The names that rules of a table jump to: chains, and targets that are written the same way."""
+    def jumps(self, table: TableName) -> Set[ChainName]:
+        """The chains that rules of a table lead to, there or not; a word in a comment may be among them."""
         ...
 
     def chain(self, table: TableName, name: ChainName) -> Chain | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -113,3 +113,11 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     def __iter__(self) -> Iterator[Way]:
         return iter(self.ways)
+
+
+PacketEnd: TypeAlias = tuple[str, bool, int, int | None, bool, bool]
+"""Verdict, delivered to the host itself or not, destination (as a number), its port, destination
+rewritten or not, source rewritten or not (False for all if sources were not asked for)."""
+
+PacketEnds: TypeAlias = frozenset[tuple[PacketEnd, int, int]]
+"""Each end with its share, as numerator and denominator: numbers, which are quick to compare."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NewType
+from typing import Final, Literal, NewType, TypeAlias
 
 from kinspect.snapshot.manifest import INTERRUPTED, Command, Manifest
 
@@ -55,12 +55,90 @@ PROXY_MODE = "proxy-mode.txt"
 NFT_TABLES = "nft-tables.txt"
 IPVS = "ip-vs.txt"
 
-NODE_FILES = (
-    IPTABLES, IP6TABLES, IPTABLES_LEGACY, IPTABLES_NFT, IP6TABLES_LEGACY, IP6TABLES_NFT, IPSET, IP_ADDR,
-    IP_ROUTE, IP6_ROUTE, IP_RULE, IP6_RULE, IP_NEXTHOP, CONNTRACK, CONNTRACK6, VERSION, SYSCTL, PROXY_MODE,
-    NFT_TABLES,
-    IPVS,
+Redacted: TypeAlias = Literal["rules", "sets", "connections", "fields", "lines", "left out"]
+"""What ``--redact`` makes of a file: its addresses and names replaced, by the form of its text; of a
+document the known fields kept; of a text the lines of a known form kept; or nothing kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFile:
+    """A file of a node, and what brings it.
+
+    Of several commands the first that prints something is taken. ``root``: they need it.
+    """
+
+    name: str
+    commands: tuple[tuple[str, ...], ...]
+    redacted: Redacted
+    root: bool = False
+
+
+def _dump(name: str) -> NodeFile:
+    return NodeFile(name, ((name.removesuffix(".txt"), "-c"),), "rules", root=True)
+
+
+_SWITCHES: Final = (
+    "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding",
+    "net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables",
+    "net.ipv4.conf.lo.route_localnet", *(
+        f"net.ipv4.conf.all.{switch}"
+        for switch in ("route_localnet", "rp_filter", "accept_local", "src_valid_mark", "send_redirects")
+    ),
+    *(f"net.netfilter.nf_conntrack_{name}" for name in (
+        "count", "max", "acct", "tcp_loose", "udp_timeout", "udp_timeout_stream", "generic_timeout",
+        "icmp_timeout",
+        *(f"tcp_timeout_{state}" for state in (
+            "close", "close_wait", "established", "fin_wait", "last_ack", "max_retrans", "syn_recv",
+            "syn_sent", "time_wait", "unacknowledged",
+        )),
+        *(f"sctp_timeout_{state}" for state in (
+            "closed", "cookie_echoed", "cookie_wait", "established", "shutdown_ack_sent", "shutdown_recd",
+            "shutdown_sent",
+        )),
+    )),
 )  # fmt: skip
+# The same and those of each interface, for a sysctl that takes a pattern (not that of busybox).
+SYSCTL_PATTERN: Final = (
+    r"^net\.(ipv4\.ip_forward$|ipv6\.conf\.all\.forwarding$|bridge\.bridge-nf-call-ip6?tables$"
+    r"|netfilter\.nf_conntrack_"
+    r"|ipv6\.conf\..*\.force_forwarding$"
+    r"|ipv4\.conf\..*\.(route_localnet|rp_filter|accept_local|src_valid_mark|send_redirects|forwarding)$)"
+)
+_PROXY_MODE: Final = "http://127.0.0.1:10249/proxyMode"  # kube-proxy's metrics address
+
+NODE_FILES: Final[Mapping[str, NodeFile]] = {
+    file.name: file
+    for file in (
+        *map(_dump, (IPTABLES, IP6TABLES, IPTABLES_LEGACY, IPTABLES_NFT, IP6TABLES_LEGACY, IP6TABLES_NFT)),
+        NodeFile(VERSION, (("iptables", "--version"),), "lines"),
+        NodeFile(IPSET, (("ipset", "save"),), "sets", root=True),
+        NodeFile(NFT_TABLES, (("nft", "list", "tables"),), "lines", root=True),
+        NodeFile(IP_ADDR, (("ip", "-d", "-j", "addr", "show"),), "fields"),
+        NodeFile(IP_ROUTE, (("ip", "-j", "route", "show", "table", "all"),), "fields"),
+        NodeFile(IP6_ROUTE, (("ip", "-6", "-j", "route", "show", "table", "all"),), "fields"),
+        NodeFile(IP_RULE, (("ip", "-j", "rule", "show"),), "fields"),
+        NodeFile(IP6_RULE, (("ip", "-6", "-j", "rule", "show"),), "fields"),
+        NodeFile(IP_NEXTHOP, (("ip", "-j", "nexthop", "show"),), "fields"),
+        NodeFile(SYSCTL, (("sysctl", "-a", "-r", SYSCTL_PATTERN), ("sysctl", "-e", *_SWITCHES)), "lines"),
+        NodeFile(IPVS, (("cat", "/proc/net/ip_vs"),), "left out"),
+        NodeFile(
+            PROXY_MODE,
+            (
+                ("curl", "-s", "-f", "--noproxy", "*", "-m", "2", _PROXY_MODE),
+                ("wget", "-q", "-O", "-", "-T", "2", _PROXY_MODE),
+            ),
+            "lines",
+        ),
+        NodeFile(
+            CONNTRACK,
+            (("conntrack", "-L", "-f", "ipv4"), ("cat", "/proc/net/nf_conntrack")),
+            "connections",
+            root=True,
+        ),
+        NodeFile(CONNTRACK6, (("conntrack", "-L", "-f", "ipv6"),), "connections", root=True),
+    )
+}
+"""All files of a node, by name, in the order in which they are read. ``remote.sh`` brings them over SSH."""
 
 
 _NEEDED = frozenset({"services", "endpointslices", "endpoints"})

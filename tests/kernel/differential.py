@@ -11,7 +11,6 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Final
 
-from kinspect.collect.exec import PATTERN as SWITCHES_READ
 from kinspect.evaluate.path import evaluate
 from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo
 from kinspect.evaluate.shortcuts.chains import ChainMemo
@@ -23,6 +22,7 @@ from kinspect.model.trace import Evaluation, Event, Matched, Routed
 from kinspect.parse.node.host import read_host
 from kinspect.parse.rules.dump import Dump, read_dump
 from kinspect.parse.user.ip_headers import packet_from_ip
+from kinspect.snapshot.types import SYSCTL_PATTERN as SWITCHES_READ
 from tests.kernel.case import HERE, SWITCHES, Case
 from tests.kernel.netns import Node
 

@@ -18,11 +18,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from kinspect.collect.exec import PATTERN
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Family
 from kinspect.parse.node.host import read_host
 from kinspect.parse.rules.dump import Dump, read_dump
+from kinspect.snapshot.types import SYSCTL_PATTERN
 from tests.needs import isolated, needs
 
 BACKENDS = ("nft", "legacy")
@@ -106,7 +106,7 @@ class Lab:
             "ip-6-route.json": self.run("ip", "-6", "-j", "route", "show", "table", "all"),
             "ip-rule.json": self.run("ip", "-j", "rule"),
             "ip-6-rule.json": self.run("ip", "-6", "-j", "rule"),
-            "sysctl.txt": self.run("sysctl", "-a", "-r", PATTERN),
+            "sysctl.txt": self.run("sysctl", "-a", "-r", SYSCTL_PATTERN),
         }
         host, _ = read_host("node", files)
         dumps: dict[Family, Sequence[Dump]] = {4: [], 6: []}

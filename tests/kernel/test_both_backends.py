@@ -24,8 +24,11 @@ def rules(pod: str) -> str:
     """What kube-proxy would write for one endpoint."""
     return (
         "*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n"
-        ":KUBE-SERVICES - [0:0]\n-A PREROUTING -j KUBE-SERVICES\n"
-        f"-A KUBE-SERVICES -d 10.43.0.10/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination {pod}:80\nCOMMIT\n"
+        ":KUBE-SERVICES - [0:0]\n:KUBE-SVC-7D2UHO4TZ2PZ5JYN - [0:0]\n:KUBE-SEP-6XJ5JTRBCEUHTFBO - [0:0]\n"
+        "-A PREROUTING -j KUBE-SERVICES\n"
+        "-A KUBE-SERVICES -d 10.43.0.10/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-7D2UHO4TZ2PZ5JYN\n"
+        "-A KUBE-SVC-7D2UHO4TZ2PZ5JYN -j KUBE-SEP-6XJ5JTRBCEUHTFBO\n"
+        f"-A KUBE-SEP-6XJ5JTRBCEUHTFBO -p tcp -m tcp -j DNAT --to-destination {pod}:80\nCOMMIT\n"
     )
 
 

@@ -33,7 +33,7 @@ from kinspect.snapshot.store import open_snapshot
 from tests.clusters import DATA
 
 KEY = b"a key that only this test knows!"
-CLUSTERS = sorted(path.name for path in DATA.iterdir() if (path / "nodes").is_dir())
+CLUSTERS = sorted(path.parent.name for path in DATA.glob("*/nodes"))
 ADDRESSES = st.one_of(st.integers(0, 2**32 - 1).map(IPv4Address), st.integers(0, 2**128 - 1).map(IPv6Address))
 
 

@@ -12,9 +12,7 @@ from kinspect.model.cause import RuleReference
 from kinspect.model.check import ServiceKey
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Family
-from kinspect.model.rules import ChainName, Distinguishes, Match, Rule, Ruleset, TableName
-from kinspect.netfilter import registry
-from kinspect.netfilter.targets.verdict import Jump
+from kinspect.model.rules import ChainName, Distinguishes, LeadsTo, Match, Rule, Ruleset, TableName
 
 HALF: Final = FindingKind(
     code="KI301",
@@ -71,8 +69,7 @@ def half_written(state: NodeState, wanted: frozenset[Family]) -> Iterator[Observ
 def _jumps(node: str, rules: Ruleset) -> Iterator[Observation]:
     for hook, name in JUMPS:
         chain = rules.chain(NAT, ChainName(hook))
-        found = [] if chain is None else [r.target for r in chain.rules() if isinstance(r.target, Jump)]
-        if not any(jump.chain == name for jump in found):
+        if chain is None or not any(_leads(rule, name) for rule in chain.rules()):
             text = f"{rules.source}: nothing leads from {hook} of nat to {name}"
             yield Observation(kind=HALF, text=text, nodes=(node,))
 
@@ -100,7 +97,7 @@ def dangling(state: NodeState) -> Iterator[Observation]:
 def _dangling(node: str, dump: Ruleset) -> Iterator[Observation]:
     for table in dump.tables():
         for name in sorted(dump.jumps(table)):
-            if name in registry.TARGETS or dump.holds(table, ChainName(name)):
+            if dump.holds(table, name):
                 continue
             rules = [
                 RuleReference(dump.source, rule.line, table, rule.chain, rule.text)
@@ -111,12 +108,16 @@ def _dangling(node: str, dump: Ruleset) -> Iterator[Observation]:
                 yield Observation(kind=DANGLING, text=text, nodes=(node,), evidence=tuple(rules))
 
 
-def _leading(dump: Ruleset, table: TableName, name: str) -> Iterator[Rule]:
+def _leading(dump: Ruleset, table: TableName, name: ChainName) -> Iterator[Rule]:
     for chain_name in dump.chains(table):
         chain = dump.chain(table, chain_name)
         for rule in chain.rules() if chain else ():
-            if isinstance(rule.target, Jump) and rule.target.chain == name:
+            if _leads(rule, name):
                 yield rule
+
+
+def _leads(rule: Rule, name: ChainName) -> bool:
+    return isinstance(rule.target, LeadsTo) and rule.target.chain == name
 
 
 def portless(state: NodeState) -> Iterator[Observation]:
@@ -133,7 +134,7 @@ def portless(state: NodeState) -> Iterator[Observation]:
 
 
 def _to_service(rule: Rule) -> bool:
-    return isinstance(rule.target, Jump) and rule.target.chain.startswith(LEADING_TO_ENDPOINTS)
+    return isinstance(rule.target, LeadsTo) and rule.target.chain.startswith(LEADING_TO_ENDPOINTS)
 
 
 def _asks_port(match: Match) -> bool:

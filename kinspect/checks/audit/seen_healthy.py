@@ -14,11 +14,11 @@ from functools import cached_property
 from typing import Final, TypeAlias
 
 from kinspect.checks.audit.node_drift import Ballot
-from kinspect.evaluate.shortcuts.outcomes_only import PacketEnds
 from kinspect.model.answer import Via
 from kinspect.model.audit import Fact, FindingKind
 from kinspect.model.cluster import Endpoint, Service, ServicePort
 from kinspect.model.packet import Packet
+from kinspect.model.trace import PacketEnds
 from kinspect.model.traffic import SenderClass
 
 KEYED: Final[frozenset[Fact]] = frozenset({"way in", "endpoints", "ends", "outside source"})

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import lcm
-from typing import TypeAlias
 
 from kinspect.evaluate.path import Journey, Point
 from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo
@@ -20,14 +19,7 @@ from kinspect.model.host import Host
 from kinspect.model.odds import NOTHING, Weight
 from kinspect.model.packet import Address, Packet
 from kinspect.model.rules import Ruleset
-from kinspect.model.trace import Evaluation, Way
-
-PacketEnd: TypeAlias = tuple[str, bool, int, int | None, bool, bool]
-"""Verdict, delivered to the host itself or not, destination (as a number), its port, destination
-rewritten or not, source rewritten or not (False for all if sources were not asked for)."""
-
-PacketEnds: TypeAlias = frozenset[tuple[PacketEnd, int, int]]
-"""Each end with its share, as numerator and denominator: numbers, which are quick to compare."""
+from kinspect.model.trace import Evaluation, PacketEnd, PacketEnds, Way
 
 
 @dataclass(slots=True)

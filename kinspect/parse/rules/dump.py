@@ -26,6 +26,7 @@ from kinspect.model.rules import (
     TableName,
     Verdict,
 )
+from kinspect.netfilter import registry
 from kinspect.netfilter.matches.unsupported import UnsupportedMatch
 from kinspect.netfilter.targets.unsupported import UnsupportedTarget
 from kinspect.parse.rules.canonical_form import (
@@ -477,10 +478,11 @@ class Dump:
             )
         return self._asked[pattern]
 
-    def jumps(self, table: TableName) -> set[str]:
-        """All words that may be targets of the table's rules: what a comment quotes may be among them."""
+    def jumps(self, table: TableName) -> set[ChainName]:
+        """The chains that the table's rules lead to; what a comment quotes may be among them."""
         found = self._tables.get(table)
-        return set(_TARGET.findall(found.text, found.start, found.end)) if found else set()
+        words = set(_TARGET.findall(found.text, found.start, found.end)) if found else set()
+        return {ChainName(word) for word in words - registry.TARGETS.keys()}
 
     def chains(self, table: TableName) -> list[ChainName]:
         """The names of a table's chains: those declared, then those that only have rules."""

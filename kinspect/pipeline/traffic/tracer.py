@@ -11,7 +11,7 @@ from kinspect.errors import KinspectError
 from kinspect.evaluate.path import evaluate, evaluate_chain
 from kinspect.evaluate.shortcuts.after_nat import AfterNatMemo
 from kinspect.evaluate.shortcuts.chains import ChainMemo
-from kinspect.evaluate.shortcuts.outcomes_only import PacketEnds, ends
+from kinspect.evaluate.shortcuts.outcomes_only import ends
 from kinspect.evaluate.summary import outcomes
 from kinspect.model.answer import NodeTrace
 from kinspect.model.cluster import Endpoint, EndpointOwner
@@ -19,7 +19,7 @@ from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined, unknown,
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Address, CtState, Family, Packet, Translation
 from kinspect.model.rules import ChainName, Ruleset, TableName
-from kinspect.model.trace import Evaluation
+from kinspect.model.trace import Evaluation, PacketEnds
 from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.traffic.fragments import dropped_when_marked, hints
 from kinspect.pipeline.traffic.probes import Probe

@@ -17,10 +17,15 @@ from kinspect.snapshot.redact.addresses import Address, Permutation
 from kinspect.snapshot.redact.aliases import Aliases
 from kinspect.snapshot.redact.fields import API, HOST, Fields, Shape
 from kinspect.snapshot.redact.texts import NotKept, RuleOptions, Texts
-from kinspect.snapshot.types import Files, NodeName, Snapshot
+from kinspect.snapshot.types import Files, NodeName, Redacted, Snapshot
 
-_DUMPS: Final = (names.IPTABLES, names.IPTABLES_LEGACY, names.IPTABLES_NFT, names.IP6TABLES,
-                 names.IP6TABLES_LEGACY, names.IP6TABLES_NFT)  # fmt: skip
+LINES: Final[Mapping[str, str]] = {
+    names.SYSCTL: r"net\.[\w./:@-]+ ?= ?[\w \t-]*",
+    names.VERSION: r"ip6?tables v[\d.]+(?: \(\w+\))?",
+    names.PROXY_MODE: r"[a-z]{1,16}",
+    names.NFT_TABLES: r"table \w+ (?:kube-proxy|kube-router|nat|filter|mangle|raw)",
+}
+"""The lines that are kept of texts whose other lines may hold anything."""
 _LEFT_OUT: Final = "left out by --redact"
 
 
@@ -34,17 +39,10 @@ class Redactor:
         self._fields = Fields(self._texts, self._aliases)
         self._left_out: dict[str, None] = {}
         self._unreadable: dict[str, str] = {}  # by node: why its files are not all there
-        self._readers: Mapping[str, Callable[[str], str]] = {
-            **dict.fromkeys(_DUMPS, self._texts.rules),
-            names.IPSET: self._texts.sets,
-            names.CONNTRACK: self._texts.connections,
-            names.CONNTRACK6: self._texts.connections,
-            names.SYSCTL: lambda text: _lines(text, r"net\.[\w./:@-]+ ?= ?[\w \t-]*"),
-            names.VERSION: lambda text: _lines(text, r"ip6?tables v[\d.]+(?: \(\w+\))?"),
-            names.PROXY_MODE: lambda text: _lines(text, r"[a-z]{1,16}"),
-            names.NFT_TABLES: lambda text: _lines(
-                text, r"table \w+ (?:kube-proxy|kube-router|nat|filter|mangle|raw)"
-            ),
+        self._readers: Mapping[Redacted, Callable[[str], str]] = {
+            "rules": self._texts.rules,
+            "sets": self._texts.sets,
+            "connections": self._texts.connections,
         }
 
     @classmethod
@@ -77,14 +75,16 @@ class Redactor:
         made: dict[str, bytes] = {}
         for file in sorted(files):
             source = f"nodes/{node}/{file}"
+            how = names.NODE_FILES[file].redacted if file in names.NODE_FILES else "left out"
             try:
-                if file in HOST:
-                    made[file] = self._document(files[file] or b"[]", source, HOST[file])
-                elif file in self._readers:
-                    text = files[file].decode("utf-8", "surrogateescape")
-                    made[file] = self._readers[file](text).encode("utf-8", "surrogateescape")
-                else:
+                if how == "left out":
                     self._left_out[f"{file}: {_LEFT_OUT}"] = None
+                elif how == "fields":
+                    made[file] = self._document(files[file] or b"[]", source, HOST[file])
+                else:
+                    text = files[file].decode("utf-8", "surrogateescape")
+                    kept = _lines(text, LINES[file]) if how == "lines" else self._readers[how](text)
+                    made[file] = kept.encode("utf-8", "surrogateescape")
             except NotKept:
                 # One line of another form may hold anything: nothing of the file is kept.
                 self._unreadable[node] = f"{file} is not as the tool prints it: {_LEFT_OUT}"
