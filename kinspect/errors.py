@@ -9,6 +9,7 @@
     │   └── PacketError           2  a packet expression or capture that cannot be read
     └── Undetermined              3  the question is fine, the answer could not be had
         ├── ApiError              3  the Kubernetes API did not answer, or not to us
+        │   └── NotAllowed        3  it answered that we may not read that
         └── NodeError             3  a node did not answer, or not with what was asked for
 
 Each error is one line that says what is wrong and where, and perhaps a hint: what to do.
@@ -131,6 +132,10 @@ class Undetermined(KinspectError):
 
 class ApiError(Undetermined):
     """The Kubernetes API did not answer, or refused to."""
+
+
+class NotAllowed(ApiError):
+    """The Kubernetes API does not let this user read something; the message names the permission."""
 
 
 class NodeError(Undetermined):

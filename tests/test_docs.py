@@ -106,6 +106,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "dump.txt").write_bytes(node.read_bytes())
     (folder / "traffic.yaml").write_text(_policy())
     (folder / "change.yaml").write_text(_SERVICE)
+    assert kinspect("audit", "--demo", "--write-baseline", str(folder / "known.json")).code == 0
     for name in ("incident.tar.gz", "before.tar.gz"):
         assert kinspect("capture", "-f", str(folder / name), "--demo").code == 0
     packet = 'IP(src="192.168.0.1",dst="192.168.0.11")/TCP(sport=40000,dport=31000)'

@@ -188,7 +188,7 @@ def _asserted(
             )
         if to or any(options.values()):
             raise CallError("--policy: what may get traffic is said in the file", hint="under no-traffic")
-        return [_narrowed(found, scope) for found in read_policy(_read(policy), str(policy))]
+        return [_narrowed(found, scope) for found in read_policy(params.read_file(policy), str(policy))]
     if ask is None:
         raise CallError("nothing to check", hint="drained, no-traffic, in-sync, or --policy FILE")
     if (ask is Ask.NO_TRAFFIC) != bool(to):
@@ -214,10 +214,3 @@ def _narrowed(assertion: Assertion, scope: Scope) -> Assertion:
     ignore = (*assertion.scope.ignore, *scope.ignore)
     scope = msgspec.structs.replace(assertion.scope, ignore=ignore)
     return msgspec.structs.replace(assertion, scope=scope)
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise CallError(f"{file}: cannot be read: {error.strerror or error}") from error

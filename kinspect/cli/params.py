@@ -86,6 +86,16 @@ Nodes = Annotated[
     list[str],
     typer.Option("--node", metavar="NAME", help="Only this node. Repeatable.", autocompletion=complete.nodes),
 ]
+ExcludeNode = Annotated[
+    list[str],
+    typer.Option(
+        "--exclude-node",
+        metavar="NAME",
+        help="Not this node. Repeatable.",
+        autocompletion=complete.nodes,
+        rich_help_panel=_FACTS,
+    ),
+]
 Only4 = Annotated[bool, typer.Option("-4", help="Only IPv4.")]
 Only6 = Annotated[bool, typer.Option("-6", help="Only IPv6.")]
 
@@ -241,7 +251,9 @@ NoColor = Annotated[
 ]
 
 
-def read_source(snapshot: Path | None, demo: bool, rules: Sequence[str], live: Live) -> Source:
+def read_source(
+    snapshot: Path | None, demo: bool, rules: Sequence[str], live: Live, exclude: frozenset[str]
+) -> Source:
     """The one source of facts that was named. Raises CallError where there are two."""
     named = [
         flag for flag, given in (("--snapshot", snapshot), ("--demo", demo), ("--rules", rules)) if given
@@ -249,11 +261,11 @@ def read_source(snapshot: Path | None, demo: bool, rules: Sequence[str], live: L
     if len(named) > 1:
         raise CallError(f"{' and '.join(named)} exclude each other", hint="name one source of facts")
     if snapshot is not None:
-        return Recorded(snapshot)
+        return Recorded(snapshot, exclude=exclude)
     if demo:
-        return Demo()
+        return Demo(exclude=exclude)
     if rules:
-        return Rules(tuple(map(_rules_file, rules)))
+        return Rules(tuple(map(_rules_file, rules)), exclude=exclude)
     if isinstance(live.reach, ExecOptions) and live.reach.because is not None:
         talk([live.reach.because])
     return live
@@ -287,6 +299,14 @@ def read_entries(texts: Sequence[str]) -> dict[str, Fraction] | None:
     if entries and not any(entries.values()):
         raise CallError("--entry: all weights are 0")
     return entries or None
+
+
+def read_file(path: Path) -> bytes:
+    """A file that an option names. Raises CallError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CallError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def read_time(option: str, text: str | None) -> float:

@@ -20,6 +20,7 @@ def facts_from(
     snapshot: params.SnapshotPath = None,
     demo: params.DemoFlag = False,
     rules: params.RulesPaths = [],  # noqa: B006 - typer reads it, nobody writes it
+    exclude_node: params.ExcludeNode = [],  # noqa: B006
     transport: params.TransportOption = None,
     ssh_user: params.SshUser = None,
     ssh_port: params.SshPort = None,
@@ -41,8 +42,9 @@ def facts_from(
         reach=params.read_reach(transport, ssh, pods),
         parallel=parallel,
         progress=params.progress(),
+        exclude=frozenset(exclude_node),
     )
-    return params.read_source(snapshot, demo, rules, live)
+    return params.read_source(snapshot, demo, rules, live, live.exclude)
 
 
 def sourced(command: Callable[..., None]) -> Callable[..., None]:

@@ -17,7 +17,7 @@ from typing_extensions import Self
 from kinspect.collect import kubeconfig
 from kinspect.collect.http import Answer, Wire
 from kinspect.collect.ports import ApiKind
-from kinspect.errors import ApiError
+from kinspect.errors import ApiError, NotAllowed
 from kinspect.sanitise import quoted
 
 PAGE = 500  # objects per page, as for kubectl
@@ -209,7 +209,7 @@ class KubeApi:
             place, flag = "cluster-wide", "-A" if _RESOURCES[kind].namespaced else ""
         user = re.match(r'.*?User "([^"]*)"', answer.message or "", re.DOTALL)
         who = f'user "{quoted(user[1])}"' if user else f"the user of {self._access.where}"
-        raise ApiError(
+        raise NotAllowed(
             f'{who} may not {verb} {kind} {place} (verb {verb}, resource {kind}, API group "{group}")',
             hint=f"a role must grant it; compare: kubectl auth can-i {verb} {resource} {flag}".rstrip(),
         )

@@ -12,13 +12,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_network
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from kinspect.kubeproxy import names
 from kinspect.model.answer import Via
 from kinspect.model.cluster import Service, ServicePort
+from kinspect.model.node import NodeState
 from kinspect.model.packet import PROTOCOLS, Address, read_address
 from kinspect.model.rules import ChainName, Ruleset, TableName
 
@@ -62,6 +63,13 @@ _TYPES: Final[dict[Via, str]] = {
     "externalip": "ClusterIP",
 }
 _HOSTPORT_CHAINS: Final = ("CNI-DN-", "KUBE-HP-")
+
+
+class _Services(Protocol):
+    """The services of the API."""
+
+    def has_service(self, key: tuple[str, str]) -> bool:
+        """Whether there is a service of this namespace and name."""
 
 
 class Frontend(msgspec.Struct, frozen=True):
@@ -157,6 +165,18 @@ class Owned:
         if frontend.address is None:
             return (frontend.port, frontend.protocol) in self._node_ports
         return (frontend.address, frontend.port, frontend.protocol) in self._addresses
+
+
+def only_in_rules(states: Iterable[NodeState], cluster: _Services) -> set[tuple[str, str]]:
+    """Namespace and name of services that nodes' rules know, and the API does not have."""
+    return {
+        key
+        for state in states
+        for rulesets in state.rulesets.values()
+        for rules in rulesets
+        for frontend in frontends(rules)
+        if not cluster.has_service(key := (frontend.namespace, frontend.service))
+    }
 
 
 def as_service(frontend: Frontend) -> Service:

@@ -72,17 +72,29 @@ class Observation:
     moved: bool = False
 
     @property
+    def sure(self) -> bool:
+        """Whether it is so: it depends on nothing that is not known, and did not change while it was read."""
+        return not self.questions and not self.moved
+
+    @property
     def severity(self) -> Severity:
         """That of its kind, but no error is made of what is not sure."""
-        unsure = self.questions or self.moved
-        return Severity.WARNING if unsure and self.kind.severity is Severity.ERROR else self.kind.severity
+        if not self.sure and self.kind.severity is Severity.ERROR:
+            return Severity.WARNING
+        return self.kind.severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditAnswer:
-    """What ``kinspect audit`` answers, the worst first."""
+    """What ``kinspect audit`` answers, the worst first.
+
+    ``observations`` are new, ``known`` are those that the user's baseline has. ``fail_on`` is the least
+    severity of a new one that counts.
+    """
 
     observations: tuple[Observation, ...]
+    known: tuple[Observation, ...] = ()
+    fail_on: Severity = Severity.ERROR
     kinds: tuple[FindingKind, ...]  # all that were looked for
     services: int
     nodes: tuple[str, ...]
@@ -103,11 +115,17 @@ class AuditAnswer:
         return sum(found.severity is severity for found in self.observations)
 
     @property
+    def counting(self) -> tuple[Severity, ...]:
+        """The severities that fail the audit."""
+        order = tuple(Severity)
+        return order[: order.index(self.fail_on) + 1]
+
+    @property
     def status(self) -> Status:
-        """An error counts before what is not known."""
-        if self.count(Severity.ERROR):
+        """A finding that counts goes before what is not known."""
+        if any(found.sure and found.severity in self.counting for found in self.observations):
             return "violated"
-        unsure = self.undetermined or any(found.questions for found in self.observations)
+        unsure = self.undetermined or any(not found.sure for found in self.observations)
         return "undetermined" if unsure else "answered"
 
 

@@ -303,6 +303,10 @@ class ConnectionsUnknown(msgspec.Struct, frozen=True):
     why: str
 
 
+class NothingChecked(msgspec.Struct, frozen=True):
+    """The scope of an assertion holds no service that nodes have rules for, or no traffic to one."""
+
+
 class Observed(msgspec.Struct, frozen=True):
     """Something moved while it was watched: ``what`` says which of the signs was seen.
 
@@ -320,6 +324,7 @@ Problem: TypeAlias = (
     | EnteredThere
     | ConnectionsUnplaced
     | ConnectionsUnknown
+    | NothingChecked
     | Observed
     | Reaches
     | NotMasqueraded
@@ -352,18 +357,23 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AssertionResult(msgspec.Struct, frozen=True, kw_only=True):
-    """An assertion, the services it was asserted of, and what speaks against it."""
+    """An assertion, the services it was asserted of, and what speaks against it.
+
+    ``moot``: it is about drained nodes, and the API has none, so it holds whatever the rules are.
+    """
 
     assertion: Assertion
     services: tuple[ServiceKey, ...]
     findings: tuple[Finding, ...]
     nodes: tuple[str, ...] = ()  # those that should get nothing
+    moot: bool = False
 
 
 class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``kinspect check`` answers."""
+    """What ``kinspect check`` answers, by the rules of ``nodes``."""
 
     judged: tuple[AssertionResult, ...]
+    nodes: tuple[str, ...] = ()
     diagnostics: Diagnostics = NONE
     notes: tuple[Note, ...] = ()
 
@@ -379,10 +389,16 @@ class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     def standing(self, judged: AssertionResult | None = None) -> Literal["holds", "violated", "undetermined"]:
         """The verdict of one assertion, or of all."""
-        found = {f.standing for j in ([judged] if judged else self.judged) for f in j.findings}
+        if judged is None:
+            every = {self.standing(each) for each in self.judged}
+            return (
+                "violated" if "violated" in every else "undetermined" if "undetermined" in every else "holds"
+            )
+        found = {finding.standing for finding in judged.findings}
         if "violated" in found:
             return "violated"
-        return "undetermined" if "undetermined" in found or self.undetermined else "holds"
+        unsure = "undetermined" in found or (self.undetermined and not judged.moot)
+        return "undetermined" if unsure else "holds"
 
     @property
     def status(self) -> Status:
@@ -396,12 +412,6 @@ class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 class NoneDrained(msgspec.Struct, frozen=True):
     """No node is cordoned: nothing was asserted."""
-
-
-class Vacuous(msgspec.Struct, frozen=True):
-    """An assertion whose scope holds no service, or no traffic to one."""
-
-    assertion: str
 
 
 class NoRules(msgspec.Struct, frozen=True):
@@ -439,4 +449,4 @@ class StillWayIn(msgspec.Struct, frozen=True):
     unlabelled: tuple[str, ...]
 
 
-Note: TypeAlias = Existing | StillWayIn | NoneDrained | Vacuous | NoRules | NothingIgnored | PodsUnread
+Note: TypeAlias = Existing | StillWayIn | NoneDrained | NoRules | NothingIgnored | PodsUnread

@@ -175,6 +175,10 @@ _PROBLEMS: Final = _codes(
             "ConnectionsUnknown",
             "The connections of a node, or some of them, are not known.",
         ),
+        check.NothingChecked: (
+            "NothingChecked",
+            "Nothing is in the assertion's scope: no service that nodes have rules for, or no traffic to one.",
+        ),
         check.Observed: ("Observed", "Something moved while it was watched."),
         check.Crosses: ("Crosses", "Traffic leaves the node that it entered."),
     },
@@ -224,6 +228,7 @@ _UNDETERMINED: Final = tuple(
     Code(code, UNDETERMINED, means)
     for code, means in (
         ("not-read", "A node, a file of it, or a list of the Kubernetes API could not be read."),
+        ("nothing-audited", "Nothing is in the scope of an audit: no service that nodes have rules for."),
         ("not-sent", "No address is known that the packet could be sent from."),
         (
             "not-traced",

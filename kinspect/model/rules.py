@@ -161,6 +161,16 @@ class LeadsTo(Protocol):
         ...
 
 
+@runtime_checkable
+class ChangesMark(Protocol):
+    """A target that writes the packet's mark."""
+
+    @property
+    def marks(self) -> tuple[int, int]:
+        """The bits that it may set, and those that it may clear."""
+        ...
+
+
 class Clause(msgspec.Struct, frozen=True):
     """A match with the words that it was read from."""
 

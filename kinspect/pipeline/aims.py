@@ -7,7 +7,7 @@ from typing import Final
 
 from typing_extensions import assert_never
 
-from kinspect.errors import NotFound
+from kinspect.errors import NotFound, Undetermined
 from kinspect.model.check import Avoided, NoTrafficTo, ToAddress, ToNode, ToPod
 from kinspect.model.packet import Address
 from kinspect.parse.api.cluster import Cluster
@@ -40,6 +40,11 @@ def meant(aims: Sequence[NoTrafficTo], facts: Facts, namespace: str) -> Avoided:
             case ToPod(name, space):
                 key = (space or namespace, name)
                 pod = cluster.pods.get(key)
+                if pod is None and not cluster.has("pods"):
+                    raise Undetermined(
+                        f"pods were not read: the addresses of pod {key[0]}/{name} are not known",
+                        hint="give its address in place of its name",
+                    )
                 if pod is None:
                     raise NotFound(
                         f"there is no pod {key[0]}/{name}", hint="of a pod that is gone, give the address"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,7 +11,11 @@ from kinspect.checks.audit import nodes as of_nodes
 from kinspect.checks.audit import of_traffic
 from kinspect.checks.audit import rules as of_rules
 from kinspect.checks.audit.catalogue import KINDS
+from kinspect.checks.audit.hostports import stale_host_ports
+from kinspect.checks.audit.marks import collisions
+from kinspect.checks.audit.misprinted import misprinted
 from kinspect.checks.audit.node_drift import DISAGREE, Ballot, Votes, ballot
+from kinspect.checks.audit.own_addresses import own_addresses
 from kinspect.checks.audit.seen_healthy import Healthy, asked
 from kinspect.checks.audit.unowned import unowned
 from kinspect.checks.common import RulesOf
@@ -20,10 +24,11 @@ from kinspect.evaluate.shortcuts.chains import ChainMemo
 from kinspect.evaluate.shortcuts.outcomes_only import ends_of
 from kinspect.kubeproxy.endpoints import Zones
 from kinspect.kubeproxy.frontends import Owned
-from kinspect.model.audit import AuditAnswer, Observation, merged
+from kinspect.model.audit import AuditAnswer, Observation, Severity, merged
+from kinspect.model.baseline import Baseline, known_finding
 from kinspect.model.check import ServiceKey, ServicePattern
 from kinspect.model.cluster import Service
-from kinspect.model.diagnostics import Diagnostics, together
+from kinspect.model.diagnostics import Diagnostics, together, unknown
 from kinspect.model.flows import Flow
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Address, Family
@@ -33,6 +38,7 @@ from kinspect.pipeline.aims import drained_nodes
 from kinspect.pipeline.connections import read_tables, tables_of
 from kinspect.pipeline.gather.opened import opened
 from kinspect.pipeline.gather.read import (
+    changed_meanwhile,
     node_state,
     not_read,
     read_api,
@@ -59,6 +65,8 @@ class AuditRequest:
     only_namespace: bool = False
     nodes: Sequence[str] = ()
     families: Sequence[Family] = (4, 6)
+    baseline: Baseline | None = None  # what is known already
+    fail_on: Severity = Severity.ERROR
 
 
 @dataclass
@@ -90,6 +98,7 @@ class _Found:
     diagnostics: list[Diagnostics] = field(default_factory=list)
     standings: list[of_nodes.Standing] = field(default_factory=list)
     without_jump: dict[str, dict[ServiceKey, None]] = field(default_factory=dict)  # services, by node
+    unowned: dict[ServiceKey, None] = field(default_factory=dict)  # services of the rules alone
 
     def add(self, other: _Found) -> None:
         """What was found elsewhere, too."""
@@ -99,6 +108,7 @@ class _Found:
         self.failures += other.failures
         self.diagnostics += other.diagnostics
         self.standings += other.standings
+        self.unowned |= other.unowned
         for node, services in other.without_jump.items():
             self.without_jump.setdefault(node, {}).update(services)
 
@@ -110,11 +120,20 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
     """
     if isinstance(source, Rules):
         raise CallError("--rules alone knows no services to audit", hint="give a --snapshot")
-    snapshot, namespace = opened(
-        source, Wanted(namespace=request.namespace, pods=True, nodes=tuple(request.nodes))
+    wanted = Wanted(
+        namespace=request.namespace,
+        pods=True,
+        pods_if_allowed=True,
+        # Names without a namespace are of the one in use, which is known once the API is open.
+        settles=lambda key: _asks_for(request, key, request.namespace or key[0]),
+        nodes=tuple(request.nodes),
     )
+    snapshot, namespace = opened(source, wanted)
     cluster, diagnostics = read_api(snapshot, request.nodes)
+    if not cluster.has("services"):
+        raise CallError("there is no api/services.json", hint="kinspect capture -f writes all that is needed")
     diagnostics += not_read(cluster, snapshot, request.nodes)
+    diagnostics += changed_meanwhile(snapshot, lambda key: _asks_for(request, key, namespace))
     chosen = list(selected(snapshot, request.nodes))
     services = _chosen(request, cluster, namespace)
     rounds = _Round(request, snapshot, cluster, services, namespace)
@@ -128,16 +147,29 @@ def audit(request: AuditRequest, source: Source) -> AuditAnswer:
             found.add(part)
     diagnostics = together(found.diagnostics)
     some_nodes(snapshot, found.nodes, diagnostics, found.failures)
-    wanted = request.nodes or list(dict.fromkeys([*cluster.nodes, *snapshot.nodes]))
+    _named(request, cluster, found.unowned, namespace)
+    if not services and not found.unowned:
+        diagnostics += unknown(
+            "no service that nodes have rules for is in the scope: nothing was audited",
+            code="nothing-audited",
+        )
+    every = dict.fromkeys([*cluster.nodes, *snapshot.nodes])
+    meant = request.nodes or [name for name in every if name not in snapshot.excluded]
     observations = [
-        *of_nodes.unread(node for node in wanted if node not in found.nodes),
+        *of_nodes.unread(node for node in meant if node not in found.nodes),
         *of_nodes.kube_proxies(found.standings),
         *of_rules.with_consequences(found.observations, found.without_jump),
         *found.votes.observations(),
         *_existing(request, snapshot, services),
+        *own_addresses(services, request.families, cluster.own_address_of),
     ]
+    every_finding = merged(observations)
+    old = request.baseline.identities() if request.baseline else frozenset()
+    known = [found for found in every_finding if old.issuperset(known_finding(found).identities())]
     return AuditAnswer(
-        observations=tuple(merged(observations)),
+        observations=tuple(found for found in every_finding if found not in known),
+        known=tuple(known),
+        fail_on=request.fail_on,
         kinds=tuple(KINDS.values()),
         services=len(services),
         nodes=tuple(found.nodes),
@@ -209,7 +241,9 @@ class _Round:
         found.observations += of_nodes.both(state)
         found.observations += of_connections.full(tables_of({state.name: state.host}))
         found.observations += of_rules.dangling(state)
-        found.observations += of_rules.portless(state)
+        found.observations += misprinted(state)
+        found.observations += collisions(state)
+        found.observations += self._host_ports(state)
         found.observations += of_rules.half_written(state, self._families)
         if alone:
             for part in spread(self.services, lambda part: self._traffic(state, part)):
@@ -219,25 +253,34 @@ class _Round:
         found.add(self._unowned(state))
         return found
 
+    def _host_ports(self, state: NodeState) -> Iterator[Observation]:
+        """HostPorts of pods that are gone; without a list of all pods none can be told."""
+        manifest = self.snapshot.manifest
+        narrowed = manifest is not None and (manifest.services or manifest.namespace is not None)
+        if narrowed or not self.cluster.has("pods"):
+            return
+        places = Locator(self.cluster, {state.name: state})
+        yield from stale_host_ports(
+            state, places.without_pod, lambda address: self.cluster.pod_at(address) is not None
+        )
+
     def _unowned(self, state: NodeState) -> _Found:
         """Traffic to frontends that the node's rules know and no service of the API owns."""
         survey = Survey(Tracer(self.cluster, {state.name: state}, one_of_many=True), self.request.families)
-        planned, unknown = survey.unowned(self._owned)
-        found = _Found(diagnostics=[unknown])
+        planned, untold = survey.unowned(self._owned)
+        found = _Found(diagnostics=[untold])
         for each in planned:
-            if not self._asked_for(each.service):
+            key = each.service.key
+            if not _asks_for(self.request, key, self.namespace) or not self.snapshot.covers(key):
                 continue
-            traffic, unknown = survey.followed(each)
-            found.diagnostics.append(unknown)
+            if key in self.snapshot.moved:
+                continue  # it may have come or gone between the API's list and this node's rules
+            found.unowned[key] = None
+            traffic, untold = survey.followed(each)
+            found.diagnostics.append(untold)
             if traffic is not None:
                 found.observations += unowned(traffic)
         return found
-
-    def _asked_for(self, service: Service) -> bool:
-        if self.request.only_namespace and service.namespace != self.request.namespace:
-            return False
-        patterns = self.request.services
-        return not patterns or any(p.matches(service.key, self.namespace) for p in patterns)
 
     @cached_property
     def _owned(self) -> Owned:
@@ -264,12 +307,12 @@ class _Round:
         survey = Survey(tracer, self.request.families)
         found = _Found()
         for service in services:
-            planned, unknown = survey.planned(service)
-            found.diagnostics.append(unknown)
+            planned, untold = survey.planned(service)
+            found.diagnostics.append(untold)
             for each in planned:
                 self._look(tracer, survey, each, found)
-            admitted, unknown = survey.admitted(service)
-            found.diagnostics.append(unknown)
+            admitted, untold = survey.admitted(service)
+            found.diagnostics.append(untold)
             for traffic in admitted:
                 self._examine(traffic, tracer.rules_of, found)
         found.diagnostics = [together(found.diagnostics)]
@@ -289,8 +332,8 @@ class _Round:
                 if vote is not None:
                     found.votes.cast(vote, probe.node)
                 return
-        traffic, unknown = survey.followed(planned, learn=self._more)
-        found.diagnostics.append(unknown)
+        traffic, untold = survey.followed(planned, learn=self._more)
+        found.diagnostics.append(untold)
         if traffic is None:
             return
         vote, well = self._examine(traffic, tracer.rules_of, found)
@@ -301,7 +344,7 @@ class _Round:
 
     def _examine(self, traffic: Traffic, rules_of: RulesOf, found: _Found) -> tuple[Ballot | None, bool]:
         """See what is wrong with traffic; gives what its node does, and if all is well."""
-        context = of_traffic.Context(self._zones, self._owners, rules_of, self._changed)
+        context = of_traffic.Context(self._zones, self._owners, rules_of, self.snapshot.moved)
         well = True
         for family in of_traffic.FAMILIES:
             examined = family.examine(traffic, context)
@@ -318,27 +361,36 @@ class _Round:
     def _zones(self) -> Zones:
         return Locator(self.cluster, {}).zones
 
-    @cached_property
-    def _changed(self) -> frozenset[ServiceKey]:
-        """Services whose endpoints changed while they were read."""
-        manifest = self.snapshot.manifest
-        changed = set(manifest.changed) if manifest else set()
-        return frozenset(service.key for service in self.services if "/".join(service.key) in changed)
-
 
 def _chosen(request: AuditRequest, cluster: Cluster, namespace: str) -> list[Service]:
-    """The services asked for. Raises NotFound for a name that is none."""
-    services = [
-        s for s in cluster.services() if not request.only_namespace or s.namespace == request.namespace
+    """The services asked for."""
+    return [
+        service
+        for service in cluster.services()
+        if _asks_for(request, service.key, namespace)
+        and not service.headless
+        and service.type != "ExternalName"
     ]
+
+
+def _asks_for(request: AuditRequest, key: ServiceKey, namespace: str) -> bool:
+    """Whether a request is about a service, by its name alone."""
+    if request.only_namespace and key[0] != request.namespace:
+        return False
+    return not request.services or any(p.matches(key, namespace) for p in request.services)
+
+
+def _named(request: AuditRequest, cluster: Cluster, found: Collection[ServiceKey], namespace: str) -> None:
+    """Raise NotFound for what was asked for and is no service: neither the API's nor ``found`` in rules."""
+    known = [
+        key
+        for key in (*cluster.service_names(), *found)
+        if not request.only_namespace or key[0] == request.namespace
+    ]
+    if request.only_namespace and not known:
+        raise NotFound(
+            f"there is no service in namespace {request.namespace}", hint="kubectl get services -A"
+        )
     for pattern in request.services:
-        if not pattern.open and not any(pattern.matches(s.key, namespace) for s in services):
+        if not any(pattern.matches(key, namespace) for key in known):
             raise NotFound(f"there is no service {pattern}", hint="kubectl get services -A lists them")
-    return list(_matching(request, services, namespace))
-
-
-def _matching(request: AuditRequest, services: Sequence[Service], namespace: str) -> Iterator[Service]:
-    for service in services:
-        wanted = not request.services or any(p.matches(service.key, namespace) for p in request.services)
-        if wanted and not service.headless and service.type != "ExternalName":
-            yield service

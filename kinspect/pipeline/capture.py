@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from kinspect import __version__
+from kinspect.errors import NotFound
 from kinspect.netfilter.registry import option_values
 from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.gather.api_lists import POD_SECRETS, ServiceKey, narrowed, outline, without_secrets
@@ -59,11 +60,20 @@ def capture(request: CaptureRequest, source: Source, redactor: Redactor | None =
     ``redactor`` is for tests, which know its key; with ``request.redact`` one is made anew.
     """
     captured = _live(request, source) if isinstance(source, Live) else _recorded(request, source)
+    _some_service(request, captured.snapshot)
     if not request.redact:
         return captured
     from kinspect.snapshot.redact.redactor import Redactor
 
     return Captured(*(redactor or Redactor.new(option_values)).redacted(captured.snapshot, captured.manifest))
+
+
+def _some_service(request: CaptureRequest, snapshot: Snapshot) -> None:
+    """Raise NotFound for a namespace in which the API has no service: a slip must not make a capture."""
+    cluster = Cluster(snapshot.api, snapshot.origin)
+    if request.namespace is None or not cluster.has("services") or cluster.service_names():
+        return
+    raise NotFound(f"there is no service in namespace {request.namespace}", hint="kubectl get services -A")
 
 
 def _live(request: CaptureRequest, source: Live) -> Captured:

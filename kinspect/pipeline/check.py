@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import msgspec
 from typing_extensions import assert_never
 
 from kinspect.checks.assertions.balanced import balanced
@@ -15,7 +16,7 @@ from kinspect.checks.assertions.no_traffic import no_traffic
 from kinspect.checks.assertions.reachable import no_way, reachable
 from kinspect.checks.common import RulesOf
 from kinspect.errors import CallError, NotFound
-from kinspect.kubeproxy.frontends import Owned
+from kinspect.kubeproxy.frontends import Owned, only_in_rules
 from kinspect.model.check import (
     Assertion,
     AssertionResult,
@@ -29,19 +30,19 @@ from kinspect.model.check import (
     NoneDrained,
     NoRules,
     Note,
+    NothingChecked,
     NothingIgnored,
     NoTraffic,
     PodsUnread,
     Reachable,
     Scope,
     ServiceKey,
-    Vacuous,
 )  # fmt: skip
 from kinspect.model.cluster import Service
 from kinspect.model.diagnostics import NONE, Diagnostics, together, unknown
 from kinspect.model.packet import Family
+from kinspect.model.questions import Question
 from kinspect.model.traffic import Traffic
-from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.aims import drained_nodes, meant
 from kinspect.pipeline.connections import Connections
 from kinspect.pipeline.existing import Asked, existing_notes, judge_existing, read_existing
@@ -108,33 +109,39 @@ def read_and_judge(request: CheckRequest, source: Source, *, connections: bool =
     wanted = Wanted(
         namespace=request.namespace,
         pods=True,
+        pods_if_allowed=True,
+        # Names without a namespace are of the one in use, which is known once the API is open.
+        settles=lambda key: _concerns(request, key, request.namespace or key[0]),
         connections=connections or request.established,
         nodes=tuple(request.nodes),
     )
     snapshot, namespace = opened(source, wanted)
-    facts = read_facts(snapshot, request.nodes)
+    facts = read_facts(snapshot, request.nodes, about=lambda key: _concerns(request, key, namespace))
     diagnostics = [facts.diagnostics, not_read(facts.cluster, snapshot, request.nodes)]
-    services = _services(request, facts.cluster, namespace)
+    services = _services(request, facts, namespace)
     notes: list[Note] = []
     asked = []
     for assertion in request.assertions:
         with _said_of(assertion):
-            notes += _named(assertion, facts.cluster, services, namespace)
+            notes += _named(assertion, facts, services, namespace)
             one, unknown = _asked(assertion, facts, services, namespace)
             asked.append(one)
             diagnostics.append(unknown)
     diagnostics.append(
-        _survey(request, facts, services, [a for a in asked if a.avoided != Avoided()], namespace)
+        _survey(request, snapshot, facts, services, [a for a in asked if a.avoided != Avoided()], namespace)
     )
     found = together(diagnostics)
-    notes += _notes(asked, facts, found)
+    notes += _notes(asked, facts)
     for one in asked:
-        if isinstance(one.assertion.claim, Reachable):
+        one.findings = [_if_settled(finding, snapshot) for finding in one.findings]
+        if isinstance(one.assertion.claim, Reachable) and one.services:
             one.findings += [
                 no_way(services[key], all_followed=not found.undetermined)
                 for key in one.services
                 if key not in one.entered
             ]
+        elif not _moot(one, facts) and not one.entered and not (one.services and found.undetermined):
+            one.findings.append(_nothing_checked())
     towards = [_towards(one, request, facts) for one in asked if one.avoided not in (None, Avoided())]
     existing = read_existing(towards, facts, snapshot, services, request.nodes, request.families)
     for one, there in zip([a for a in asked if a.avoided not in (None, Avoided())], towards, strict=True):
@@ -148,9 +155,11 @@ def read_and_judge(request: CheckRequest, source: Source, *, connections: bool =
                 services=tuple(a.services),
                 findings=tuple(a.findings),
                 nodes=tuple(sorted(a.avoided.nodes)) if a.avoided else (),
+                moot=_moot(a, facts),
             )
             for a in asked
         ),
+        nodes=tuple(facts.states),
         diagnostics=found,
         notes=tuple(dict.fromkeys(notes)),
     )
@@ -183,6 +192,7 @@ class _Followed:
 
 def _survey(
     request: CheckRequest,
+    snapshot: Snapshot,
     facts: Facts,
     services: dict[ServiceKey, Service],
     asked: Sequence[_Asked],
@@ -200,11 +210,13 @@ def _survey(
         for one, findings, entered in zip(asked, found.findings, found.entered, strict=True):
             one.findings += findings
             one.entered |= entered
-    unowned = _unowned(request, facts, asked, namespace)
+    unowned = _unowned(request, snapshot, facts, asked, namespace)
     return together([*(found.diagnostics for found in parts), unowned])
 
 
-def _unowned(request: CheckRequest, facts: Facts, asked: Sequence[_Asked], namespace: str) -> Diagnostics:
+def _unowned(
+    request: CheckRequest, snapshot: Snapshot, facts: Facts, asked: Sequence[_Asked], namespace: str
+) -> Diagnostics:
     """Judge what nodes send to frontends that no service of the API owns; returns what is not known.
 
     Such traffic counts for assertions about where traffic goes. Whether it is reachable or balanced is
@@ -221,7 +233,7 @@ def _unowned(request: CheckRequest, facts: Facts, asked: Sequence[_Asked], names
     for each in planned:
         key = each.service.key
         wanted = [one for one in judges if _selects(one.assertion.scope, key, namespace)]
-        if not wanted or (request.only_namespace and key[0] != namespace):
+        if not wanted or (request.only_namespace and key[0] != namespace) or not snapshot.covers(key):
             continue
         traffic, unknown = survey.followed(each)
         diagnostics.append(unknown)
@@ -233,6 +245,13 @@ def _unowned(request: CheckRequest, facts: Facts, asked: Sequence[_Asked], names
                 one.entered.add(key)
                 one.findings += _judge(one, [traffic], places, tracer.rules_of)
     return together(diagnostics)
+
+
+def _concerns(request: CheckRequest, key: ServiceKey, namespace: str) -> bool:
+    """Whether any assertion is about a service, by its name alone."""
+    if request.only_namespace and key[0] != namespace:
+        return False
+    return any(_selects(assertion.scope, key, namespace) for assertion in request.assertions)
 
 
 def _selects(scope: Scope, key: ServiceKey, namespace: str) -> bool:
@@ -303,23 +322,33 @@ def _within(scope: Scope, traffic: Traffic, namespace: str) -> bool:
     )
 
 
-def _services(request: CheckRequest, cluster: Cluster, namespace: str) -> dict[ServiceKey, Service]:
+def _services(request: CheckRequest, facts: Facts, namespace: str) -> dict[ServiceKey, Service]:
     """The services that can be asked about. Raises NotFound where a namespace has none."""
+    cluster = facts.cluster
     if not cluster.has("services"):
         raise CallError("there is no api/services.json", hint="kinspect capture -f writes all that is needed")
     every = cluster.services()
     services = {s.key: s for s in every if not request.only_namespace or s.namespace == namespace}
-    if request.only_namespace and not services:
-        raise NotFound(f"there is no service in namespace {namespace}", hint="kubectl get services -A")
-    return services
+    if services or not request.only_namespace:
+        return services
+    if any(space == namespace for space, _ in only_in_rules(facts.states.values(), cluster)):
+        return services
+    raise NotFound(f"there is no service in namespace {namespace}", hint="kubectl get services -A")
 
 
 def _named(
-    assertion: Assertion, cluster: Cluster, services: dict[ServiceKey, Service], namespace: str
+    assertion: Assertion, facts: Facts, services: dict[ServiceKey, Service], namespace: str
 ) -> list[Note]:
     """What is worth a word about the names in a scope. Raises NotFound for those that do not exist."""
     notes: list[Note] = []
+    cluster = facts.cluster
     for pattern in assertion.scope.services:
+        if not any(pattern.matches(key, namespace) for key in services):
+            # A service that was deleted may be just what is asked about: a node's rules still have it.
+            if any(pattern.matches(key, namespace) for key in only_in_rules(facts.states.values(), cluster)):
+                continue
+            if pattern.open:
+                raise NotFound(f"no service is {pattern}", hint="kubectl get services -A lists them")
         if not pattern.open:
             service = cluster.service(pattern.namespace or namespace, pattern.name)
             if _without_rules(service):
@@ -374,14 +403,34 @@ def _asked(
     return _Asked(assertion, chosen, Avoided(drained_nodes(facts.cluster, claim.taints))), missing
 
 
-def _notes(asked: Sequence[_Asked], facts: Facts, found: Diagnostics) -> list[Note]:
+def _if_settled(finding: Finding, snapshot: Snapshot) -> Finding:
+    """The finding; a violation is not sure if the endpoints changed while nodes were read.
+
+    The API's list may be older or newer than the rules, and neither is to blame.
+    """
+    if finding.standing != "violated" or finding.service not in snapshot.moved:
+        return finding
+    changed = Question("changed", f"the endpoints of {'/'.join(finding.service)} changed while this was read")
+    return msgspec.structs.replace(finding, standing="undetermined", questions=(*finding.questions, changed))
+
+
+def _moot(one: _Asked, facts: Facts) -> bool:
+    """Whether it is about drained nodes, and the API has none."""
+    return one.avoided == Avoided() and facts.cluster.has("nodes")
+
+
+def _nothing_checked() -> Finding:
+    """No traffic is in an assertion's scope, so it cannot be said to hold."""
+    return Finding(
+        service=None, entry=None, policy="Cluster", problem=NothingChecked(), standing="undetermined"
+    )
+
+
+def _notes(asked: Sequence[_Asked], facts: Facts) -> list[Note]:
     notes: list[Note] = []
     for one in asked:
-        if one.avoided == Avoided():
-            if facts.cluster.has("nodes"):
-                notes.append(NoneDrained())
-        elif not one.services or (not one.entered and not found.undetermined):
-            notes.append(Vacuous(one.assertion.name))
+        if _moot(one, facts):
+            notes.append(NoneDrained())
         if one.avoided is not None and one.avoided.nodes and not facts.cluster.has("pods"):
             notes.append(PodsUnread())
     return notes

@@ -123,8 +123,9 @@ def _way_in(one: Asked, facts: Facts) -> Iterator[Note]:
     """Under policy Cluster a node forwards to other nodes' pods whatever balancers send to it."""
     nodes = sorted(name for name in one.avoided.nodes if name in facts.cluster.nodes)
     cluster = facts.cluster
-    known = [key for key in sorted(one.services) if cluster.has_service(key)]
-    forwarded = [key for key in known if _forwarded(cluster, cluster.service(*key))]
+    # Of a service that only the rules know there is no word of the policy that counts.
+    owned = [key for key in sorted(one.services) if cluster.has_service(key)]
+    forwarded = [key for key in owned if _forwarded(cluster, cluster.service(*key))]
     if nodes and forwarded:
         unlabelled = [name for name in nodes if _OUT_OF_BALANCERS not in facts.cluster.nodes[name].labels]
         yield StillWayIn(tuple(nodes), tuple(forwarded), tuple(unlabelled))

@@ -45,9 +45,15 @@ def flows(request: FlowsRequest, source: Source) -> FlowsAnswer:
     """List connections. Raises KinspectError."""
     if isinstance(source, Rules):
         raise CallError("--rules alone has no connections", hint="give a --snapshot with conntrack.txt")
-    wanted = Wanted(namespace=request.namespace, pods=True, connections=True, nodes=tuple(request.nodes))
+    wanted = Wanted(
+        namespace=request.namespace,
+        pods=True,
+        pods_if_allowed=True,
+        connections=True,
+        nodes=tuple(request.nodes),
+    )
     snapshot, namespace = opened(source, wanted)
-    facts = read_facts(snapshot, request.nodes)
+    facts = read_facts(snapshot, request.nodes, about=lambda key: _of_service(request, key, namespace))
     _named(request, facts.cluster, namespace)
     through = meant([ToNode(name) for name in request.through], facts, namespace).nodes
     ends = _ends(request, facts, namespace)

@@ -16,7 +16,7 @@ from kinspect.flows.counters import expected, judged
 from kinspect.kubeproxy.frontends import Frontend, as_service, frontends
 from kinspect.model.answer import OUTSIDE, NodeTrace, NoSuchService, Remark, TraceAnswer, Via
 from kinspect.model.cluster import Service, ServicePort
-from kinspect.model.diagnostics import NONE, Diagnostics, together, unknown
+from kinspect.model.diagnostics import NONE, Diagnostics, together, unknown, warned
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Address, CtState, Family, Packet, Translation, endpoint_text, protocol_name
 from kinspect.model.rules import ChainName, TableName
@@ -102,6 +102,9 @@ def trace(request: TraceRequest, source: Source) -> TraceAnswer:
         local=request.local,
         table=request.table or (request.start[0] if request.start else None),
         chain=request.start[1] if request.start else None,
+        about=lambda key: (
+            wanted.service is None or key == (wanted.service[0] or namespace, wanted.service[1])
+        ),
     )
 
     def connection(node: str, packet: Packet) -> Translation | None:
@@ -373,7 +376,9 @@ def _answer(
     tracer = Tracer(facts.cluster, facts.states, connection=connection)
     followed = [tracer.follow(probe, endpoints, start=start, explain=request.explain) for probe in probes]
     traces = [trace for trace, _ in followed if trace is not None]
-    diagnostics = together([facts.diagnostics, skipped, *(each for _, each in followed)])
+    diagnostics = together(
+        [facts.diagnostics, skipped, *(each for _, each in followed), _no_pod(traces, facts)]
+    )
     entry = request.entry or {}
     ends = totals(traces, entry, service=service is not None)
     traffics = [
@@ -393,6 +398,24 @@ def _answer(
         entry=tuple(entry.items()),
         remarks=(*about, *remarks(service, traffics, ends, setting)),
         diagnostics=diagnostics,
+    )
+
+
+def _no_pod(traces: Sequence[NodeTrace], facts: Facts) -> Diagnostics:
+    """Addresses of pod networks that packets end at, and that no pod has: their pods are gone."""
+    if not facts.cluster.has("pods"):
+        return NONE
+    places = Locator(facts.cluster, facts.states)
+    ends = {
+        outcome.address
+        for trace in traces
+        for outcome in trace.outcomes
+        if outcome.address is not None and outcome.dnat and not (outcome.backend and outcome.backend.listed)
+    }
+    gone = sorted((address for address in ends if places.without_pod(address)), key=str)
+    return warned(
+        f"no pod has {address}, an address of {places.at(address, None).node}'s pod network: its pod is gone"
+        for address in gone
     )
 
 

@@ -114,7 +114,10 @@ ANSWERS: Final = (
 _SCHEMA: Final = "https://json-schema.org/draft/2020-12/schema"
 
 # Documents that are no answer of a command.
-_OTHERS: Final[Mapping[str, str]] = {"Manifest": "kinspect.snapshot.manifest.Manifest"}
+_OTHERS: Final[Mapping[str, str]] = {
+    "Manifest": "kinspect.snapshot.manifest.Manifest",
+    "AuditBaseline": "kinspect.model.baseline.Baseline",
+}
 
 
 def formats_of(kind: str) -> tuple[str, ...]:

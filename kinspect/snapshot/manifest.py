@@ -76,10 +76,26 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     redaction: Redaction | None = None
 
     @property
+    def moved(self) -> frozenset[tuple[str, str]]:
+        """The services of ``changed``, by namespace and name."""
+        return frozenset(map(_key, self.changed))
+
+    def covers(self, service: tuple[str, str]) -> bool:
+        """Whether its lists have such a service if the API does: a capture may be narrowed to some."""
+        if self.services:
+            return service in map(_key, self.services)
+        return self.namespace in (None, service[0])
+
+    @property
     def failures(self) -> list[str]:
         """What was not read, a line each."""
         records: dict[str, ListRecord | NodeRecord] = {**self.api, **self.nodes}
         return [f"{name}: {record.error}" for name, record in records.items() if record.error]
+
+
+def _key(text: str) -> tuple[str, str]:
+    space, _, name = text.partition("/")
+    return space, name
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):

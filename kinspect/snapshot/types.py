@@ -149,7 +149,8 @@ class Snapshot:
     """One state of a cluster.
 
     ``failed`` names the nodes that could not be read, with the reason: a node is in ``nodes``
-    or in ``failed``, or in both where a part of it was read.
+    or in ``failed``, or in both where a part of it was read. ``excluded`` names those that the user
+    leaves out on purpose.
     """
 
     origin: str
@@ -158,6 +159,7 @@ class Snapshot:
     failed: Mapping[NodeName, str] = field(default_factory=dict)
     paths: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (node, file) as users named it
     manifest: Manifest | None = None
+    excluded: Collection[str] = frozenset()
 
     @property
     def lacking(self) -> list[str]:
@@ -166,12 +168,17 @@ class Snapshot:
 
     @property
     def remarks(self) -> list[str]:
-        """Other lists that the capture lacks, and services that changed during it, in words."""
-        changed = self.manifest.changed if self.manifest else ()
-        return [
-            *self._unread(self.manifest.api.keys() - _NEEDED if self.manifest else ()),
-            *(f"service {s}: its endpoints changed while {self.origin} was read" for s in changed),
-        ]
+        """Other lists that the capture lacks, in words."""
+        return self._unread(self.manifest.api.keys() - _NEEDED if self.manifest else ())
+
+    @property
+    def moved(self) -> frozenset[tuple[str, str]]:
+        """Services whose endpoints changed while nodes were read: rules may be of before or of after."""
+        return self.manifest.moved if self.manifest else frozenset()
+
+    def covers(self, service: tuple[str, str]) -> bool:
+        """Whether the lists have such a service if the API does: a capture may be narrowed to some."""
+        return self.manifest is None or self.manifest.covers(service)
 
     def _unread(self, kinds: Collection[str]) -> list[str]:
         lists = self.manifest.api if self.manifest else {}

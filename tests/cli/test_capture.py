@@ -212,18 +212,47 @@ def test_endpoints_that_change_meanwhile_are_told(cluster: Cluster, tmp_path: Pa
     assert "its endpoints changed while" in ran.err
 
 
-@pytest.mark.parametrize("command", ["trace default/test-service", "audit", "check in-sync"])
-def test_endpoints_that_change_while_nodes_are_read_are_told_live(
-    cluster: Cluster, tmp_path: Path, command: str
-) -> None:
+def test_endpoints_that_change_while_nodes_are_read_are_told_live(cluster: Cluster, tmp_path: Path) -> None:
     node = cluster.nodes["node1"]
     node.tool("ipset", f"touch {tmp_path}/reading; sleep 0.7")
-    running = cluster.process(command=command)
+    running = cluster.process(command="trace default/test-service")
     until((tmp_path / "reading").exists, running)
     cluster.api.lists["endpointslices"][0]["metadata"]["resourceVersion"] = "4712"
     _, err = running.communicate(timeout=60)
     assert running.returncode == 0
     assert b"service default/test-service: its endpoints changed while" in err
+
+
+@pytest.mark.parametrize("command", ["audit", "check in-sync"])
+def test_what_changed_while_nodes_were_read_is_read_once_more(
+    cluster: Cluster, tmp_path: Path, command: str
+) -> None:
+    node = cluster.nodes["node1"]
+    node.tool("ipset", f"echo >> {tmp_path}/reading; sleep 0.7")
+    running = cluster.process(command=command)
+    until((tmp_path / "reading").exists, running)
+    cluster.api.lists["endpointslices"][0]["metadata"]["resourceVersion"] = "4712"
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 0
+    assert b"changed while" not in err
+    assert (tmp_path / "reading").read_text() == "\n\n"
+
+
+def test_without_leave_to_list_pods_check_and_audit_answer_what_needs_none(cluster: Cluster) -> None:
+    cluster.api.faults.append(Fault(403, kind="pods"))
+    for command in (["audit"], ["check", "in-sync"]):
+        ran = kinspect(*command, *cluster.words)
+        assert ran.code == 0
+        assert "pods: not in" in ran.err
+        assert "may not list pods" in ran.err
+
+
+def test_a_namespace_without_services_is_no_capture(cluster: Cluster, tmp_path: Path) -> None:
+    path = tmp_path / "incident.tar.gz"
+    ran = cluster.capture(path, "-n", "typo")
+    assert (ran.code, ran.out) == (2, "")
+    assert "there is no service in namespace typo" in ran.err
+    assert not path.exists()
 
 
 def test_an_interrupt_keeps_what_was_read_and_ends_its_children(cluster: Cluster, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.checks.altered import Altered, no_node, of_daemon_set
+from tests.checks.altered import Altered, named_otherwise, no_node, of_daemon_set
 from tests.cli.run import Ran, kinspect
 from tests.clusters import DATA
 
@@ -102,7 +102,10 @@ def test_a_stale_nodes_share_is_exact_and_its_rules_differ_from_the_api() -> Non
 def test_every_kind_of_service_is_in_sync_where_kube_proxy_is(zoo: str) -> None:
     ran = checked(zoo, "in-sync")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out == "PASSED  in-sync: holds for all traffic of 22 services\n"
+    assert (
+        ran.out
+        == "PASSED  in-sync: holds for new connections to 22 services, by the rules of node1 and node2\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -233,15 +236,93 @@ def test_dumps_without_an_api_have_no_services_to_check() -> None:
 
 def test_headless_services_are_said_to_have_no_rules() -> None:
     ran = checked("zoo-nft", *TO_NODE2, "shop/headless")
-    assert ran.code == 0
+    assert ran.code == 3
+    assert "nothing was checked" in ran.out
     assert "shop/headless: nodes have no rules for it" in ran.err
 
 
-def test_a_pattern_that_is_of_no_service_is_said() -> None:
-    ran = checked(BOTH, *TO_NODE2, "nowhere/*", "--ignore", "default/other")
-    assert ran.code == 0
-    assert "is in its scope: it holds of nothing" in ran.err
+def test_a_pattern_that_is_of_no_service_is_a_wrong_call() -> None:
+    ran = checked(BOTH, *TO_NODE2, "nowhere/*")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "kinspect: no service is nowhere/* (kubectl get services -A lists them)\n"
+
+
+def test_a_scope_that_holds_nothing_is_no_pass() -> None:
+    ran = checked(BOTH, *TO_NODE2, "--ignore", "default/*", "--ignore", "default/other")
+    assert ran.code == 3
+    assert "nothing was checked" in ran.out
     assert "no service is default/other" in ran.err
+
+
+def test_a_service_that_only_rules_have_can_be_named(tmp_path: Path) -> None:
+    altered = Altered(BOTH, tmp_path)
+    altered.objects("services", named_otherwise("test-service"))
+    altered.objects("endpointslices", named_otherwise("test-service"))
+    ran = checked(altered, *TO_NODE2, "default/test-service")
+    assert ran.code == 1
+    assert "for a service that the API does not have" in " ".join(ran.out.split())
+
+
+def test_an_excluded_node_is_not_judged_and_not_missed(tmp_path: Path) -> None:
+    altered = Altered(BOTH, tmp_path).without("nodes/node2")
+    assert checked(altered, "in-sync").code == 3
+    ran = checked(altered, "in-sync", "--exclude-node", "node2")
+    assert ran.code == 0
+    assert "by the rules of node1" in ran.out
+    assert (checked(BOTH, "in-sync", "--exclude-node", "node9").code) == 2
+    assert (checked(BOTH, "in-sync", "--exclude-node", "node2", "--node", "node2").code) == 2
+    assert (checked(BOTH, "in-sync", "--exclude-node", "node1", "--exclude-node", "node2").code) == 2
+
+
+def test_without_a_drained_node_there_is_nothing_to_check_whatever_could_not_be_read(tmp_path: Path) -> None:
+    ran = checked(Altered(BOTH, tmp_path).without("nodes/node2"), "drained")
+    assert ran.code == 0
+    assert ran.out == "PASSED  drained: no node is drained, so there is nothing to check\n"
+    assert "node2: none of its rules were read" in ran.err
+
+
+def captured(altered: Altered, **manifest: object) -> Altered:
+    text = json.dumps({"kind": "Capture", "format": 1, **manifest})
+    (altered.path / "manifest.json").write_text(text)
+    return altered
+
+
+def test_what_changed_while_it_was_read_is_not_judged(tmp_path: Path) -> None:
+    altered = Altered("story-6-node1-stale", tmp_path)
+    assert checked(altered, "in-sync").code == 1
+    captured(altered, changed=["default/test-service", "other/service"])
+    ran = checked(altered, "in-sync", "default/test-service")
+    assert ran.code == 3
+    assert "depends on: the endpoints of default/test-service changed while this was read" in ran.out
+    assert "other/service" not in ran.err
+
+
+def test_changes_of_several_services_are_one_line(tmp_path: Path) -> None:
+    altered = captured(Altered(BOTH, tmp_path), changed=["default/test-service", "default/kubernetes"])
+    lines = checked(altered, "in-sync").err.splitlines()
+    assert [line for line in lines if "changed while" in line] == [
+        f"kinspect: services default/kubernetes, default/test-service: their endpoints changed while {altered} was read"
+    ]
+
+
+@pytest.mark.parametrize("manifest", [{"services": ["default/kubernetes"]}, {"namespace": "shop"}])
+def test_a_narrowed_capture_does_not_say_that_other_services_are_gone(
+    tmp_path: Path, manifest: dict[str, object]
+) -> None:
+    altered = captured(Altered(BOTH, tmp_path), **manifest)
+    altered.objects("services", named_otherwise("test-service"))
+    assert checked(altered, "in-sync").code == 0
+    assert kinspect("audit", "--snapshot", str(altered)).code == 0
+
+
+def test_pods_that_may_not_be_listed_leave_what_needs_no_pods(tmp_path: Path) -> None:
+    altered = Altered(BOTH, tmp_path).without("api/pods.json")
+    ran = checked(altered, *TO_NODE2)
+    assert ran.code == 1
+    assert "pods were not read: those of DaemonSets count like others" in ran.err
+    ran = checked(altered, "no-traffic", "--to", "pod/default/test-server-2")
+    assert ran.code == 3
+    assert "give its address in place of its name" in ran.err
 
 
 # Aims.

@@ -82,7 +82,7 @@ def test_several_assertions_have_one_line_each_and_one_exit_code(policy: Path) -
     ran = asserted(policy, items, "story-1-both-nodes")
     assert ran.code == 1
     assert ran.out.splitlines()[0] == "FAILED  2 assertions: 1 not held, 1 held"
-    assert "PASSED  first: holds for all traffic of 2 services" in ran.out
+    assert "PASSED  first: holds for new connections to 2 services" in ran.out
     assert "FAILED  second: does not hold for 1 of 2 services" in ran.out
 
 
@@ -91,6 +91,7 @@ def test_several_assertions_have_one_line_each_and_one_exit_code(policy: Path) -
     [
         ("- no-traffic: {to: node/node9}", ":4: there is no node node9"),
         ("- in-sync:\n- in-sync:\n  services: default/nope", ":5: there is no service default/nope"),
+        ("- in-sync:\n- in-sync:\n  services: 'nowhere/*'", ":5: no service is nowhere/*"),
         ("- in-sync:\n  entry: node9", ":4: there is no node node9"),
     ],
 )
@@ -98,6 +99,12 @@ def test_names_that_do_not_exist_are_errors_at_their_line(policy: Path, items: s
     ran = asserted(policy, items, "story-1-both-nodes")
     assert (ran.code, ran.out) == (2, "")
     assert f"{policy}{says}" in ran.err
+
+
+def test_an_assertion_about_no_traffic_is_not_held(policy: Path) -> None:
+    ran = asserted(policy, "- in-sync:\n- in-sync:\n  via: loadbalancer", "story-1-both-nodes")
+    assert ran.code == 3
+    assert ran.out.splitlines()[0] == "UNDETERMINED  2 assertions: 1 undetermined, 1 held"
 
 
 def test_ignore_goes_for_all_assertions(policy: Path) -> None:

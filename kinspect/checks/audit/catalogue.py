@@ -5,10 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from kinspect.checks.audit import connections, no_endpoints, node_drift, nodes, rules, traffic, unowned
+from kinspect.checks.audit import (
+    connections,
+    hostports,
+    marks,
+    misprinted,
+    no_endpoints,
+    node_drift,
+    nodes,
+    own_addresses,
+    rules,
+    traffic,
+    unowned,
+)
 from kinspect.model.audit import FindingKind
 
-_FAMILIES: Final = (traffic, unowned, no_endpoints, node_drift, nodes, rules, connections)
+_FAMILIES: Final = (
+    traffic,
+    unowned,
+    hostports,
+    own_addresses,
+    marks,
+    no_endpoints,
+    node_drift,
+    nodes,
+    rules,
+    misprinted,
+    connections,
+)
 _EVERY: Final = [kind for family in _FAMILIES for kind in family.KINDS]
 
 KINDS: Final[Mapping[str, FindingKind]] = {

@@ -18,7 +18,7 @@ UNREAD: Final = FindingKind(
     severity=Severity.WARNING,
     depends=frozenset({"node files", "rules"}),
     means="Nothing is known of the rules of a node: it did not answer, or its dump could not be read.",
-    todo="See why, and audit it again; --node narrows an audit to nodes that can be read.",
+    todo="See why, and audit it again; --exclude-node leaves a node out.",
 )
 DATA_PATH: Final = FindingKind(
     code="KI202",
@@ -27,7 +27,7 @@ DATA_PATH: Final = FindingKind(
     depends=frozenset({"node files", "rules"}),
     means="kube-proxy works by IPVS or nftables there, or something else (an eBPF data path) does its work."
     " kinspect follows iptables rules: it can say nothing of services there.",
-    todo="Where it is meant so, leave the node out with --node. Where only some nodes are like this, find out"
+    todo="Where it is meant so, leave the node out with --exclude-node. Where only some nodes are like this, find out"
     " why they differ.",
     look=("curl http://127.0.0.1:10249/proxyMode", "kubectl -n kube-system get cm kube-proxy -o yaml"),
 )

@@ -1,4 +1,4 @@
-"""Rules that are not as kube-proxy leaves them: half written, jumps into nothing, a port lost."""
+"""Rules that are not as kube-proxy leaves them: half written, jumps into nothing."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from kinspect.kubeproxy.names import JUMPS, LEADING_TO_ENDPOINTS, NAT, NODEPORTS, SERVICES, has_services
+from kinspect.kubeproxy.names import JUMPS, NAT, has_services
 from kinspect.model.audit import FindingKind, Observation, Severity
 from kinspect.model.cause import RuleReference
 from kinspect.model.check import ServiceKey
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Family
-from kinspect.model.rules import ChainName, Distinguishes, LeadsTo, Match, Rule, Ruleset, TableName
+from kinspect.model.rules import ChainName, LeadsTo, Rule, Ruleset, TableName
 
 HALF: Final = FindingKind(
     code="KI301",
@@ -35,22 +35,7 @@ DANGLING: Final = FindingKind(
     " damaged, cut short, or edited.",
     todo="Take the dump again.",
 )
-PORTLESS: Final = FindingKind(
-    code="KI303",
-    title="a service's rule lost its port",
-    severity=Severity.ERROR,
-    depends=frozenset({"rules"}),
-    means="A rule of KUBE-SERVICES or KUBE-NODEPORTS leads to a service without asking for a port: every"
-    " connection to that address, or to any NodePort, goes to this one service. It is seen where two versions"
-    " of iptables write the same rules.",
-    todo="See that kube-proxy's image and the node have iptables of the same back end and of near versions, and"
-    " restart kube-proxy.",
-    look=(
-        "iptables-save -t nat | grep -e KUBE-SERVICES -e KUBE-NODEPORTS | grep -v dport",
-        "iptables --version",
-    ),
-)
-KINDS: Final = (HALF, DANGLING, PORTLESS)
+KINDS: Final = (HALF, DANGLING)
 
 
 def half_written(state: NodeState, wanted: frozenset[Family]) -> Iterator[Observation]:
@@ -118,26 +103,3 @@ def _leading(dump: Ruleset, table: TableName, name: ChainName) -> Iterator[Rule]
 
 def _leads(rule: Rule, name: ChainName) -> bool:
     return isinstance(rule.target, LeadsTo) and rule.target.chain == name
-
-
-def portless(state: NodeState) -> Iterator[Observation]:
-    """Rules that lead to a service and ask for no port."""
-    for rulesets in state.rulesets.values():
-        for dump in rulesets:
-            for name in (SERVICES, NODEPORTS):
-                chain = dump.chain(NAT, name)
-                for rule in chain.without(" --dport", " --destination-port") if chain else ():
-                    if _to_service(rule) and not any(_asks_port(clause.match) for clause in rule.clauses):
-                        cited = RuleReference(dump.source, rule.line, "nat", rule.chain, rule.text)
-                        text = f"{name} leads to a service for any port"
-                        yield Observation(kind=PORTLESS, text=text, nodes=(state.name,), evidence=(cited,))
-
-
-def _to_service(rule: Rule) -> bool:
-    return isinstance(rule.target, LeadsTo) and rule.target.chain.startswith(LEADING_TO_ENDPOINTS)
-
-
-def _asks_port(match: Match) -> bool:
-    """Whether it looks at the destination port."""
-    told = match.distinguishes() if isinstance(match, Distinguishes) else None
-    return told is not None and bool(told.ports)

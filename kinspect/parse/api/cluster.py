@@ -367,6 +367,10 @@ class Cluster:
         """Whether it is an address of a node."""
         return str(address) in self._node_of
 
+    def own_address_of(self, address: Address) -> str | None:
+        """The node whose own address it is."""
+        return self._node_of.get(str(address))
+
     def node_of(self, address: Address) -> str | None:
         """The node that an address is on: its own, its pods', or of its pods' network."""
         own = self._node_of.get(str(address))

@@ -8,7 +8,7 @@ A node that fails is recorded by both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -18,13 +18,14 @@ from kinspect.collect.fanout import gather
 from kinspect.collect.options import EVERY_CONNECTION, NodeOptions
 from kinspect.collect.ports import ApiKind, ClusterApi, NodeShell, RemoteNode
 from kinspect.collect.transports import open_shell
-from kinspect.errors import ApiError, KinspectError, NotFound
+from kinspect.errors import ApiError, CallError, KinspectError, NotAllowed, NotFound
 from kinspect.parse.api.cluster import Cluster
 from kinspect.pipeline.gather.api_lists import SERVICE_LABEL, ServiceKey, differing
-from kinspect.pipeline.gather.sources import Live, Wanted
+from kinspect.pipeline.gather.sources import Live, Wanted, check_excluded
 from kinspect.snapshot.manifest import INTERRUPTED, ListRecord, Manifest, NodeRecord, now
 from kinspect.snapshot.types import Fetched, Files, NodeName, Snapshot
 
+_OPTIONAL: Final[tuple[ApiKind, ...]] = ("pods",)
 _ANSWER: Final[tuple[ApiKind, ...]] = ("services", "endpointslices", "endpoints")
 
 
@@ -33,7 +34,9 @@ class Plan:
     """What to read of a cluster.
 
     ``kinds`` are the lists besides that of the nodes; Endpoints are read only if there are no
-    EndpointSlices. Nodes are those named, or all, and bring up to ``connections`` connections of each family.
+    EndpointSlices. ``optional`` are those without which the answer goes on if we may not read them.
+    Nodes are those named, or all, and bring up to ``connections`` connections of each family.
+    ``settles``: services for which all is read once more if their endpoints change meanwhile.
     """
 
     kinds: Sequence[ApiKind] = _ANSWER
@@ -42,6 +45,8 @@ class Plan:
     nodes: Sequence[str] = ()
     connections: int = 0
     for_keeping: bool = False
+    optional: Collection[ApiKind] = ()
+    settles: Callable[[ServiceKey], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class Reading:
     records: dict[str, NodeRecord] = field(default_factory=dict)
     changed: set[ServiceKey] = field(default_factory=set)
     interrupted: bool = False
+    excluded: frozenset[str] = frozenset()  # nodes that are left out on purpose
 
     def snapshot(self) -> Snapshot:
         """What was read, with its manifest; a node that failed is in it, with the reason."""
@@ -82,7 +88,7 @@ class Reading:
         )
         read = {NodeName(name): self.nodes[NodeName(name)] for name in self.records if name in self.nodes}
         failed = {NodeName(name): record.error for name, record in self.records.items() if record.error}
-        return Snapshot(self.origin, self.api, read, failed, manifest=manifest)
+        return Snapshot(self.origin, self.api, read, failed, manifest=manifest, excluded=self.excluded)
 
     @property
     def endpoints(self) -> ApiKind:
@@ -98,6 +104,8 @@ def needed(wanted: Wanted) -> Plan:
         namespace=wanted.namespace,
         nodes=wanted.nodes,
         connections=EVERY_CONNECTION if wanted.connections else 0,
+        optional=_OPTIONAL if wanted.pods_if_allowed else (),
+        settles=wanted.settles,
     )
 
 
@@ -108,11 +116,11 @@ def read_cluster(source: Live, plan: Plan) -> Reading:
     NotFound for a service or node that is not there, before any node is asked.
     """
     with kube.connect(source.kubeconfig, source.context) as api:
-        reading = Reading(api.where, plan.namespace or api.namespace)
+        reading = Reading(api.where, plan.namespace or api.namespace, excluded=source.exclude)
         reading.services = [(space or reading.namespace, name) for space, name in plan.services]
         scope = _scope(plan, reading)
         reading.api["nodes.json"] = api.list("nodes")
-        hosts = _hosts(Cluster(reading.api, reading.origin), plan.nodes, reading.origin)
+        hosts = _hosts(Cluster(reading.api, reading.origin), plan.nodes, source.exclude, reading.origin)
         reading.records = {host.name: NodeRecord(error=INTERRUPTED) for host in hosts}
         steps: tuple[Callable[[], None], ...] = (
             lambda: _read_lists(api, reading, plan, scope),
@@ -127,6 +135,10 @@ def read_cluster(source: Live, plan: Plan) -> Reading:
                     raise
                 reading.interrupted = True
                 break
+        if plan.settles is not None and any(map(plan.settles, reading.changed)):
+            # Rules may be of before the change or of after it. Most changes are over by now.
+            for step in steps:
+                step()
     return reading
 
 
@@ -146,9 +158,15 @@ def _scope(plan: Plan, reading: Reading) -> _Scope:
     return _Scope()
 
 
-def _hosts(cluster: Cluster, wanted: Sequence[str], origin: str) -> list[RemoteNode]:
-    """The nodes of the API that are wanted, or all. Raises NotFound."""
+def _hosts(
+    cluster: Cluster, wanted: Sequence[str], exclude: Collection[str], origin: str
+) -> list[RemoteNode]:
+    """The nodes of the API that are wanted, or all but those to exclude. Raises NotFound, CallError."""
     nodes = cluster.nodes
+    check_excluded(exclude, list(nodes), origin)
+    for name in wanted:
+        if name in exclude:
+            raise CallError(f"node {name} is asked for, and excluded by --exclude-node")
     unknown = [name for name in wanted if name not in nodes]
     if unknown:
         raise NotFound(
@@ -157,7 +175,7 @@ def _hosts(cluster: Cluster, wanted: Sequence[str], origin: str) -> list[RemoteN
     return [
         RemoteNode(NodeName(node.name), {kind: addresses[0] for kind, addresses in node.addresses.items()})
         for node in nodes.values()
-        if not wanted or node.name in wanted
+        if (not wanted or node.name in wanted) and node.name not in exclude
     ]
 
 
@@ -179,7 +197,8 @@ def _read_lists(api: ClusterApi, reading: Reading, plan: Plan, scope: _Scope) ->
                 reading.api[f"{kind}.json"] = _list(api, kind, scope)
             del waiting[kind]
         except ApiError as error:
-            if not plan.for_keeping:
+            needless = kind in plan.optional and isinstance(error, NotAllowed)
+            if not plan.for_keeping and not needless:
                 raise
             waiting[kind] = str(error)
         if kind == "services" and "services.json" in reading.api:

@@ -5,11 +5,21 @@ Light to import: what reaches clusters and what reads dumps is imported when it 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kinspect.errors import CallError
-from kinspect.pipeline.gather.sources import Demo, Live, Opened, Recorded, Rules, Source, Wanted
+from kinspect.pipeline.gather.sources import (
+    Demo,
+    Live,
+    Opened,
+    Recorded,
+    Rules,
+    Source,
+    Wanted,
+    check_excluded,
+)
 
 if TYPE_CHECKING:
     from kinspect.model.packet import Family
@@ -36,6 +46,10 @@ def open_recorded(source: Recorded | Demo | Opened) -> Snapshot:
     """A snapshot from disk, the one in the package, or one in memory. Raises SnapshotError."""
     if isinstance(source, Opened):
         return source.snapshot
+    return _without(_recorded(source), source.exclude)
+
+
+def _recorded(source: Recorded | Demo) -> Snapshot:
     from importlib import resources
 
     from kinspect.snapshot.store import open_snapshot
@@ -46,6 +60,22 @@ def open_recorded(source: Recorded | Demo | Opened) -> Snapshot:
     with resources.as_file(resources.files("kinspect") / "demo") as folder:
         opened = open_snapshot(folder)
     return Snapshot("the demo snapshot", opened.api, opened.nodes, opened.failed)
+
+
+def _without(snapshot: Snapshot, names: frozenset[str]) -> Snapshot:
+    """The snapshot without some of its nodes. Raises CallError for a name that is no node's."""
+    if not names:
+        return snapshot
+    from kinspect.parse.api.cluster import Cluster
+
+    known = {*snapshot.nodes, *snapshot.failed, *Cluster(snapshot.api, snapshot.origin).nodes}
+    check_excluded(names, sorted(known), snapshot.origin)
+    return replace(
+        snapshot,
+        nodes={name: files for name, files in snapshot.nodes.items() if name not in names},
+        failed={name: why for name, why in snapshot.failed.items() if name not in names},
+        excluded=names,
+    )
 
 
 def open_rules(source: Rules, family: Family | None = None) -> Snapshot:
@@ -81,7 +111,8 @@ def open_rules(source: Rules, family: Family | None = None) -> Snapshot:
                 )
             held[name] = text
             paths[node, name] = "standard input" if file.name == "-" else file.name
-    return Snapshot(origin=", ".join(file.name for file in source.files), nodes=nodes, paths=paths)
+    snapshot = Snapshot(origin=", ".join(file.name for file in source.files), nodes=nodes, paths=paths)
+    return _without(snapshot, source.exclude)
 
 
 def _stem(name: str) -> str:

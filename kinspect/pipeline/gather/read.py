@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from kinspect.errors import CallError, KinspectError
-from kinspect.model.diagnostics import Diagnostics, Undetermined
+from kinspect.model.check import ServiceKey
+from kinspect.model.diagnostics import NONE, Diagnostics, Undetermined, warned
 from kinspect.model.node import NodeState
 from kinspect.model.packet import Address
 from kinspect.parse.api.cluster import Cluster
@@ -30,13 +31,15 @@ def read_facts(
     local: Sequence[Address] = (),
     table: str | None = None,
     chain: str | None = None,
+    about: Callable[[ServiceKey], bool] = lambda _: True,
 ) -> Facts:
     """The nodes that are asked for, or all; one that cannot be read does not stop the others.
 
     ``local`` are addresses of the hosts that the snapshot does not have, ``table`` names that of a
-    fragment. Raises KinspectError if no node could be read.
+    fragment. ``about``: which services are asked about. Raises KinspectError if no node could be read.
     """
     cluster, diagnostics = read_api(snapshot, nodes)
+    diagnostics += changed_meanwhile(snapshot, about)
     states: dict[str, NodeState] = {}
     failures: list[KinspectError] = []
     for name in selected(snapshot, nodes):
@@ -58,6 +61,18 @@ def read_api(snapshot: Snapshot, nodes: Sequence[str] = ()) -> tuple[Cluster, Di
     ]
     lacking = [Undetermined(text=text) for text in snapshot.lacking]
     return Cluster(snapshot.api, snapshot.origin), Diagnostics((*failed, *lacking), tuple(snapshot.remarks))
+
+
+def changed_meanwhile(snapshot: Snapshot, about: Callable[[ServiceKey], bool]) -> Diagnostics:
+    """One line for those of the services whose endpoints changed while nodes were read."""
+    moved = ["/".join(key) for key in sorted(snapshot.moved) if about(key)]
+    if not moved:
+        return NONE
+    if len(moved) == 1:
+        return warned([f"service {moved[0]}: its endpoints changed while {snapshot.origin} was read"])
+    shown = ", ".join(moved[:5])
+    more = f" and {len(moved) - 5:,} more" if len(moved) > 5 else ""
+    return warned([f"services {shown}{more}: their endpoints changed while {snapshot.origin} was read"])
 
 
 def node_state(
@@ -95,10 +110,10 @@ def some_nodes(
 
 def not_read(cluster: Cluster, snapshot: Snapshot, nodes: Sequence[str]) -> Diagnostics:
     """What an assertion about everything needs and the snapshot does not have; failed nodes apart."""
-    known = {*snapshot.nodes, *snapshot.failed}
+    known = {*snapshot.nodes, *snapshot.failed, *snapshot.excluded}
     found = [
         Undetermined(
-            text=f"{name}: none of its rules were read (--node narrows to those that were)", node=name
+            text=f"{name}: none of its rules were read (--exclude-node {name} leaves it out)", node=name
         )
         for name in cluster.nodes
         if name not in known and (not nodes or name in nodes)
@@ -113,6 +128,9 @@ def selected(snapshot: Snapshot, wanted: Sequence[str]) -> Mapping[NodeName, Fil
     """The nodes asked for, of those that the snapshot has. Raises CallError."""
     if not wanted:
         return snapshot.nodes
+    for name in wanted:
+        if name in snapshot.excluded:
+            raise CallError(f"node {name} is asked for, and excluded by --exclude-node")
     unknown = [name for name in wanted if name not in snapshot.nodes and name not in snapshot.failed]
     if unknown:
         have = ", ".join(sorted({*snapshot.nodes, *snapshot.failed})[:20]) or "none"

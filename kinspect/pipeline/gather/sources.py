@@ -5,12 +5,13 @@ Light to import: the command line needs the names of sources for its help.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from kinspect.collect.options import NodeOptions, Progress, SshOptions
+from kinspect.errors import CallError, NotFound
 
 if TYPE_CHECKING:
     from kinspect.model.packet import Family
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A snapshot: a folder or an archive."""
+    """A snapshot: a folder or an archive; without the nodes to ``exclude``."""
 
     path: Path
+    exclude: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
     """The snapshot that ships with kinspect: the story of the README."""
+
+    exclude: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Rules:
     """Dumps taken by hand, and no cluster."""
 
     files: tuple[RulesFile, ...]
+    exclude: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class Live:
     reach: NodeOptions = field(default_factory=SshOptions)
     parallel: int | None = None
     progress: Progress | None = None
+    exclude: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +77,29 @@ Source: TypeAlias = Recorded | Demo | Rules | Live | Opened
 class Wanted:
     """What of a live cluster is needed: one service or all, pods or not, which nodes.
 
-    ``connections``: nodes' connection tracking tables too, whole.
+    ``connections``: nodes' connection tracking tables too, whole. ``settles``: services whose endpoints
+    should stay the same while nodes are read; if they do not, all is read once more.
     """
 
     service: tuple[str | None, str] | None = None  # namespace or the one in use, name
     namespace: str | None = None
     pods: bool = False
+    pods_if_allowed: bool = False  # go on without them if the API does not let us list them
+    settles: Callable[[tuple[str, str]], bool] | None = None
     connections: bool = False
     nodes: Sequence[str] = ()
     family: Family | None = None  # of rules by hand that do not tell it
+
+
+def check_excluded(names: Collection[str], known: Sequence[str], origin: str) -> None:
+    """Raise NotFound for a name to exclude that no node has, CallError if no node would be left."""
+    if not names:
+        return
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise NotFound(
+            f"--exclude-node: there is no node {unknown[0]} in {origin}",
+            hint=f"it has: {', '.join(known[:20]) or 'none'}",
+        )
+    if not set(known) - set(names):
+        raise CallError(f"--exclude-node leaves no node of {origin}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Final
@@ -9,8 +10,9 @@ from typing import Final
 from kinspect.checks.common import Location, listed
 from kinspect.model.answer import Outcome
 from kinspect.model.cluster import Endpoint
+from kinspect.model.host import Network
 from kinspect.model.node import NodeState
-from kinspect.model.packet import Address
+from kinspect.model.packet import Address, read_address
 from kinspect.model.traffic import Traffic
 from kinspect.parse.api.cluster import Cluster
 
@@ -65,8 +67,60 @@ class Locator:
             node = self._cluster.node_of(address)
             if node is not None:
                 return Location(node)
+        routed = self._by_routes(address)
+        if routed is not None:
+            return Location(routed)
         # An endpoint without node and pod was written by hand, for what is not on a node.
         return Location(None, known=endpoint is not None and endpoint.pod is None)
+
+    def without_pod(self, address: Address) -> bool:
+        """Whether it is an address of a node's pod network that no pod has."""
+        cluster = self._cluster
+        if cluster.node_address(address) or cluster.pod_at(address) is not None or address in self._own:
+            return False
+        return cluster.node_of(address) is not None or self._by_routes(address) is not None
+
+    def _by_routes(self, address: Address) -> str | None:
+        """The node that has the address's network, by the nodes' routes; None if they do not agree."""
+        holding = [(network, node) for network, node in self._pod_networks if address in network]
+        longest = max((network.prefixlen for network, _ in holding), default=0)
+        nodes = {node for network, node in holding if network.prefixlen == longest}
+        return nodes.pop() if len(nodes) == 1 else None
+
+    @cached_property
+    def _pod_networks(self) -> list[tuple[Network, str]]:
+        """Networks with the nodes that have them, by every node's routes.
+
+        A node's own: on a bridge, or behind an interface whose other end is in another namespace.
+        Another node's: by way of an address that only that node has. Networks with addresses of nodes
+        are those between nodes.
+        """
+        own = dict(self._own)
+        for node in self._cluster.nodes.values():
+            for text in (*node.internal(4), *node.internal(6)):
+                with contextlib.suppress(ValueError):
+                    own[read_address(text)] = node.name
+        between = [a for a in own if self._cluster.node_address(a)]
+        found: list[tuple[Network, str]] = []
+        for name, state in self._states.items():
+            links = state.host.links or {}
+            bridges = {link.master for link in links.values() if link.master is not None}
+            for route in state.host.routes or ():
+                if route.type != "unicast" or route.table != "main" or route.several:
+                    continue
+                if any(address in route.destination for address in between):
+                    continue
+                link = links.get(route.dev or "")
+                if route.gateway is not None:
+                    holder = own.get(route.gateway)
+                else:
+                    to_pods = link is not None and (
+                        link.elsewhere or link.kind == "bridge" or link.name in bridges
+                    )
+                    holder = name if to_pods else None
+                if holder is not None:
+                    found.append((route.destination, holder))
+        return found
 
     @cached_property
     def _own(self) -> Mapping[Address, str]:

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from kinspect.model.audit import AuditAnswer, Observation
 from kinspect.model.diagnostics import Undetermined
-from kinspect.report.audit.words import observation_text
+from kinspect.report.audit.words import MOVED, observation_text, subject_text
 from kinspect.report.document import (
     Document,
     RuleText,
@@ -35,6 +35,7 @@ class AuditFinding(msgspec.Struct, kw_only=True):
     evidence: list[RuleText]
     conditions: Annotated[list[str], Meta(description="What it depends on.")]
     moved: Annotated[bool, Meta(description="Whether the service's endpoints changed while it was read.")]
+    known: Annotated[bool, Meta(description="Whether the baseline has it, so that it does not count.")]
     todo: str
 
 
@@ -55,7 +56,10 @@ def audit_document(answer: AuditAnswer) -> AuditDocument:
         warnings=list(answer.warnings),
         services=answer.services,
         nodes=list(answer.nodes),
-        findings=[_finding(found) for found in answer.observations],
+        findings=[
+            *(_finding(found) for found in answer.observations),
+            *(_finding(found, known=True) for found in answer.known),
+        ],
     )
 
 
@@ -64,9 +68,11 @@ def _questions(answer: AuditAnswer) -> Iterator[Undetermined]:
         node = found.nodes[0] if len(found.nodes) == 1 else None
         for question in found.questions:
             yield open_question(question, node)
+        if found.moved:
+            yield Undetermined(text=f"{subject_text(found)}: {MOVED}", code="changed", node=node)
 
 
-def _finding(found: Observation) -> AuditFinding:
+def _finding(found: Observation, *, known: bool = False) -> AuditFinding:
     return AuditFinding(
         code=found.kind.code,
         severity=found.severity.value,
@@ -78,5 +84,6 @@ def _finding(found: Observation) -> AuditFinding:
         evidence=[rule_text(rule) for rule in found.evidence],
         conditions=[question.text for question in found.questions],
         moved=found.moved,
+        known=known,
         todo=found.kind.todo,
     )

@@ -32,20 +32,21 @@ def _annotations(answer: AuditAnswer) -> Iterator[str]:
 
 
 def junit(answer: AuditAnswer, view: View) -> str:
-    """A case for each kind: it fails by errors, and by what is only possible it is in error."""
+    """A case for each kind: it fails by what counts, and by what is only possible it is in error."""
     suite = ET.Element("testsuite", name="audit")
     for kind in answer.kinds:
         case = ET.SubElement(suite, "testcase", classname="kinspect.audit", name=f"{kind.code} {kind.title}")
         found = [each for each in answer.observations if each.kind == kind]
-        failed = [each for each in found if each.severity is Severity.ERROR]
-        unsure = [each for each in found if each.questions]
+        failed = [each for each in found if each.sure and each.severity in answer.counting]
+        unsure = [each for each in found if not each.sure]
         for tag, these in (("failure", failed), ("error", unsure)):
             if these:
                 message = f"{subject_text(these[0])}: {observation_text(these[0])}"
                 element = ET.SubElement(case, tag, type=kind.code, message=message)
                 element.text = "\n\n".join([*map(_of_subject, these), kind.todo])
                 break
-        rest = [each for each in found if each not in failed and each not in unsure]
+        known = [each for each in answer.known if each.kind == kind]
+        rest = [each for each in (*found, *known) if each not in failed and each not in unsure]
         if rest:
             ET.SubElement(case, "system-out").text = "\n\n".join(map(_of_subject, rest))
     return report("kinspect audit", [suite, *suite_of_unread(answer.undetermined)])

@@ -37,8 +37,13 @@ def node_lines(manifest: Manifest) -> Iterator[tuple[str, str, str, str, str]]:
 
 def notes(manifest: Manifest) -> Iterator[str]:
     """What a reader of the capture should know, a line each."""
-    for service in manifest.changed:
+    if len(manifest.changed) == 1:
+        service = manifest.changed[0]
         yield f"service {service}: its endpoints changed while nodes were read: rules may be of either state"
+    elif manifest.changed:
+        services = ", ".join(map(safe, manifest.changed))
+        changed = "their endpoints changed while nodes were read: rules may be of either state"
+        yield f"services {services}: {changed}"
     if manifest.redaction is not None:
         yield from manifest.redaction.inexact
         yield from manifest.redaction.left_out

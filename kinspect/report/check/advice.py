@@ -25,6 +25,7 @@ from kinspect.model.check import (
     EnteredThere,
     Finding,
     Masqueraded,
+    NothingChecked,
     NotMasqueraded,
     NoWay,
     Observed,
@@ -136,7 +137,15 @@ def _advice(finding: Finding) -> list[str]:
             return [] if finding.standing == "excused" else [_OUT]
         case Observed():
             return [_WATCHED]
-        case ConnectionsUnplaced() | ConnectionsUnknown() | NoWay() | Unplaced() | Queued() | Unmodelled():
+        case (
+            NothingChecked()
+            | ConnectionsUnplaced()
+            | ConnectionsUnknown()
+            | NoWay()
+            | Unplaced()
+            | Queued()
+            | Unmodelled()
+        ):
             return []
         case _:
             assert_never(problem)

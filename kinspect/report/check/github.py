@@ -37,7 +37,7 @@ def _lines(answer: CheckAnswer) -> Iterator[str]:
     for judged in answer.judged:
         standing = answer.standing(judged)
         name = {"holds": "notice", "violated": "error", "undetermined": "warning"}[standing]
-        yield command(name, f"kinspect check: {VERDICTS[standing]}", verdict_text(judged, standing))
+        yield command(name, f"kinspect check: {VERDICTS[standing]}", verdict_text(answer, judged))
         for group in grouped(judged.findings):
             title = f"{judged.assertion.name}: {key_text(group.service)}"
             yield command(_COMMANDS[group.standing], title, _message(group))

@@ -62,9 +62,7 @@ def draw(console: Console, answer: CheckAnswer, *, wide: bool) -> None:
 
 def _print(console: Console, answer: CheckAnswer, judged: AssertionResult, *, wide: bool) -> None:
     standing = answer.standing(judged)
-    console.print(
-        Text.assemble((VERDICTS[standing], _STYLES[standing]), f"  {verdict_text(judged, standing)}")
-    )
+    console.print(Text.assemble((VERDICTS[standing], _STYLES[standing]), f"  {verdict_text(answer, judged)}"))
     groups = sorted(
         grouped(judged.findings), key=lambda g: ["violated", "undetermined", "excused"].index(g.standing)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 from typing_extensions import assert_never
 
@@ -21,6 +21,7 @@ from kinspect.model.check import (
     NoneDrained,
     NoRules,
     Note,
+    NothingChecked,
     NothingIgnored,
     NotMasqueraded,
     NoTraffic,
@@ -45,7 +46,6 @@ from kinspect.model.check import (
     Unmodelled,
     Unplaced,
     Unserved,
-    Vacuous,
 )  # fmt: skip
 from kinspect.model.flows import FlowsRow
 from kinspect.model.packet import SocketAddress
@@ -101,20 +101,23 @@ def aim_text(aim: NoTrafficTo) -> str:
             assert_never(aim)
 
 
-def verdict_text(judged: AssertionResult, standing: Literal["holds", "violated", "undetermined"]) -> str:
-    """The first line: what became of an assertion, in words."""
+def verdict_text(answer: CheckAnswer, judged: AssertionResult) -> str:
+    """The first line: what became of an assertion, in words; what holds says what that covers."""
+    standing = answer.standing(judged)
     services = count(len(judged.services), "service")
     claim, name = judged.assertion.claim, safe(judged.assertion.name)
     if isinstance(claim, NoTraffic) and claim.to is None:
-        if not judged.nodes and standing == "holds":
+        if judged.moot:
             return f"{name}: no node is drained, so there is nothing to check"
-        name = f"{name} ({listed_some(judged.nodes)})"
+        name = f"{name} ({listed_some(judged.nodes)})" if judged.nodes else name
     if standing == "holds":
         excused = len({f.service for f in judged.findings})
-        what = "all traffic of"
-        if isinstance(claim, NoTraffic):
-            what = "new connections and those that exist, to" if claim.established else "new connections to"
-        return f"{name}: holds for {what} {services}{f', {excused} of them excused' if excused else ''}"
+        what = "new connections to"
+        if isinstance(claim, NoTraffic) and claim.established:
+            what = "new connections and those that exist, to"
+        excuse = f", {excused} of them excused" if excused else ""
+        rules = f", by the rules of {listed_some(answer.nodes)}" if answer.nodes else ""
+        return f"{name}: holds for {what} {services}{excuse}{rules}"
     if standing == "undetermined":
         return f"{name}: no violation found in {services}, but not all could be known"
     named = {f.service for f in judged.findings if f.standing == "violated" and f.service is not None}
@@ -188,6 +191,8 @@ def problem_text(problem: Problem) -> str:
             )
         case ConnectionsUnknown(node, why):
             return f"{safe_name(node)}: {safe(why)}"
+        case NothingChecked():
+            return "no service that nodes have rules for, or no traffic to one, is in its scope: nothing was checked"
         case Observed():
             return _observed_text(problem)
         case NoWay():
@@ -284,8 +289,6 @@ def note_text(note: Note) -> str:
     match note:
         case NoneDrained():
             return "no node is drained: none is cordoned or has a taint that means it; check no-traffic --to node/NAME names one"
-        case Vacuous(name):
-            return f"{name}: no service, or no traffic to one, is in its scope: it holds of nothing"
         case NoRules(key):
             return f"{'/'.join(key)}: nodes have no rules for it (headless, or a name in DNS): nothing was checked"
         case Existing(name, None):

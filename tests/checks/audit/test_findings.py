@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from kinspect.checks.audit.catalogue import KINDS
 from tests.checks.altered import Altered, named_otherwise
-from tests.cli.run import kinspect
+from tests.cli.run import kinspect, validator
 from tests.clusters import DATA
 
 STORY = "story-1-both-nodes"
@@ -72,6 +73,20 @@ def another_service(items: list[Any]) -> None:
     items.append(other)
 
 
+def host_ports(altered: Altered, *pods: str) -> Altered:
+    """Rules of the portmap plugin for hostPort 8080 of these pods, in this order."""
+    chains = [f"CNI-DN-{number:021d}" for number in range(len(pods))]
+    rules = "".join(
+        f"[0:0] -A {chain} -p tcp -m tcp --dport 8080 -j DNAT --to-destination {pod}:80\n"
+        f"[0:0] -A CNI-HOSTPORT-DNAT -p tcp -m multiport --dports 8080 -j {chain}\n"
+        for chain, pod in zip(chains, pods, strict=True)
+    )
+    heads = "".join(f":{chain} - [0:0]\n" for chain in ("CNI-HOSTPORT-DNAT", *chains))
+    altered.rules("node1", f":{SVC} - [0:0]\n", f":{SVC} - [0:0]\n{heads}")
+    jump = "[0:0] -A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT\n"
+    return altered.rules("node1", f"[0:0] {JUMP}\n", f"[0:0] {JUMP}\n{jump}{rules}")
+
+
 # What is changed, the finding that it makes, and a word of its text and of its evidence.
 Change = Callable[[Altered], object]
 CASES: dict[str, tuple[str, Change, str, str]] = {
@@ -125,6 +140,11 @@ CASES: dict[str, tuple[str, Change, str, str]] = {
     "KI118": ("story-5-local-policy", lambda a: a.rules("node1", "-A POSTROUTING -m comment", "-A POSTROUTING -d 10.42.19.2/32 -j MASQUERADE\n[0:0] -A POSTROUTING -m comment"), "although policy Local keeps the client's address", "-A POSTROUTING -d 10.42.19.2/32 -j MASQUERADE"),
     "KI204": (STORY, lambda a: a.written("node1", "iptables-save.txt", FLUSHED).written("node1", "ip6tables-save.txt", FLUSHED), "flushed, or kube-proxy is not running", ""),
     "KI205": (STORY, lambda a: a.written("node1", "proxy-mode.txt", "").written("node2", "proxy-mode.txt", "iptables"), "its status port does not answer", ""),
+    "KI119": (STORY, lambda a: host_ports(a, "10.42.19.77"), "hostPort 8080/tcp leads to 10.42.19.77:80, an address that no pod has", "--to-destination 10.42.19.77:80"),
+    "KI123": (STORY, lambda a: host_ports(a, "10.42.19.2", "10.42.20.2"), "the rule to 10.42.20.2:80 is never reached, behind the one to 10.42.19.2:80", "--to-destination 10.42.20.2:80"),
+    "KI124": (STORY, lambda a: a.each("services", "kubernetes", lambda s: s["spec"].update(externalIPs=["192.168.0.12"])), "192.168.0.12 is the address of node2 itself", ""),
+    "KI125": (STORY, lambda a: a.each("services", "kubernetes", lambda s: s.update(status={"loadBalancer": {"ingress": [{"ip": "192.168.0.12"}]}})), "192.168.0.12 is the address of node2 itself", ""),
+    "KI126": (STORY, lambda a: a.rules("node1", "-A FORWARD -m comment", "-A FORWARD -i eth9 -j MARK --set-xmark 0x1/0xffffffff\n[0:0] -A FORWARD -m comment"), "clears kube-proxy's masquerade bit (0x4000)", "-A FORWARD -i eth9 -j MARK"),
     "KI120": (STORY, lambda a: a, "no endpoint is ready", "has no endpoints"),
     "KI130": (STORY, lambda a: a.rules("node1", "--probability 0.50000000000", "--probability 0.25000000000"), "neither side has a majority: node1 / node2", ""),
     "KI201": (STORY, lambda a: a.without("nodes/node2"), "none of its rules were read", ""),
@@ -162,7 +182,7 @@ CASES |= {
         "",
     ),
 }  # fmt: skip
-CONSEQUENCES: dict[str, list[str]] = {}
+CONSEQUENCES: dict[str, list[str]] = {"KI104": ["KI303"]}
 RECORDED = {"KI401": GONE, "KI121": "zoo-nft", "KI122": "zoo-nft", "KI203": "split-backends"}
 
 
@@ -232,14 +252,69 @@ def test_chains_that_nothing_leads_to_are_no_finding(tmp_path: Path) -> None:
     assert {finding["code"] for finding in findings} == {"KI120"}
 
 
-def test_what_changed_while_it_was_captured_is_no_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN", "-A KUBE-POSTROUTING -j RETURN", "returns packets with any mark"),
+        ("--to-destination 10.42.20.2:80", "--to-destination :0 --persistent", "a DNAT has no address"),
+    ],
+)  # fmt: skip
+def test_a_part_that_rules_lost_is_named(tmp_path: Path, old: str, new: str, text: str) -> None:
+    _, findings = audited(Altered(STORY, tmp_path).rules("node1", old, new))
+    found = of(findings, "KI303")
+    assert text in found["text"]
+    assert "--transport exec" in found["todo"]
+    assert findings[0] == found
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ("*mangle PREROUTING -j MARK --set-xmark 0x4000/0x4000", True),
+        ("*mangle PREROUTING -j MARK --set-xmark 0x1/0xffffffff", False),
+        ("*mangle POSTROUTING -j MARK --set-xmark 0x0/0x4000", True),
+        ("*mangle POSTROUTING -j MARK --set-xmark 0x40000/0xff0000", False),
+        ("*mangle FORWARD -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff", True),
+        ("*mangle PREROUTING -j CONNMARK --restore-mark --nfmask 0xffffffff --ctmask 0xffffffff", False),
+    ],
+)
+def test_a_mark_counts_where_it_has_an_effect_on_kube_proxys(tmp_path: Path, rule: str, found: bool) -> None:
+    table, hook, rest = rule.split(" ", 2)
+    text = f"{table}\n:{hook} ACCEPT [0:0]\n:OTHERS - [0:0]\n[0:0] -A {hook} -j OTHERS\n[0:0] -A OTHERS {rest}\nCOMMIT\n*nat\n"
+    altered = Altered(STORY, tmp_path)
+    (node,) = [altered.path / "nodes" / "node1" / "iptables-save.txt"]
+    lines = re.sub(r"(?ms)^\*mangle$.*?^COMMIT\n", "", node.read_text())
+    node.write_text(lines.replace("*nat\n", text))
+    assert ("KI126" in {each["code"] for each in audited(altered)[1]}) is found
+
+
+def test_a_host_port_of_one_address_leaves_the_others_their_own(tmp_path: Path) -> None:
+    altered = host_ports(Altered(STORY, tmp_path), "10.42.19.2", "10.42.20.2")
+    altered.rules(
+        "node1",
+        "-A CNI-DN-000000000000000000000 -p tcp",
+        "-A CNI-DN-000000000000000000000 -d 192.168.0.11/32 -p tcp",
+    )
+    assert {"KI119", "KI123"}.isdisjoint({each["code"] for each in audited(altered)[1]})
+
+
+def test_a_host_port_is_not_judged_without_all_pods(tmp_path: Path) -> None:
+    altered = host_ports(Altered(STORY, tmp_path), "10.42.19.77")
+    manifest = {"kind": "Capture", "format": 1, "namespace": "default"}
+    (altered.path / "manifest.json").write_text(json.dumps(manifest))
+    assert "KI119" not in {each["code"] for each in audited(altered)[1]}
+    ran = kinspect("trace", "192.168.0.11:8080", "--node", "node1", "--snapshot", str(altered))
+    assert "no pod has 10.42.19.77, an address of node1's pod network: its pod is gone" in ran.err
+
+
+def test_what_changed_while_it_was_captured_is_not_judged(tmp_path: Path) -> None:
     folder = tmp_path / "captured"
     shutil.copytree(DATA / "story-6-node1-stale", folder)
     manifest = {"kind": "Capture", "format": 1, "changed": ["default/test-service"]}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     code, findings = audited(folder)
     stale = of(findings, "KI101")
-    assert (code, stale["severity"], stale["moved"]) == (0, "warning", True)
+    assert (code, stale["severity"], stale["moved"]) == (3, "warning", True)
 
 
 def test_what_is_only_possible_is_a_warning_and_not_determined(tmp_path: Path) -> None:
@@ -258,10 +333,78 @@ def test_what_is_only_possible_is_a_warning_and_not_determined(tmp_path: Path) -
 def test_services_and_namespaces_narrow_it() -> None:
     snapshot = DATA / "story-6-node1-stale"
     assert audited(snapshot, "svc/kubernetes")[0] == 0
-    assert audited(snapshot, "-n", "kube-system")[1] == [] or audited(snapshot, "-n", "kube-system")[0] == 0
+    ran = kinspect("audit", "-n", "typo", "--snapshot", str(snapshot))
+    assert (ran.code, ran.err) == (
+        2,
+        "kinspect: there is no service in namespace typo (kubectl get services -A)\n",
+    )
+    ran = kinspect("audit", "typo/*", "--snapshot", str(snapshot))
+    assert (ran.code, ran.out) == (2, "")
     ran = kinspect("audit", "svc/nobody", "--snapshot", str(snapshot))
     assert ran.code == 2
     assert ran.err == "kinspect: there is no service nobody (kubectl get services -A lists them)\n"
+
+
+def test_a_service_that_is_not_in_the_api_any_more_can_be_named(tmp_path: Path) -> None:
+    altered = Altered(STORY, tmp_path).objects("services", named_otherwise("test-service"))
+    code, findings = audited(altered, "svc/test-service")
+    assert code == 1
+    assert {finding["code"] for finding in findings} == {"KI114"}
+
+
+def test_a_service_that_came_while_it_was_read_is_not_unowned(tmp_path: Path) -> None:
+    altered = Altered(STORY, tmp_path).objects("services", named_otherwise("test-service"))
+    manifest = {"kind": "Capture", "format": 1, "changed": ["default/test-service"]}
+    (altered.path / "manifest.json").write_text(json.dumps(manifest))
+    assert "KI114" not in {finding["code"] for finding in audited(altered)[1]}
+
+
+def test_without_a_service_in_scope_nothing_was_audited() -> None:
+    ran = kinspect("audit", "shop/headless", "--snapshot", str(DATA / "zoo-nft"), "-o", "json")
+    assert ran.code == 3
+    assert [entry["code"] for entry in ran.json["undetermined"]] == ["nothing-audited"]
+
+
+def test_a_severity_can_fail_it() -> None:
+    snapshot = DATA / STORY
+    assert audited(snapshot)[0] == 0
+    assert audited(snapshot, "--fail-on", "warning")[0] == 1
+    assert audited(snapshot, "default/test-service", "--fail-on", "warning")[0] == 0
+
+
+def test_with_a_baseline_only_new_findings_count(tmp_path: Path) -> None:
+    stale, baseline = DATA / "story-6-node1-stale", tmp_path / "known.json"
+    ran = kinspect("audit", "--snapshot", str(stale), "--write-baseline", str(baseline))
+    assert (ran.code, ran.err) == (0, f"kinspect: {baseline}: 3 findings written\n")
+    assert baseline.stat().st_mode & 0o777 == 0o600
+    valid_baseline = json.loads(baseline.read_text())
+    validator("AuditBaseline").validate(valid_baseline)
+    code, findings = audited(stale, "--baseline", str(baseline))
+    assert code == 0
+    assert all(finding["known"] for finding in findings)
+    # The same kind at another node is new.
+    other = Altered("story-6-node1-stale", tmp_path)
+    shutil.copytree(stale / "nodes" / "node1", other.path / "nodes" / "node2", dirs_exist_ok=True)
+    code, findings = audited(other, "--baseline", str(baseline))
+    assert code == 1
+    assert "KI101" in {f["code"] for f in findings if not f["known"] and f["severity"] == "error"}
+    # What was known when it was written stays out of it, wherever rules stand now.
+    moved = Altered("story-6-node1-stale", tmp_path / "moved").rules(
+        "node1", "*nat\n", "# a line more\n*nat\n"
+    )
+    assert audited(moved, "--baseline", str(baseline))[0] == 0
+    suite = ET.fromstring(
+        kinspect("audit", "--snapshot", str(stale), "--baseline", str(baseline), "-o", "junit").out
+    )
+    assert suite.get("failures") == "0"
+
+
+def test_what_is_no_baseline_is_refused_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text('{"kind": "Audit"}')
+    for name, says in (("other.json", "is no baseline of an audit"), ("none.json", "cannot be read")):
+        ran = kinspect("audit", "--demo", "--baseline", str(tmp_path / name))
+        assert (ran.code, ran.out) == (2, "")
+        assert says in ran.err
 
 
 def test_forms_for_machines_say_the_same() -> None:
