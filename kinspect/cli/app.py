@@ -52,6 +52,7 @@ COMMANDS: Final = {
     "diff": "diff",
     "rules": "rules",
     "flows": "flows",
+    "watch": "watch",
     "capture": "capture",
     "explain": "explain",
     "schema": "schema",

@@ -13,7 +13,20 @@ from collections.abc import Sequence
 
 # No Final: typing takes longer to import than all of the rest.
 COLUMNS = 80  # what pages are wrapped for, however wide the terminal is
-COMMANDS = ("", "trace", "check", "audit", "whatif", "diff", "rules", "flows", "capture", "explain", "schema")
+COMMANDS = (
+    "",
+    "trace",
+    "check",
+    "audit",
+    "whatif",
+    "diff",
+    "rules",
+    "flows",
+    "watch",
+    "capture",
+    "explain",
+    "schema",
+)
 
 
 def page(words: Sequence[str]) -> str | None:

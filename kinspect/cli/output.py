@@ -32,8 +32,13 @@ def emit(
     """
     if form != "github":
         talk(map(str, beside))
-    write(render(answer, form, View(width=_width(), color=not (no_color or _no_color()), explain=explain)))
+    write(render(answer, form, view_of(no_color=no_color, explain=explain)))
     raise typer.Exit(EXIT_CODES[answer.status])
+
+
+def view_of(*, no_color: bool = False, explain: bool = False) -> View:
+    """How answers are shown on this standard output."""
+    return View(width=_width(), color=not (no_color or _no_color()), explain=explain)
 
 
 class _Answer(Protocol):

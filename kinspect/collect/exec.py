@@ -7,6 +7,7 @@ is an argument list: such an image may have no shell. What it does not have, oft
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -106,6 +107,7 @@ class ExecShell:
         """Lists the pods, once for all nodes. Raises ApiError: not permitted, not reachable."""
         self._channel = channel
         self._options = options
+        self._closed = threading.Event()
         self._pods = _by_node(
             api.list("pods", namespace=options.namespace, label_selector=options.selector), options
         )
@@ -114,18 +116,22 @@ class ExecShell:
         """The node's files. Raises NodeError with the reason."""
         pod = self._pod(host)
         runner = _Runner(self._channel, pod, time.monotonic() + self._options.timeout)
-        ground = Ground(
-            place=f"in pod {pod}",
-            tools="--exec-selector and --exec-container name a pod with the host's network and iptables",
-            root="the container must be privileged, or have the capability NET_ADMIN, and run as root",
-        )
         sections = dict(runner.dumps())
         for file, argv in COMMANDS:
             if file not in sections and (section := runner.run(argv)) is not None and section.status == 0:
                 sections[file] = section
         if self._options.connections:
             sections.update(runner.connections(self._options.connections))
-        return node_files(sections, ground)
+        return node_files(sections, _ground(pod))
+
+    def readings(self, host: RemoteNode, interval: int) -> Iterator[Files]:
+        """The node's dumps, again and again, by commands anew. Raises NodeError with the reason."""
+        pod = self._pod(host)
+        while not self._closed.is_set():
+            runner = _Runner(self._channel, pod, time.monotonic() + self._options.timeout)
+            yield node_files(dict(runner.dumps()), _ground(pod))
+            self._closed.wait(interval)
+        raise NodeError("interrupted")
 
     def address(self, host: RemoteNode) -> str:
         """The pod and container. Raises NodeError."""
@@ -133,6 +139,7 @@ class ExecShell:
 
     def close(self) -> None:
         """End all running commands; no further ones are started."""
+        self._closed.set()
         self._channel.close()
 
     def _pod(self, host: RemoteNode) -> ExecPod:
@@ -201,6 +208,14 @@ class _Runner:
             section = self.run((f"{family}-save", "-c"))
             if section is not None:
                 yield f"{family}-save.txt", section
+
+
+def _ground(pod: ExecPod) -> Ground:
+    return Ground(
+        place=f"in pod {pod}",
+        tools="--exec-selector and --exec-container name a pod with the host's network and iptables",
+        root="the container must be privileged, or have the capability NET_ADMIN, and run as root",
+    )
 
 
 def _by_node(listed: bytes, options: ExecOptions) -> Mapping[str, list[_Pod]]:

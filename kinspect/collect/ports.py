@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -65,5 +65,16 @@ class NodeShell(Protocol):
         """The node's files (see ``snapshot.types``) as its tools printed them.
 
         Raises NodeError with the reason: not reachable, host key changed, not permitted, …
+        """
+        ...
+
+
+class CounterShell(NodeShell, Protocol):
+    """A NodeShell that can read the rules of a node again and again."""
+
+    def readings(self, host: RemoteNode, interval: int) -> Iterator[Files]:
+        """The node's dumps, with their counters, and so many seconds between; without end.
+
+        Raises NodeError as ``fetch`` does, also in the middle: the connection ended, no answer in time.
         """
         ...

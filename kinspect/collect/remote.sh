@@ -1,14 +1,15 @@
 # What kinspect runs on a node: it reads, and changes nothing. POSIX sh; comes by standard input.
 #
-#   sh -s -- NONCE SUDO CONNTRACK
+#   sh -s -- NONCE SUDO CONNTRACK [INTERVAL]
 #
 # NONCE      marks the sections; made anew by the caller, so that no output can imitate a mark
 # SUDO       yes, no, or auto: only where this user is not root
 # CONNTRACK  how many connections of each family to bring, 0 for none
+# INTERVAL   bring the rules alone, again and again, with so many seconds between, until the connection ends
 #
 # Each command's output goes out as it comes, between marks; its standard error follows in a
 # section NAME.stderr. The mark "done" comes last: without it the connection was cut.
-nonce=$1 sudo=$2 connections=$3
+nonce=$1 sudo=$2 connections=$3 interval=${4:-0}
 
 LC_ALL=C
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -83,7 +84,7 @@ first_lines() {
     "$@" | head -n "$lines"
 }
 
-sections() {
+dumps() {
     printf '\n@%s begin id\n%s\n@%s end id 0\n' "$nonce" "$(id -un)" "$nonce"
     [ -n "$root" ] && section tools root_tools
     for family in iptables ip6tables; do
@@ -94,6 +95,10 @@ sections() {
             section $family-save.txt $root $family-save -c
         fi
     done
+}
+
+sections() {
+    dumps
     have iptables && section iptables-version.txt iptables --version
     have ipset && section ipset-save.txt $root ipset save
     if have ip; then
@@ -118,6 +123,14 @@ sections() {
     fi
     printf '\n@%s done\n' "$nonce"
 }
+
+if [ "$interval" != 0 ]; then
+    # Each is a whole stream of its own. Nobody reads it any more: the write fails, and that ends it.
+    while printf '@%s plain\n' "$nonce" && dumps 3>&1 && printf '\n@%s done\n' "$nonce"; do
+        sleep "$interval" || exit
+    done
+    exit 1
+fi
 
 if have gzip; then
     printf '@%s gzip\n' "$nonce"

@@ -10,14 +10,17 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from importlib import resources
-from typing import Final
+from typing import IO, Final
 
 from kinspect.collect.node_output import node_files, read_bundle
 from kinspect.collect.options import ADDRESS_FIELDS, SshOptions
@@ -29,6 +32,10 @@ from kinspect.snapshot.types import Files
 # What can be a host for ssh: names, addresses of both families with a zone. Nothing that ssh or a
 # ProxyCommand's shell could take for an option or for code.
 _HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%-]*")
+
+_PART: Final = 1 << 16  # bytes that are read at once
+_LARGEST: Final = 1 << 30  # bytes of one reading
+_LAST_WORDS: Final = 5.0  # seconds for a client whose output has ended to end, too
 
 
 class SshShell:
@@ -63,6 +70,65 @@ class SshShell:
                     f"{error.message}: {quoted(heard.splitlines()[-1])}", hint=error.hint
                 ) from error
             raise
+
+    def readings(self, host: RemoteNode, interval: int) -> Generator[Files, None, None]:
+        """The node's dumps, again and again, over one connection. Raises NodeError with the reason."""
+        nonce = secrets.token_hex(16)
+        sudo = {True: "yes", False: "no", None: "auto"}[self._options.sudo]
+        command = [*self.command(host), f"sh -s -- {nonce} {sudo} 0 {interval}"]
+        command[1:1] = ["-o", "Compression=yes"]  # one reading is much like the one before
+        with tempfile.TemporaryFile() as heard:
+            process = self._start(command, heard)
+            try:
+                yield from self._readings(process, nonce, interval)
+                raise self._ended(process, heard)
+            finally:
+                _end(process)
+                with self._lock:
+                    self._running.discard(process)
+
+    def _readings(self, process: subprocess.Popen[bytes], nonce: str, interval: int) -> Iterator[Files]:
+        """What comes, up to the end of the output. Raises NodeError: out of time, no dumps."""
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with suppress(OSError):  # it ended already; its output says why
+            process.stdin.write(self._script)
+            process.stdin.close()
+        process.stdin = None  # nothing is left to write when it is ended
+        end = f"\n@{nonce} done\n".encode()
+        came = bytearray()
+        patience = interval + self._options.timeout
+        limit = time.monotonic() + patience
+        while True:
+            ready, _, _ = select.select([process.stdout], [], [], max(0.0, limit - time.monotonic()))
+            if not ready:
+                raise NodeError(f"no reading within {patience:g} s", hint="--timeout SECONDS waits longer")
+            part = os.read(process.stdout.fileno(), _PART)
+            if not part:
+                if came:
+                    read_bundle(bytes(came), nonce)  # raises, with what came instead
+                return
+            searched = max(0, len(came) - len(end))
+            came += part
+            while (at := came.find(end, searched)) >= 0:
+                whole = bytes(came[: at + len(end)])
+                del came[: at + len(end)]
+                searched, limit = 0, time.monotonic() + patience
+                yield node_files(read_bundle(whole, nonce))
+            if len(came) > _LARGEST:
+                raise NodeError(f"the node sends more than {_LARGEST >> 20} MiB for one reading")
+
+    def _ended(self, process: subprocess.Popen[bytes], heard: IO[bytes]) -> NodeError:
+        """Why a connection ended."""
+        if self._closed:
+            return NodeError("interrupted")
+        try:
+            status = process.wait(timeout=_LAST_WORDS)
+        except subprocess.TimeoutExpired:
+            status = 255
+        heard.seek(0)
+        text = heard.read().decode("utf-8", "replace").strip()
+        return _failure(text, status) if status == 255 and text else NodeError("the connection ended")
 
     def command(self, host: RemoteNode) -> list[str]:
         """The ssh command for a node, up to the host. Raises NodeError: it has no address."""
@@ -110,8 +176,10 @@ class SshShell:
             while time.monotonic() < limit and any(process.poll() is None for process in running):
                 time.sleep(0.02)
 
-    def _run(self, command: list[str]) -> tuple[bytes, str, int]:
-        """Output, standard error and exit status. Raises NodeError: no client, or out of time."""
+    def _start(
+        self, command: list[str], stderr: int | IO[bytes] = subprocess.PIPE
+    ) -> subprocess.Popen[bytes]:
+        """The running client. Raises NodeError: there is none, or no further ones are started."""
         try:
             with self._lock:
                 if self._closed:
@@ -120,12 +188,13 @@ class SshShell:
                     command,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
+                    stderr=stderr,
                     # A session of its own, so that a ProxyCommand ends with it; but not where ssh
                     # may ask on the terminal, which belongs to this session.
                     start_new_session="BatchMode=yes" in command,
                 )
                 self._running.add(process)
+                return process
         except FileNotFoundError as error:
             raise NodeError(
                 f"there is no {self._options.program} here",
@@ -133,6 +202,10 @@ class SshShell:
             ) from error
         except OSError as error:
             raise NodeError(f"{self._options.program} cannot be run: {error.strerror}") from error
+
+    def _run(self, command: list[str]) -> tuple[bytes, str, int]:
+        """Output, standard error and exit status. Raises NodeError: no client, or out of time."""
+        process = self._start(command)
         try:
             output, heard = process.communicate(self._script, timeout=self._options.timeout)
         except subprocess.TimeoutExpired:

@@ -8,11 +8,11 @@ from kinspect.collect.api_lists import KubeApi
 from kinspect.collect.exec import ExecShell
 from kinspect.collect.options import ExecOptions, NodeOptions, SshOptions
 from kinspect.collect.pod_exec import PodExec
-from kinspect.collect.ports import NodeShell
+from kinspect.collect.ports import CounterShell
 from kinspect.collect.ssh import SshShell
 
 
-def open_shell(options: NodeOptions, api: KubeApi) -> NodeShell:
+def open_shell(options: NodeOptions, api: KubeApi) -> CounterShell:
     """The NodeShell for the options. Raises ApiError if it needs the API and cannot reach it."""
     match options:
         case SshOptions():

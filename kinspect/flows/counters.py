@@ -113,8 +113,8 @@ def _endpoints(trace: NodeTrace) -> dict[str, Expected]:
 
 
 def _sum(bounds: Iterable[Bounds]) -> Bounds:
-    lows, highs = zip(*bounds, strict=True)
-    return sum(lows, ZERO), sum(highs, ZERO)
+    every = list(bounds)
+    return sum((low for low, _ in every), ZERO), sum((high for _, high in every), ZERO)
 
 
 def _part(share: Fraction, others: Fraction) -> Fraction:
@@ -220,6 +220,7 @@ class NodeTally:
 
     node: str
     rules: tuple[Expected, ...]
+    known: frozenset[str]  # the texts of all rules of the service, which say if they are still the same
     last: Counts | None = None
     at: float = 0.0
     condition: NodeCondition = "waiting"
@@ -231,15 +232,15 @@ class NodeTally:
     gained: dict[tuple[object, ...], int] = field(default_factory=dict)
 
     def changed(self, found: Counts) -> bool:
-        """Whether the rules are others than at the last reading."""
-        return self.last is not None and self.last.keys() != found.keys()
+        """Whether the rules are others than those that the shares are of."""
+        return self.known != found.keys()
 
-    def rewritten(self, rules: tuple[Expected, ...], found: Counts, at: float) -> None:
-        """Begin anew with other rules: what was counted had other shares."""
-        self.rules = rules
+    def rewritten(self, rules: tuple[Expected, ...], known: frozenset[str]) -> None:
+        """Begin anew with other rules, from the next reading on: what was counted had other shares."""
+        self.rules, self.known, self.last = rules, known, None
+        self.gained, self.seconds, self.condition, self.why = {}, None, "rewritten", None
         self.totals.clear()
         self.rewrites += 1
-        self._restart("rewritten", found, at)
 
     def read(self, found: Counts, at: float) -> None:
         """Count what the same rules gained since the last reading.
@@ -263,8 +264,8 @@ class NodeTally:
         self.seconds, self.condition, self.why = at - self.at, "counted", None
         self.last, self.at = found, at
 
-    def nothing_new(self) -> None:
-        """No reading since the last; a node that is gone stays so."""
+    def overdue(self) -> None:
+        """No reading for longer than it should take; a node that is gone stays so."""
         self.gained, self.seconds = {}, None
         if self.condition != "gone":
             self.condition = "waiting"

@@ -98,6 +98,12 @@ ANSWERS: Final = (
         texts={"table": "flows.table.table", "wide": "flows.table.wide"},
     ),
     Answer(
+        kind="Reading",
+        type="kinspect.model.counts.ReadingAnswer",
+        document="watch.document.reading_document",
+        texts={"table": "watch.table.line", "wide": "watch.table.wide"},
+    ),
+    Answer(
         kind="Capture",
         type="kinspect.snapshot.manifest.Written",
         document="capture.document.capture_document",

@@ -32,6 +32,16 @@ class Ran:
     def json(self) -> Any:
         return json.loads(self.out)
 
+    @property
+    def documents(self) -> list[Any]:
+        """The documents of a command that prints one after the other."""
+        found, at, decoder = [], 0, json.JSONDecoder()
+        while at < len(self.out):
+            document, at = decoder.raw_decode(self.out, at)
+            found.append(document)
+            at += len("\n")
+        return found
+
 
 def kinspect(*argv: str, columns: int = 100, stdin: bytes = b"", env: dict[str, str] | None = None) -> Ran:
     """The exit code, standard output and standard error of ``kinspect ARGV``."""
@@ -51,7 +61,11 @@ def kinspect(*argv: str, columns: int = 100, stdin: bytes = b"", env: dict[str, 
             code = int(end.code or 0)
     ran = Ran(code, out.getvalue(), err.getvalue())
     if out.getvalue().startswith('{\n  "apiVersion"'):
-        valid(ran.json, code)
+        *before, last = ran.documents
+        for document in before:
+            valid(document, document["exitCode"])
+        assert last["exitCode"] == code, ran.err
+        valid(last, code)
     return ran
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from tests.cli.run import kinspect
@@ -50,6 +51,22 @@ def test_a_dump_without_counters_is_undetermined(tmp_path: Path) -> None:
     assert ran.code == 3
     assert {c["connections"] for c in ran.json["counters"]} == {None}
     assert any(entry["answeredBy"] == "iptables-save -c" for entry in ran.json["undetermined"])
+
+
+def test_a_way_in_that_leads_to_no_endpoint_counts_nothing(tmp_path: Path) -> None:
+    """Node1's rules do not have the cluster IP: what is sent there is translated nowhere."""
+    snapshot = Path(shutil.copytree(STORY, tmp_path / "snapshot"))
+    for dump in snapshot.glob("nodes/*/iptables-save.txt"):
+        lines = dump.read_text().splitlines(keepends=True)
+        dump.write_text("".join(line for line in lines if "-d 10.43.174.31/32" not in line))
+    argv = ("trace", "svc/test-service", "--snapshot", str(snapshot), "--counters", "-o", "json")
+    found = kinspect(*argv).json["counters"]
+    assert [(c["connections"], c["share"]) for c in found] == [
+        (977, 0.5),
+        (1023, 0.5),
+        (1033, 0.5),
+        (967, 0.5),
+    ]
 
 
 def test_it_is_about_a_service() -> None:

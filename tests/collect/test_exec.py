@@ -432,3 +432,24 @@ def test_where_there_is_no_ssh_the_api_is_taken_and_that_is_said(
     asked = kinspect(*EXEC[:4], "--transport", "ssh", "--kubeconfig", str(api.kubeconfig))
     assert "there is no ssh here" in asked.err, "who asks for ssh gets ssh"
     assert kinspect("trace", "svc/test-service", "--demo").err == "", "a recording needs no transport"
+
+
+def test_readings_are_the_rules_alone_again_and_again(api: ReplayServer) -> None:
+    with kube.connect(str(api.kubeconfig)) as connected:
+        shell = open_shell(ExecOptions(), connected)
+        coming = shell.readings(HOSTS[0], 1)
+        for _ in range(2):
+            files = next(coming)
+            assert files["iptables-save.txt"] == (STORY / "nodes/node1/iptables-save.txt").read_bytes()
+            assert set(files) == {"iptables-save.txt", "ip6tables-save.txt"}
+        assert {argv[0].rpartition("-")[2] for _, argv in api.pods.ran} == {"save"}
+        shell.close()
+        with pytest.raises(NodeError, match="interrupted"):
+            next(coming)
+
+
+def test_a_node_is_watched_through_the_api(api: ReplayServer) -> None:
+    argv = ("watch", "default/test-service", "--transport", "exec", "--kubeconfig", str(api.kubeconfig))
+    ran = kinspect(*argv, "--interval", "1s", "--for", "3s", "-o", "json")
+    assert ran.documents[-1]["reading"] == 3
+    assert {each["condition"] for each in ran.documents[-1]["nodes"]} == {"counted"}, ran.err

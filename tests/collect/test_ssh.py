@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -538,3 +539,66 @@ def test_a_live_sender_that_is_a_pod(cluster_over_ssh: list[str]) -> None:
     )
     assert (ran.code, ran.err) == (0, "")
     assert [(t["node"], t["packet"]["src"]) for t in ran.json["traces"]] == [("node2", "10.42.20.2")]
+
+
+def test_readings_come_over_one_session_each_whole(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    shell = SshShell(server.options())
+    coming = shell.readings(NODE, 1)
+    for _ in range(3):
+        files = next(coming)
+        assert files["iptables-save.txt"] == (RECORDED / "iptables-save.txt").read_bytes()
+        assert set(files) == {"iptables-save.txt", "ip6tables-save.txt"}, "the rules alone"
+    coming.close()
+    assert (server.root / "sshd.log").read_text().count("Accepted publickey") == 1
+
+
+def test_readings_end_on_the_node_when_nobody_reads_them(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    server.tool("iptables-nft-save", f"echo $PPID > {server.root}/last; cat {RECORDED}/iptables-save.txt")
+    coming = SshShell(server.options()).readings(NODE, 1)
+    next(coming)
+    coming.close()
+    # The subshell of a reading is long gone; the loop itself must not begin another one.
+    before = (server.root / "last").read_text()
+    time.sleep(3)
+    later = (server.root / "last").read_text()
+    time.sleep(3)
+    assert (server.root / "last").read_text() == later, f"still reading ({before})"
+
+
+def test_a_session_that_is_closed_is_an_error_with_the_reason(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    shell = SshShell(server.options())
+    coming = shell.readings(NODE, 1)
+    next(coming)
+    shell.close()
+    with pytest.raises(NodeError, match="interrupted"):
+        list(coming)
+
+
+def test_a_session_that_the_node_ends_is_an_error(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    server.tool("sleep", "kill $PPID")
+    coming = SshShell(server.options()).readings(NODE, 1)
+    next(coming)
+    with pytest.raises(NodeError, match=r"connection ended|cut before"):
+        list(coming)
+
+
+def test_a_node_that_cannot_be_reached_gives_the_reason_for_readings_too(
+    server: Sshd, tmp_path: Path
+) -> None:
+    with pytest.raises(NodeError, match="connection refused"):
+        next(SshShell(server.options(port=free_port())).readings(NODE, 1))
+    server.recorded(RECORDED)
+    server.tool("iptables-nft-save", "echo 'Permission denied (you must be root)' >&2; exit 4")
+    with pytest.raises(NodeError, match="permission denied"):
+        next(SshShell(server.options()).readings(NODE, 1))
+
+
+def test_readings_that_do_not_come_are_given_up(server: Sshd) -> None:
+    server.recorded(RECORDED)
+    server.tool("iptables-nft-save", "exec /bin/sleep 60")
+    with pytest.raises(NodeError, match="no reading within 3 s"):
+        next(SshShell(server.options(timeout=2.0)).readings(NODE, 1))

@@ -25,7 +25,7 @@ def counts(a: int | None, b: int | None, share: tuple[Fraction, Fraction] = HALF
 
 
 def tally() -> NodeTally:
-    return NodeTally(node="n", rules=(endpoint(A), endpoint(B)))
+    return NodeTally(node="n", rules=(endpoint(A), endpoint(B)), known=frozenset(found(0, 0)))
 
 
 def found(a: int, b: int, jumps: int = 0) -> dict[str, int]:
@@ -98,8 +98,11 @@ def test_rules_that_changed_begin_anew() -> None:
     node.read(found(5, 5), 1.0)
     now = {f"dnat {A}": 7}
     assert node.changed(now)
-    node.rewritten((endpoint(A),), now, 2.0)
+    node.rewritten((endpoint(A),), frozenset(now))
     assert (node.condition, node.reading().rewrites) == ("rewritten", 1)
+    assert [(one.connections, one.rate) for one in node.counts()] == [(0, None)], "other rules, other shares"
+    assert not node.changed(now)
+    node.read(now, 2.0)
     node.read({f"dnat {A}": 9}, 3.0)
     assert [(one.connections, one.rate) for one in node.counts()] == [(2, 2.0)]
 
@@ -108,7 +111,7 @@ def test_a_node_that_went_away_is_marked_until_it_is_back() -> None:
     node = tally()
     node.read(found(0, 0), 0.0)
     node.lost("connection refused")
-    node.nothing_new()
+    node.overdue()
     assert (node.reading().condition, node.reading().why) == ("gone", "connection refused")
     assert [one.rate for one in node.counts()] == [None, None]
     node.read(found(10, 20), 10.0)  # its counters went on: what it counted meanwhile is known
@@ -119,7 +122,7 @@ def test_a_node_that_went_away_is_marked_until_it_is_back() -> None:
 def test_a_reading_that_is_late_is_no_reading_of_zero() -> None:
     node = tally()
     node.read(found(0, 0), 0.0)
-    node.nothing_new()
+    node.overdue()
     assert node.condition == "waiting"
     assert [one.rate for one in node.counts()] == [None, None]
 

@@ -30,7 +30,8 @@ ASKED: dict[str, tuple[str, ...]] = {
 
 
 def test_every_answer_is_asked_for_here() -> None:
-    assert {answer.kind for answer in ANSWERS} == set(ASKED)
+    # A reading needs a live cluster: tests/cli/test_watch.py asks for one in every format.
+    assert {answer.kind for answer in ANSWERS} == {*ASKED, "Reading"}
 
 
 def test_documents_are_written_in_every_common_format() -> None:
@@ -46,7 +47,7 @@ def test_what_the_table_names_is_there(answer: Answer) -> None:
     assert all(callable(formats._below(name)) for name in answer.texts.values())
 
 
-CASES = [(answer.kind, form) for answer in ANSWERS for form in answer.formats]
+CASES = [(answer.kind, form) for answer in ANSWERS if answer.kind in ASKED for form in answer.formats]
 
 
 @pytest.mark.parametrize(("kind", "form"), CASES, ids=map(" ".join, CASES))

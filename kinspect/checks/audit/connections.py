@@ -13,15 +13,19 @@ from typing import Final
 
 from kinspect.flows.chance import chance
 from kinspect.flows.summary import summary
-from kinspect.model.audit import FindingKind, Observation, Severity
+from kinspect.model.audit import Fact, FindingKind, Observation, Severity
 from kinspect.model.cluster import Endpoint, Service
 from kinspect.model.flows import Flow, FlowsRow
 from kinspect.model.packet import endpoint_text
+
+# Connections are those of a node: what was read of it beside its rules, and what the API lists.
+_DEPENDS: Final[frozenset[Fact]] = frozenset({"node files", "rules", "endpoints"})
 
 GONE: Final = FindingKind(
     code="KI401",
     title="connections to an endpoint that is gone",
     severity=Severity.WARNING,
+    depends=_DEPENDS,
     means="Connections still go to an address that the API does not list for the service any more. No rule sends"
     " there, but rules are asked for new connections only, and kube-proxy never ends TCP.",
     todo="If the pod lives, let it close them; if it is gone, clients wait for their own timeouts: shorten those, or"
@@ -33,6 +37,7 @@ PINNED: Final = FindingKind(
     code="KI402",
     title="UDP flows pinned to nowhere",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="UDP flows go to an endpoint that is gone, or to a service's address that no rule rewrote, and each packet"
     " keeps the entry alive: a client that uses one port, such as a DNS resolver, gets no answer for as long as it"
     " asks. kube-proxy deletes such entries if it runs and can.",
@@ -45,6 +50,7 @@ DRAINED: Final = FindingKind(
     code="KI403",
     title="connections to a drained node",
     severity=Severity.WARNING,
+    depends=_DEPENDS,
     means="A node is cordoned or about to go, and connections still end at its pods: switching it off cuts them.",
     todo="Wait until they end (kinspect check drained --established --wait 10m), or move the pods.",
     look=("kinspect flows --to drained",),
@@ -53,6 +59,7 @@ FULL: Final = FindingKind(
     code="KI404",
     title="connection tracking table nearly full",
     severity=Severity.ERROR,
+    depends=_DEPENDS,
     means="A node tracks almost as many connections as it can. When the table is full, packets of new connections"
     " are dropped, of all services and of the node itself (nf_conntrack: table full, dropping packet).",
     todo="Raise net.netfilter.nf_conntrack_max (kube-proxy's --conntrack-max-per-core), and find who opens so many:"
@@ -63,6 +70,7 @@ UNEVEN: Final = FindingKind(
     code="KI405",
     title="uneven load, even rules",
     severity=Severity.INFO,
+    depends=_DEPENDS,
     means="An endpoint has far more, or far fewer, connections than its share of new ones, and chance does not explain"
     " it. The rules decide once for each connection: clients that keep theirs open (gRPC, HTTP keep-alive, database"
     " pools) stay where they are, so endpoints that came later have few.",

@@ -18,6 +18,7 @@ from kinspect.model.packet import Address, Packet
 from kinspect.model.questions import Input
 from kinspect.model.rules import Distinctions
 from kinspect.netfilter.options import Option, OptionError, Options, ValueKind
+from kinspect.netfilter.printed import NOT, printed
 from kinspect.netfilter.routing import own_address_question, route
 from kinspect.netfilter.unknowns import Fork
 
@@ -211,3 +212,9 @@ def read(options: Options) -> AddressType:
         bool(dst and dst.inverted),
         limit,
     )
+
+
+PRINTED: Final = (
+    printed(rf"ADDRTYPE match dst-type {NOT}(\S+)", r"-m addrtype --dst-type \2"),
+    printed(rf"ADDRTYPE match src-type {NOT}(\S+)", r"-m addrtype --src-type \2"),
+)

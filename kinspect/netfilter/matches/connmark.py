@@ -12,6 +12,7 @@ from kinspect.model.packet import Packet, equal_bits
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.matches.conntrack import connected
 from kinspect.netfilter.options import Options, ValueKind, masked
+from kinspect.netfilter.printed import NOT, printed
 
 OPTIONS: Final = {"--mark": 1}
 VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
@@ -52,3 +53,6 @@ def read(options: Options) -> ConnectionMark:
     option = options.need("--mark")
     value, mask = option.read(masked, "a mark, as value or value/mask,")
     return ConnectionMark(value, mask, option.inverted)
+
+
+PRINTED: Final = (printed(rf"connmark match {NOT} ?(\S+)", r"-m connmark --mark \2"),)

@@ -21,6 +21,7 @@ from kinspect.netfilter.options import (
     port_range,
     protocol,
 )
+from kinspect.netfilter.printed import NOT, printed
 
 _TUPLE: Final = ("orig", "repl")
 OPTIONS_conntrack: Final = {
@@ -297,3 +298,9 @@ def read_conntrack(options: Options) -> State | Conntrack:
     if not parts:
         raise OptionError("expected --ctstate or another option of conntrack", options.word)
     return Conntrack(state, tuple(parts.values()))
+
+
+PRINTED: Final = (
+    printed(rf"{NOT}ctstate (\S+)", r"-m conntrack --ctstate \2"),
+    printed(rf"{NOT}state (\S+)", r"-m state --state \2"),
+)

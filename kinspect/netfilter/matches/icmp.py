@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,7 @@ from kinspect.model.packet import ICMP, ICMPV6, Packet
 from kinspect.model.questions import Input
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Option, Options, ValueKind, integer
+from kinspect.netfilter.printed import NOT, printed
 
 OPTIONS_icmp: Final = {"--icmp-type": 1}
 OPTIONS_icmp6: Final = {"--icmpv6-type": 1}
@@ -125,3 +127,14 @@ def read_icmp(options: Options) -> Icmp:
 def read_icmp6(options: Options) -> Icmp:
     """``--icmpv6-type``."""
     return _read(options.need("--icmpv6-type"), ICMPV6, TYPES_6)
+
+
+def _type(found: re.Match[str]) -> str:
+    code = f"/{found[3]}" if found[3] else ""
+    return f"{'! ' if found['not'] else ''}--icmp-type {found[2]}{code}"
+
+
+PRINTED: Final = (
+    printed(rf"(?:icmp ?|ipv6-icmp)type {NOT}(\d+)(?: code (\d+))?", _type),
+    printed(r"icmp (?P<not>!)?([a-z][a-z-]+)", r"--icmp-type \2"),
+)

@@ -11,6 +11,7 @@ from kinspect.model.odds import Odds, certain
 from kinspect.model.packet import Address, Packet, read_address
 from kinspect.model.rules import Distinctions, Span
 from kinspect.netfilter.options import Option, OptionError, Options, ValueKind
+from kinspect.netfilter.printed import NOT, printed
 
 OPTIONS: Final = {"--src-range": 1, "--dst-range": 1}
 VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
@@ -79,3 +80,9 @@ def read(options: Options) -> AddressRange:
     if src is None and dst is None:
         raise OptionError("expected --src-range or --dst-range", options.word)
     return AddressRange(_between(src) if src else None, _between(dst) if dst else None)
+
+
+PRINTED: Final = (
+    printed(rf"source IP range {NOT}(\S+)", r"-m iprange --src-range \2"),
+    printed(rf"destination IP range {NOT}(\S+)", r"-m iprange --dst-range \2"),
+)

@@ -11,6 +11,7 @@ from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.model.questions import Input
 from kinspect.netfilter.options import Option, OptionError, Options, ValueKind, integer
+from kinspect.netfilter.printed import NOT, printed
 
 OPTIONS: Final = {
     "--match-set": 2, "--set": "--match-set", "--return-nomatch": 0, "--update-counters": 0,
@@ -90,3 +91,6 @@ def read(options: Options) -> InSet:
         options.has("--return-nomatch"),
         " and ".join(asked) or None,
     )
+
+
+PRINTED: Final = (printed(rf"{NOT}match-set (\S+) (\S+)", r"-m set --match-set \2 \3"),)

@@ -13,6 +13,7 @@ from typing import Final
 from kinspect.model.questions import Question
 from kinspect.netfilter.matches.always_open import Open
 from kinspect.netfilter.options import Option, Options, ValueKind, integer
+from kinspect.netfilter.printed import printed
 
 ALWAYS_OPEN: Final = "it depends on earlier packets"
 OPTIONS_limit: Final = {"--limit": 1, "--limit-burst": 1}
@@ -117,3 +118,6 @@ def read_connbytes(options: Options) -> Open:
         Question("rate-limit", f"the connection has carried {amount} {mode.value} ({way.value})"),
         not option.inverted,
     )
+
+
+PRINTED: Final = (printed(r"limit: avg (\S+) burst (\d+)", r"-m limit --limit \1 --limit-burst \2"),)

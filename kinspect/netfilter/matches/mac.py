@@ -13,6 +13,7 @@ from kinspect.model.packet import Packet
 from kinspect.model.questions import Input
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Options, ValueKind
+from kinspect.netfilter.printed import NOT, printed
 
 OPTIONS: Final = {"--mac-source": 1}
 VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
@@ -64,3 +65,6 @@ def read(options: Options) -> MacSource:
     """``--mac-source``."""
     option = options.need("--mac-source")
     return MacSource(option.read(hardware_address, "a MAC address, as 00:11:22:33:44:55,"), option.inverted)
+
+
+PRINTED: Final = (printed(rf"{NOT}MAC ?:?(\S+)", r"-m mac --mac-source \2"),)

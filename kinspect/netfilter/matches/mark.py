@@ -11,6 +11,7 @@ from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet, equal_bits
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Options, ValueKind, masked
+from kinspect.netfilter.printed import NOT, printed
 
 OPTIONS: Final = {"--mark": 1}
 VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
@@ -44,3 +45,6 @@ def read(options: Options) -> Mark:
     option = options.need("--mark")
     value, mask = option.read(masked, "a mark, as value or value/mask,")
     return Mark(value, mask, option.inverted)
+
+
+PRINTED: Final = (printed(rf"mark match {NOT} ?(\S+)", r"-m mark --mark \2"),)

@@ -12,6 +12,7 @@ from kinspect.model.packet import UDPLITE, WITH_PORTS, Packet
 from kinspect.model.questions import Input
 from kinspect.model.rules import Distinctions
 from kinspect.netfilter.options import Options, ValueKind, port_range
+from kinspect.netfilter.printed import NOT, printed
 
 PROTOCOLS: Final = WITH_PORTS | {UDPLITE}  # of multiport's final_check
 OPTIONS: Final = {
@@ -76,3 +77,10 @@ def read(options: Options) -> Multiport:
 
     found = option.read(ranges, "a list of ports and ranges")
     return Multiport(_SIDES[option.name], found, option.inverted)
+
+
+PRINTED: Final = (
+    printed(rf"multiport dports {NOT}(\S+)", r"-m multiport --dports \2"),
+    printed(rf"multiport sports {NOT}(\S+)", r"-m multiport --sports \2"),
+    printed(rf"multiport ports {NOT}(\S+)", r"-m multiport --ports \2"),
+)

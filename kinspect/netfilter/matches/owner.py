@@ -10,6 +10,7 @@ from kinspect.model.odds import ALWAYS, NEVER, Odds, Undecided, both, certain, u
 from kinspect.model.packet import Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Option, OptionError, Options, integer
+from kinspect.netfilter.printed import NOT, printed
 
 OPTIONS: Final = {"--uid-owner": 1, "--gid-owner": 1, "--suppl-groups": 0, "--socket-exists": 0}
 
@@ -111,3 +112,9 @@ def read(options: Options) -> Ownership:
         socket is not None,
         bool(socket and socket.inverted),
     )
+
+
+PRINTED: Final = (
+    printed(rf"owner UID match {NOT}(\d+)", r"-m owner --uid-owner \2"),
+    printed(rf"owner GID match {NOT}(\d+)", r"-m owner --gid-owner \2"),
+)

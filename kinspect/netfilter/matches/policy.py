@@ -15,6 +15,7 @@ from kinspect.model.odds import Odds, certain
 from kinspect.model.packet import Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import Options, ValueKind
+from kinspect.netfilter.printed import printed
 
 OPTIONS: Final = {
     "--dir": 1, "--pol": 1, "--strict": 0, "--reqid": 1, "--spi": 1, "--proto": 1, "--mode": 1,
@@ -51,3 +52,6 @@ def read(options: Options) -> IpsecPolicy:
     if kind.value not in ("none", "ipsec"):
         raise kind.error("none or ipsec")
     return IpsecPolicy(kind.value == "none")
+
+
+PRINTED: Final = (printed(r"policy match dir (in|out) pol (none|ipsec)", r"-m policy --dir \1 --pol \2"),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -14,6 +15,7 @@ from kinspect.model.packet import DCCP, SCTP, TCP, UDP, Packet, TcpFlag
 from kinspect.model.questions import Input
 from kinspect.model.rules import Distinctions
 from kinspect.netfilter.options import Option, OptionError, Options, ValueKind, port_range
+from kinspect.netfilter.printed import NOT, printed
 
 _PORTS: Final = {"--sport": 1, "--dport": 1, "--source-port": "--sport", "--destination-port": "--dport"}
 PROTOCOLS_tcp: Final = frozenset({TCP})
@@ -165,3 +167,23 @@ def read_sctp(options: Options) -> Ports:
 def read_dccp(options: Options) -> Ports:
     """``-m dccp``."""
     return _read(DCCP, options)
+
+
+_FLAGS_BY_BIT: Final = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")
+
+
+def _flags_by_name(found: re.Match[str]) -> str:
+    """``0x17/0x02`` as the names of the flags looked at, and of those set."""
+    lists = []
+    for part in found[2].split("/"):
+        bits = int(part, 16)
+        lists.append(",".join(name for bit, name in enumerate(_FLAGS_BY_BIT) if bits >> bit & 1) or "NONE")
+    return f"{'! ' if found['not'] else ''}--tcp-flags {' '.join(lists)}"
+
+
+PRINTED: Final = (
+    printed(r"(tcp|udp|sctp|dccp)(?= |$)(?! (?:flags:))"),
+    printed(rf"dpts?:{NOT}(\S+)", r"--dport \2"),
+    printed(rf"spts?:{NOT}(\S+)", r"--sport \2"),
+    printed(rf"(?:tcp )?flags:{NOT}(0x[0-9A-Fa-f]+/0x[0-9A-Fa-f]+)", _flags_by_name),
+)

@@ -8,6 +8,7 @@ translated source) is on a list is not known.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -17,6 +18,7 @@ from kinspect.model.odds import Odds, certain, undecided, unless
 from kinspect.model.packet import Packet, Stamp, read_address
 from kinspect.model.rules import Distinctions
 from kinspect.netfilter.options import Option, OptionError, Options, ValueKind, integer
+from kinspect.netfilter.printed import printed
 
 OPTIONS: Final = {
     "--set": 0, "--rcheck": 0, "--update": 0, "--remove": 0, "--seconds": 1, "--reap": 0, "--hitcount": 1,
@@ -155,3 +157,26 @@ def read(options: Options) -> Recent:
                 option.inverted,
             )
     raise OptionError("expected --set, --rcheck, --update or --remove", options.word)
+
+
+_ACTIONS: Final = {"CHECK": "rcheck", "SET": "set", "UPDATE": "update", "REMOVE": "remove"}
+
+
+def _as_options(found: re.Match[str]) -> str:
+    words = [f"-m recent --{_ACTIONS[found[1]]}"]
+    if found[2]:
+        words.append(f"--seconds {found[2]}")
+    if found[3]:
+        words.append(f"--hitcount {found[3]}")
+    words.append(f"--name {found[4]}")
+    words.append("--rdest" if found[5] == "dest" else "--rsource")
+    return " ".join(words)
+
+
+PRINTED: Final = (
+    printed(
+        r"(?:recent: )?(CHECK|SET|UPDATE|REMOVE)(?: seconds: (\d+))?(?: reap)?(?: hit_count: (\d+))?"
+        r"(?: TTL-Match)? name: (\S+)(?: side: (\S+))?(?: mask: (\S+))?",
+        _as_options,
+    ),
+)

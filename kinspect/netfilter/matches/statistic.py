@@ -14,6 +14,7 @@ from kinspect.model.odds import ALWAYS, NEVER, Chance, Odds, undecided, unless
 from kinspect.model.packet import Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Distinctions
 from kinspect.netfilter.options import OptionError, Options, ValueKind, integer
+from kinspect.netfilter.printed import NOT, printed
 
 OPTIONS: Final = {"--mode": 1, "--probability": 1, "--every": 1, "--packet": 1}
 VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
@@ -109,3 +110,18 @@ def read(options: Options) -> Random | Nth:
         )
         return Nth(count, first, every.inverted, options.rule)
     raise OptionError("expected random or nth after --mode", mode.word + 1)
+
+
+def _nth(found: re.Match[str]) -> str:
+    inverted = "! " if found["not"] else ""
+    return f"-m statistic --mode nth {inverted}--every {found[2]} --packet {found[3] or 0}"
+
+
+def _random(found: re.Match[str]) -> str:
+    return f"-m statistic --mode random {'! ' if found['not'] else ''}--probability {found[2]}"
+
+
+PRINTED: Final = (
+    printed(rf"statistic mode random {NOT}probability (\S+)", _random),
+    printed(rf"statistic mode nth {NOT}every (\d+)(?: packet (\d+))?", _nth),
+)

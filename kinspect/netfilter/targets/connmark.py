@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ from kinspect.model.packet import Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, Proceed
 from kinspect.netfilter.matches.conntrack import connected
 from kinspect.netfilter.options import Options, ValueKind, integer
+from kinspect.netfilter.printed import printed
 from kinspect.netfilter.targets.mark import ALL, spelled
 from kinspect.netfilter.targets.mark import OPTIONS as MARK_OPTIONS
 
@@ -132,3 +134,17 @@ def read(options: Options) -> SetConnectionMark | SaveMark | RestoreMark:
     if options.has("--restore-mark"):
         return RestoreMark(nfmask, ctmask, shift)
     return SetConnectionMark(*spelled(options), shift)
+
+
+def _masked(option: str) -> Callable[[re.Match[str]], str]:
+    return lambda found: f"{option} --mask {found[1]}" if found[1] else option
+
+
+PRINTED: Final = (
+    printed(r"CONNMARK x?set (\S+)", r"--set-xmark \1"),
+    printed(r"CONNMARK or (\S+)", r"--or-mark \1"),
+    printed(r"CONNMARK and (\S+)", r"--and-mark \1"),
+    printed(r"CONNMARK xor (\S+)", r"--xor-mark \1"),
+    printed(r"CONNMARK save(?: mask (\S+))?", _masked("--save-mark")),
+    printed(r"CONNMARK restore(?: mask (\S+))?", _masked("--restore-mark")),
+)

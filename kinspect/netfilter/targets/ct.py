@@ -15,6 +15,7 @@ from kinspect.model.host import Host
 from kinspect.model.packet import CtState, Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, Proceed
 from kinspect.netfilter.options import Options, ValueKind, integer
+from kinspect.netfilter.printed import printed
 
 OPTIONS_NOTRACK: Final[dict[str, int]] = {}
 OPTIONS_CT: Final = {
@@ -102,3 +103,6 @@ def read_CT(options: Options) -> Untrack | Template:  # noqa: N802
 
 def _zone(text: str) -> int | None:
     return None if text == "mark" else integer(text, 0, 0xFFFF)
+
+
+PRINTED: Final = (printed(r"NOTRACK|CT .*$"),)

@@ -10,6 +10,7 @@ from kinspect.model.host import Host
 from kinspect.model.packet import Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, Proceed
 from kinspect.netfilter.options import OptionError, Options, ValueKind, integer, masked
+from kinspect.netfilter.printed import printed
 
 OPTIONS: Final = {"--set-xmark": 1, "--set-mark": 1, "--and-mark": 1, "--or-mark": 1, "--xor-mark": 1}
 VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
@@ -72,3 +73,11 @@ def spelled(options: Options) -> tuple[int, int]:
 def read(options: Options) -> SetMark:
     """``-j MARK``."""
     return SetMark(*spelled(options))
+
+
+PRINTED: Final = (
+    printed(r"MARK x?set (\S+)", r"--set-xmark \1"),
+    printed(r"MARK or (\S+)", r"--or-mark \1"),
+    printed(r"MARK and (\S+)", r"--and-mark \1"),
+    printed(r"MARK xor (\S+)", r"--xor-mark \1"),
+)

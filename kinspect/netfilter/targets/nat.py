@@ -18,6 +18,7 @@ from kinspect.model.packet import WITH_PORTS, Address, Packet, read_address
 from kinspect.model.rules import Bind, Described, Distinctions, Effect, End, OneOf, Verdict
 from kinspect.netfilter.hashing import chosen_address
 from kinspect.netfilter.options import Option, Options, ValueKind, port
+from kinspect.netfilter.printed import printed
 from kinspect.netfilter.source_address import Nothing, source_address
 
 _RANDOM: Final = {"--random": 0, "--persistent": 0, "--random-fully": 0}
@@ -315,3 +316,11 @@ def read_MASQUERADE(options: Options) -> Masquerade:  # noqa: N802
     """``-j MASQUERADE``, optionally with ports."""
     ports = options.get("--to-ports")
     return Masquerade(ports.read(read_ports, "a port or range") if ports else None, _random(options))
+
+
+PRINTED: Final = (
+    printed(r"masq ports: (\S+)", r"--to-ports \1"),
+    printed(r"random-fully", "--random-fully"),
+    printed(r"random", "--random"),
+    printed(r"persistent", "--persistent"),
+)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from kinspect.netfilter.options import Options, ValueKind
+from kinspect.netfilter.printed import printed
 from kinspect.netfilter.targets.nothing import Nothing
 
 NO_EFFECT: Final = True
@@ -67,3 +68,6 @@ VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(
 def read(options: Options) -> Nothing:
     """Any of them."""
     return Nothing(options.words())
+
+
+PRINTED: Final = (printed(r"LOG .*$|NFLOG .*$|nflog-.*$|TCPMSS .*$|CHECKSUM .*$|CLASSIFY .*$"),)

@@ -13,6 +13,7 @@ from kinspect.model.packet import Address, Packet
 from kinspect.model.questions import Input
 from kinspect.model.rules import Described, Effect, End, OneOf, Verdict
 from kinspect.netfilter.options import Options, ValueKind
+from kinspect.netfilter.printed import printed
 from kinspect.netfilter.targets.nat import PortRange, read_ports, with_destination
 
 OPTIONS: Final = {"--to-ports": 1, "--random": 0}
@@ -77,3 +78,6 @@ def read(options: Options) -> Redirect:
     """``--to-ports``."""
     ports = options.get("--to-ports")
     return Redirect(ports.read(read_ports, "a port or range") if ports else None, options.has("--random"))
+
+
+PRINTED: Final = (printed(r"redir ports (\S+)", r"--to-ports \1"),)

@@ -10,6 +10,7 @@ from kinspect.model.host import Host
 from kinspect.model.packet import Packet
 from kinspect.model.rules import NO_DISTINCTIONS, Described, Distinctions, Effect, End, Verdict
 from kinspect.netfilter.options import Options, ValueKind
+from kinspect.netfilter.printed import printed
 
 OPTIONS: Final = {"--reject-with": 1}
 VALUES: Final[Mapping[str, ValueKind]] = dict.fromkeys(OPTIONS, "plain")
@@ -69,3 +70,6 @@ def read(options: Options) -> Reject:
             f"a type of answer, such as {'icmp' if options.family == 4 else 'icmp6'}-port-unreachable,"
         )
     return Reject(known.get(option.value.lower()) or begun.pop())
+
+
+PRINTED: Final = (printed(r"reject-with (\S+)", r"--reject-with \1"),)

@@ -2,18 +2,18 @@
 
 A listing is made for eyes: without ``-v`` it leaves the interfaces out, without ``-n`` it may put
 names for numbers. Each line becomes a rule in iptables-save's words; what is left of a line that
-nothing here knows stays as a match that is not decided. Source: print_rule of iptables' own
-iptables.c and each extension's ``print``.
+no form of an extension (``netfilter.printed``) fits stays as a match that is not decided. Source:
+print_rule of iptables' own iptables.c.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from kinspect.model.packet import Family
+from kinspect.netfilter.printed import forms
 
 HEADER: Final = re.compile(
     r"Chain (\S+) \((?:policy (\w+)(?: \S+ packets, \S+ bytes)?|-?\d+ references)\)(?: \(ERROR .*\))?\s*$"
@@ -31,6 +31,7 @@ _VERBOSE: Final = re.compile(
 _PLAIN: Final = re.compile(rf"\s*(\d+\s+)?{_TO}{_HOST}\s+{_HOST}(?:\s|$)")
 _COUNT: Final = re.compile(r"\d+[KMGT]?$")
 _LONGEST: Final = 4096  # characters behind the destination
+_GOTO: Final = "[goto]"
 _UNITS: Final = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -40,95 +41,6 @@ class Made:
 
     declared: list[tuple[str, str]] = field(default_factory=list)
     rules: list[tuple[str, str]] = field(default_factory=list)  # with the chain of each
-
-
-# What the extensions print behind the destination, and the options that it stands for. Tried in
-# order, at the beginning of what is left of the line.
-_Words = Callable[[re.Match[str]], str]
-
-
-def _option(template: str) -> _Words:
-    return lambda found: found.expand(template)
-
-
-def _inverted(template: str) -> _Words:
-    """The template with ``!`` before its option where the listing has one before the value."""
-    negated = re.sub(r"(^| )--", r"\1! --", template, count=1)
-    return lambda found: found.expand(negated if found["not"] else template)
-
-
-_N: Final = r"(?P<not>! ?)?"
-_RECENT: Final = (
-    r"(?:recent: )?(CHECK|SET|UPDATE|REMOVE)(?: seconds: (\d+))?(?: reap)?(?: hit_count: (\d+))?(?: TTL-Match)?"
-    r" name: (\S+)(?: side: (\S+))?(?: mask: (\S+))?"
-)
-_PRINTED: Final[tuple[tuple[re.Pattern[str], _Words], ...]] = tuple(
-    (re.compile(pattern), words)
-    for pattern, words in (
-        (r"/\* (?P<text>.*?) \*/", lambda found: f'-m comment --comment "{_quoted(found["text"])}"'),
-        (r"(tcp|udp|sctp|dccp)(?= |$)(?! (?:flags:))", _option(r"")),
-        (rf"dpts?:{_N}(\S+)", _inverted(r"--dport \2")),
-        (rf"spts?:{_N}(\S+)", _inverted(r"--sport \2")),
-        (rf"(?:tcp )?flags:{_N}(0x[0-9A-Fa-f]+/0x[0-9A-Fa-f]+)", lambda found: _tcp_flags(found)),
-        (rf"multiport dports {_N}(\S+)", _inverted(r"-m multiport --dports \2")),
-        (rf"multiport sports {_N}(\S+)", _inverted(r"-m multiport --sports \2")),
-        (rf"multiport ports {_N}(\S+)", _inverted(r"-m multiport --ports \2")),
-        (rf"{_N}ctstate (\S+)", _inverted(r"-m conntrack --ctstate \2")),
-        (rf"{_N}state (\S+)", _inverted(r"-m state --state \2")),
-        (rf"statistic mode random {_N}probability (\S+)", _inverted(r"-m statistic --mode random --probability \2")),
-        (rf"statistic mode nth {_N}every (\d+)(?: packet (\d+))?",
-         lambda f: f"-m statistic --mode nth {'! ' if f['not'] else ''}--every {f[2]} --packet {f[3] or 0}"),
-        (rf"connmark match {_N} ?(\S+)", _inverted(r"-m connmark --mark \2")),
-        (rf"mark match {_N} ?(\S+)", _inverted(r"-m mark --mark \2")),
-        (rf"ADDRTYPE match dst-type {_N}(\S+)", _inverted(r"-m addrtype --dst-type \2")),
-        (rf"ADDRTYPE match src-type {_N}(\S+)", _inverted(r"-m addrtype --src-type \2")),
-        (rf"{_N}match-set (\S+) (\S+)", _inverted(r"-m set --match-set \2 \3")),
-        (rf"source IP range {_N}(\S+)", _inverted(r"-m iprange --src-range \2")),
-        (rf"destination IP range {_N}(\S+)", _inverted(r"-m iprange --dst-range \2")),
-        (rf"(?:icmp ?|ipv6-icmp)type {_N}?(\d+)(?: code (\d+))?",
-         lambda f: f"{'! ' if f['not'] else ''}--icmp-type {f[2]}" + (f"/{f[3]}" if f[3] else "")),
-        (r"icmp (?P<not>!)?([a-z][a-z-]+)", _inverted(r"--icmp-type \2")),
-        (r"limit: avg (\S+) burst (\d+)", _option(r"-m limit --limit \1 --limit-burst \2")),
-        (_RECENT, lambda found: _recent(found)),
-        (rf"owner UID match {_N}(\d+)", _inverted(r"-m owner --uid-owner \2")),
-        (rf"owner GID match {_N}(\d+)", _inverted(r"-m owner --gid-owner \2")),
-        (r"policy match dir (in|out) pol (none|ipsec)", _option(r"-m policy --dir \1 --pol \2")),
-        (rf"{_N}MAC ?:?(\S+)", _inverted(r"-m mac --mac-source \2")),
-        (r"nfacct-name +(\S+)", _option(r"-m nfacct --nfacct-name \1")),
-    )
-)  # fmt: skip
-# What targets print; the words go behind ``-j TARGET``.
-_TARGETS: Final[tuple[tuple[re.Pattern[str], _Words], ...]] = tuple(
-    (re.compile(pattern), words)
-    for pattern, words in (
-        (r"\[goto\]", _option("")),
-        (r"reject-with (\S+)", _option(r"--reject-with \1")),
-        (r"redir ports (\S+)", _option(r"--to-ports \1")),
-        (r"masq ports: (\S+)", _option(r"--to-ports \1")),
-        (r"(?:CONN)?MARK (?:x?set) (\S+)", _option(r"--set-xmark \1")),
-        (r"(?:CONN)?MARK or (\S+)", _option(r"--or-mark \1")),
-        (r"(?:CONN)?MARK and (\S+)", _option(r"--and-mark \1")),
-        (r"(?:CONN)?MARK xor (\S+)", _option(r"--xor-mark \1")),
-        (r"CONNMARK save(?: mask (\S+))?", lambda f: f"--save-mark{f' --mask {f[1]}' if f[1] else ''}"),
-        (r"CONNMARK restore(?: mask (\S+))?", lambda f: f"--restore-mark{f' --mask {f[1]}' if f[1] else ''}"),
-        (r"random-fully", _option("--random-fully")),
-        (r"random", _option("--random")),
-        (r"persistent", _option("--persistent")),
-        (r"LOG .*$|NFLOG .*$|nflog-.*$|TCPMSS .*$|CHECKSUM .*$|CLASSIFY .*$|NOTRACK|CT .*$", _option("")),
-    )
-)  # fmt: skip
-
-
-def _recent(found: re.Match[str]) -> str:
-    action = {"CHECK": "rcheck", "SET": "set", "UPDATE": "update", "REMOVE": "remove"}[found[1]]
-    words = [f"-m recent --{action}"]
-    if found[2]:
-        words.append(f"--seconds {found[2]}")
-    if found[3]:
-        words.append(f"--hitcount {found[3]}")
-    words.append(f"--name {found[4]}")
-    words.append("--rdest" if found[5] == "dest" else "--rsource")
-    return " ".join(words)
 
 
 @dataclass(slots=True)
@@ -214,7 +126,7 @@ class Listing:
         """(matches, the target's options, -j or -g) of what stands behind the destination."""
         matches: list[str] = []
         options: list[str] = []
-        jump = "-g" if text.startswith("[goto]") else "-j"
+        jump = "-g" if text.startswith(_GOTO) else "-j"
         if len(text) > _LONGEST:  # no extension prints so much
             return [f'-m unread --text "{_quoted(text[:80])}"'], [], jump
         while text:
@@ -224,11 +136,15 @@ class Listing:
                 options.append(f"{option} {destination[1]}")
                 text = text[destination.end() :].lstrip()
                 continue
-            for table, found in ((_PRINTED, matches), (_TARGETS, options)):
-                hit = next(((m, words) for pattern, words in table if (m := pattern.match(text))), None)
+            if text.startswith(_GOTO):  # it is in ``jump``
+                text = text[len(_GOTO) :].lstrip()
+                continue
+            for kind, found in (("matches", matches), ("targets", options)):
+                hit = next(filter(None, (form.read(text) for form in forms(kind))), None)
                 if hit is not None:
-                    found.append(hit[1](hit[0]))
-                    text = text[hit[0].end() :].lstrip()
+                    words, end = hit
+                    found.append(words)
+                    text = text[end:].lstrip()
                     break
             else:
                 word, _, text = text.partition(" ")
@@ -245,18 +161,6 @@ def _value(option: str, word: str, anything: tuple[str, ...]) -> str:
     if word.startswith("!"):
         return f"! {option} {word[1:]}"
     return f"{option} {word}"
-
-
-_FLAGS: Final = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")  # by their bits
-
-
-def _tcp_flags(found: re.Match[str]) -> str:
-    """``0x17/0x02`` as the names of the flags looked at, and of those set."""
-    lists = []
-    for part in found[2].split("/"):
-        bits = int(part, 16)
-        lists.append(",".join(name for bit, name in enumerate(_FLAGS) if bits >> bit & 1) or "NONE")
-    return f"{'! ' if found['not'] else ''}--tcp-flags {' '.join(lists)}"
 
 
 def _protocol(word: str) -> bool:

@@ -120,7 +120,7 @@ def read_cluster(source: Live, plan: Plan) -> Reading:
         reading.services = [(space or reading.namespace, name) for space, name in plan.services]
         scope = _scope(plan, reading)
         reading.api["nodes.json"] = api.list("nodes")
-        hosts = _hosts(Cluster(reading.api, reading.origin), plan.nodes, source.exclude, reading.origin)
+        hosts = hosts_of(Cluster(reading.api, reading.origin), plan.nodes, source.exclude, reading.origin)
         reading.records = {host.name: NodeRecord(error=INTERRUPTED) for host in hosts}
         steps: tuple[Callable[[], None], ...] = (
             lambda: _read_lists(api, reading, plan, scope),
@@ -158,7 +158,7 @@ def _scope(plan: Plan, reading: Reading) -> _Scope:
     return _Scope()
 
 
-def _hosts(
+def hosts_of(
     cluster: Cluster, wanted: Sequence[str], exclude: Collection[str], origin: str
 ) -> list[RemoteNode]:
     """The nodes of the API that are wanted, or all but those to exclude. Raises NotFound, CallError."""

@@ -1,0 +1,1 @@
+"""Readings of ``kinspect watch``, in each format."""
