@@ -514,6 +514,9 @@ def test_an_address_that_nobody_places_is_undetermined(tmp_path: Path) -> None:
     altered = Altered(STALE, tmp_path).objects("nodes", elsewhere).each(
         "pods", "test-server-2", lambda pod: pod["status"].update(podIP="10.42.20.9", podIPs=[])
     )  # fmt: skip
+    assert checked(altered, *TO_NODE2).code == 1, "the nodes' routes tell"
+    for node in ("node1", "node2"):
+        altered.written(node, "ip-route.json", "[]")
     ran = checked(altered, *TO_NODE2)
     assert ran.code == 3
     assert "the data does not show which node that is on" in ran.out

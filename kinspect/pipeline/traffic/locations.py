@@ -81,7 +81,23 @@ class Locator:
         return cluster.node_of(address) is not None or self._by_routes(address) is not None
 
     def _by_routes(self, address: Address) -> str | None:
-        """The node that has the address's network, by the nodes' routes; None if they do not agree."""
+        """The node that has the address's network, by the nodes' routes.
+
+        None if they do not agree with each other, or not with where pods are.
+        """
+        return self._routed(address) if self._routes_tell else None
+
+    @cached_property
+    def _routes_tell(self) -> bool:
+        """Whether no known pod is on another node than the one that routes have its address on."""
+        return all(
+            self._routed(address) in (None, pod.node)
+            for pod in self._cluster.pods.values()
+            if not pod.host_network and pod.node is not None
+            for address in pod.addresses
+        )
+
+    def _routed(self, address: Address) -> str | None:
         holding = [(network, node) for network, node in self._pod_networks if address in network]
         longest = max((network.prefixlen for network, _ in holding), default=0)
         nodes = {node for network, node in holding if network.prefixlen == longest}
