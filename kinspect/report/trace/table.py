@@ -15,7 +15,7 @@ from kinspect.model.odds import NOTHING, ZERO
 from kinspect.model.questions import Question
 from kinspect.model.rules import Verdict
 from kinspect.model.trace import CONNECTION
-from kinspect.report.counts import TEST, counts_table
+from kinspect.report.counts_table import TEST, counts_table
 from kinspect.report.questions import answered_by
 from kinspect.report.screen import View, screen
 from kinspect.report.trace.explain import explained

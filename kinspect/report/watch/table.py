@@ -9,7 +9,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from kinspect.model.counts import EndpointCount, NodeReading, ReadingAnswer
-from kinspect.report.counts import TEST, counts_table, observed_text, port_name, rate_text
+from kinspect.report.counts import port_name
+from kinspect.report.counts_table import TEST, counts_table, observed_text, rate_text
 from kinspect.report.screen import View, screen
 from kinspect.report.words import bounded
 from kinspect.sanitise import safe, safe_name
