@@ -99,7 +99,7 @@ def test_an_audit_of_many_nodes_walks_the_chains_of_services_as_it_does_on_two(
         audit(AuditRequest(), Recorded(folder))
         counts.append(walked["KUBE-SVC"])
     # Followed anew each time, all services would be 8 * 60 and more.
-    assert counts[2] - counts[1] <= 8 * 20
+    assert counts[2] - counts[1] <= 8 * 24  # seven walks for each way in that differs
     assert counts[1] < 3 * counts[0]
 
 

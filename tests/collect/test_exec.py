@@ -226,7 +226,7 @@ def test_a_node_that_hangs_is_given_up(api: ReplayServer, fault: Fault | None) -
     else:
         image(api).tool("iptables-nft-save", "exec /bin/sleep 5")
     said = failure(api, timeout=1.0)
-    assert "did not finish within the time limit (--timeout" in said
+    assert "did not finish within the time limit (raise the limit with --timeout" in said
 
 
 def test_an_interrupt_ends_what_runs(api: ReplayServer) -> None:

@@ -25,6 +25,7 @@ GIVEN = {
     "Placeholder", "Evicted", "Replaced", "NoEffect", "NotFromPods", "HintsKept", "NoAddress", "Unscheduled",
     "NoTraffic", "InSync", "Reachable", "Balanced", "LocalOnly",
     "not-read", "not-sent", "not-traced", "connections-unknown", "unplaced", "older-release", "node-behind",
+    "NothingChecked", "nothing-audited",
 }  # fmt: skip
 
 
